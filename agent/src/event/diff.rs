@@ -1,0 +1,97 @@
+//! What is different between two snapshots.
+//!
+//! Invariant: `apply(old, &diff(old, new)) == new`, whatever the two hold.
+
+use std::collections::BTreeMap;
+
+/// The things that one watch follows, by their key.
+pub type Snapshot<T> = BTreeMap<String, T>;
+
+/// One difference. Each carries its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change<T> {
+    /// It was not there before.
+    Added(String, T),
+    /// It was there, and is otherwise now.
+    Modified {
+        /// Its key.
+        key: String,
+        /// As it was.
+        old: T,
+        /// As it is.
+        new: T,
+    },
+    /// It is no longer there.
+    Removed(String, T),
+}
+
+/// The differences from `old` to `new`, in the order of their keys.
+pub fn diff<T: Clone + PartialEq>(old: &Snapshot<T>, new: &Snapshot<T>) -> Vec<Change<T>> {
+    let removed = old
+        .iter()
+        .filter(|(key, _)| !new.contains_key(*key))
+        .map(|(key, old)| Change::Removed(key.clone(), old.clone()));
+    let present = new.iter().filter_map(|(key, new)| match old.get(key) {
+        None => Some(Change::Added(key.clone(), new.clone())),
+        Some(old) if old != new => {
+            Some(Change::Modified { key: key.clone(), old: old.clone(), new: new.clone() })
+        }
+        Some(_) => None,
+    });
+    let mut changes: Vec<_> = removed.chain(present).collect();
+    changes.sort_by(|a, b| a.key().cmp(b.key()));
+    changes
+}
+
+/// Carries `changes` out on `snapshot`.
+pub fn apply<T: Clone>(snapshot: &mut Snapshot<T>, changes: &[Change<T>]) {
+    for change in changes {
+        match change {
+            Change::Added(key, new) | Change::Modified { key, new, .. } => {
+                snapshot.insert(key.clone(), new.clone());
+            }
+            Change::Removed(key, _) => {
+                snapshot.remove(key);
+            }
+        }
+    }
+}
+
+impl<T> Change<T> {
+    /// The key of the thing that changed.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Added(key, _) | Self::Removed(key, _) | Self::Modified { key, .. } => key,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn snapshot() -> impl Strategy<Value = Snapshot<u8>> {
+        prop::collection::btree_map("[a-f]{1,2}", 0_u8..4, 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn applying_the_difference_gives_the_new_snapshot(old in snapshot(), new in snapshot()) {
+            let mut applied = old.clone();
+            apply(&mut applied, &diff(&old, &new));
+            prop_assert_eq!(applied, new);
+        }
+
+        #[test]
+        fn only_what_differs_is_named_and_only_once(old in snapshot(), new in snapshot()) {
+            let changes = diff(&old, &new);
+            let named: Vec<_> = changes.iter().map(Change::key).collect();
+            let mut different: Vec<_> = old.keys().chain(new.keys()).filter(|key| old.get(*key) != new.get(*key)).collect();
+            different.sort();
+            different.dedup();
+            prop_assert_eq!(named, different);
+        }
+    }
+}
