@@ -131,6 +131,9 @@ pub enum NodeRole {
 }
 
 impl NodeRole {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Primary, Self::Secondary, Self::Standalone];
+
     /// The word that rules and templates use.
     pub fn as_str(self) -> &'static str {
         match self {

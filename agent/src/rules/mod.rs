@@ -1,0 +1,44 @@
+//! Rules: which events go to which receivers.
+//!
+//! Boundary: pure. A rule sees an event and nothing else.
+
+mod matcher;
+mod node_role;
+
+pub use matcher::{Attribute, Matcher, Pattern, PatternError};
+pub use node_role::{Roles, ServiceRoles};
+
+use crate::event::{Event, EventType};
+
+/// Which events go to which receivers.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Unique among the rules.
+    pub name: String,
+    /// The kinds of event that it is about; at least one.
+    pub on: Vec<EventType>,
+    /// All of them must hold.
+    pub matches: Vec<Matcher>,
+    /// The event is left alone when there are some and all of them hold.
+    pub unless: Vec<Matcher>,
+    /// Where the event goes; at least one.
+    pub receivers: Vec<String>,
+}
+
+impl Rule {
+    /// Does this rule send `event`?
+    pub fn fires(&self, event: &Event) -> bool {
+        let holds = |matcher: &Matcher| matcher.holds(event);
+        self.on.contains(&event.kind)
+            && self.matches.iter().all(holds)
+            && (self.unless.is_empty() || !self.unless.iter().all(holds))
+    }
+}
+
+/// The rules that send `event`, in the order of the configuration.
+pub fn route<'a>(rules: &'a [Rule], event: &Event) -> impl Iterator<Item = &'a Rule> {
+    rules.iter().filter(move |rule| rule.fires(event))
+}
+
+#[cfg(test)]
+mod tests;
