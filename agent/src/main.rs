@@ -1,2 +1,7 @@
-//! Stub.
-fn main() {}
+//! The binary `lictor`: reads the command line and hands over to `cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lictor::cli::main()
+}

@@ -1,0 +1,155 @@
+//! The rules of `ARCHITECTURE.md` that a compiler does not hold.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot read the sources has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The most lines of a source file, without its tests.
+const LINES_MAX: usize = 400;
+
+/// Module, and what of ours it may use; the last table of `ARCHITECTURE.md`.
+const MAY_USE: [(&str, &[&str]); 9] = [
+    ("catalog", &[]),
+    ("event", &["catalog"]),
+    ("rules", &["catalog", "event"]),
+    ("consul", &["catalog"]),
+    ("source", &["catalog", "consul"]),
+    ("store", &["catalog", "event"]),
+    ("pipeline", &["catalog", "event", "rules", "source", "store"]),
+    ("dispatch", &["store"]),
+    ("config", &["catalog", "event", "rules", "consul", "dispatch"]),
+];
+
+/// Crates that do I/O; the pure modules name none of them.
+const IO: [&str; 9] =
+    ["tokio", "reqwest", "rusqlite", "rustix", "std::fs", "std::net", "std::process", "std::env", "lictor_host"];
+
+/// The modules that do no I/O.
+const PURE: [&str; 3] = ["catalog", "event", "rules"];
+
+fn sources() -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && path.file_name().unwrap() != "target" {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut found = Vec::new();
+    for folder in ["agent", "sdk", "plugins", "examples"] {
+        walk(&root.join(folder), &mut found);
+    }
+    assert!(found.len() > 40, "the sources were not found");
+    found.into_iter().map(|(path, text)| (path.strip_prefix(root).unwrap().to_owned(), text)).collect()
+}
+
+/// The code of a file without its tests and comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().take_while(|line| *line != "#[cfg(test)]").filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// The first folder or file below `agent/src`.
+fn module(path: &Path) -> Option<String> {
+    let inner = path.strip_prefix("agent/src").ok()?;
+    Some(inner.components().next()?.as_os_str().to_str()?.trim_end_matches(".rs").to_owned())
+}
+
+fn is_test(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
+}
+
+#[track_caller]
+fn none(faults: &[String], rule: &str) {
+    assert!(faults.is_empty(), "{rule}:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn every_file_begins_with_what_it_is_for() {
+    let faults: Vec<_> = sources()
+        .iter()
+        .filter(|(path, text)| !is_test(path) && !text.starts_with("//!") && !text.starts_with("// Generated"))
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    none(&faults, "a file without a `//!` head");
+}
+
+#[test]
+fn no_file_is_longer_than_one_subject() {
+    let faults: Vec<_> = sources()
+        .iter()
+        .filter(|(path, text)| !is_test(path) && !text.starts_with("// Generated"))
+        .map(|(path, text)| (path, text.lines().take_while(|line| *line != "#[cfg(test)]").count()))
+        .filter(|(_, lines)| *lines > LINES_MAX)
+        .map(|(path, lines)| format!("{}: {lines} lines", path.display()))
+        .collect();
+    none(&faults, "a file over the limit");
+}
+
+#[test]
+fn modules_use_only_what_they_may() {
+    let mut faults = Vec::new();
+    for (path, text) in sources() {
+        let Some(module) = module(&path) else { continue };
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else { continue };
+        for line in code(&text) {
+            for (at, _) in line.match_indices("crate::") {
+                let used: String =
+                    line[at + 7..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                if used != module && !allowed.contains(&used.as_str()) {
+                    faults.push(format!("{}: {module} uses {used}", path.display()));
+                }
+            }
+        }
+    }
+    none(&faults, "an import that the table of ARCHITECTURE.md does not allow");
+}
+
+#[test]
+fn pure_modules_name_nothing_that_does_io() {
+    let mut faults = Vec::new();
+    for (path, text) in sources() {
+        let Some(module) = module(&path) else { continue };
+        if !PURE.contains(&module.as_str()) || is_test(&path) {
+            continue;
+        }
+        for line in code(&text) {
+            for crate_name in IO.iter().chain(&["Timestamp::now", "SystemTime", "Instant"]) {
+                if line.contains(crate_name) {
+                    faults.push(format!("{}: {}", path.display(), line.trim()));
+                }
+            }
+        }
+    }
+    none(&faults, "I/O or a clock in a pure module");
+}
+
+#[test]
+fn the_table_is_the_one_of_the_documentation() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    for (module, allowed) in MAY_USE.iter().filter(|(module, _)| *module != "config") {
+        let row = text.lines().find(|line| line.starts_with(&format!("| `{module}` |"))).unwrap();
+        let cell = row.split('|').nth(2).unwrap();
+        for name in *allowed {
+            assert!(cell.contains(&format!("`{name}`")), "{module} may use {name}, but ARCHITECTURE.md does not say so");
+        }
+    }
+}
+
+#[test]
+fn no_test_is_skipped() {
+    // Written in two pieces, so that this file does not find itself.
+    let skip = concat!("#[ign", "ore");
+    let faults: Vec<_> = sources()
+        .iter()
+        .filter(|(_, text)| text.contains(skip))
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    none(&faults, "a test that is skipped");
+}
