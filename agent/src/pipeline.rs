@@ -2,8 +2,8 @@
 //!
 //! Boundary: knows no plugin. What was committed is the dispatcher's; it is woken and looks for itself.
 //!
-//! Invariant: the new snapshot, its events and their deliveries are one commit. An answer is forgotten
-//! only when it was committed, so whatever happens in between, the next answer shows the difference again.
+//! Invariant: the new snapshot, its events and their deliveries are one commit. An answer is let go only
+//! when it was committed, so whatever happens in between, the next answer shows the difference again.
 
 use std::time::Duration;
 
@@ -11,84 +11,179 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::catalog::{Check, LocalNode};
-use crate::event::{CheckState, Context, Event, Snapshot, diff, events};
+use crate::catalog::{Check, CheckStatus, LocalNode};
+use crate::event::{Change, CheckState, Context, Event, Snapshot, diff, events};
 use crate::rules::{Roles, Rule, route};
 use crate::source::{Source, Update};
-use crate::store::{Commit, NewDelivery, Store, StoreError};
+use crate::store::{Commit, NewDelivery, Saved, Store};
 
-/// How long to wait before a commit that failed is tried again, at first and at most.
-const COMMIT_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// How long to wait before a commit that failed is tried again, at first; it doubles each time.
+const COMMIT_RETRY: Duration = Duration::from_millis(500);
+/// How long to wait at most: a disk that has room again is noticed within this time.
+const COMMIT_RETRY_MAX: Duration = Duration::from_secs(15);
 
-/// What turns an answer into events and deliveries. Pure.
+/// One watch, followed.
+pub struct Pipeline {
+    /// The name of the watch in the store.
+    pub watch: String,
+    /// What an answer means.
+    pub routing: Routing,
+    /// Where all of it is kept.
+    pub store: Store,
+    /// Called after each commit with deliveries.
+    pub wake: Box<dyn Fn() + Send>,
+}
+
+/// What an answer means: the pure part.
 #[derive(Debug)]
 pub struct Routing {
     /// In the order of the configuration.
     pub rules: Vec<Rule>,
     /// Which node is primary or secondary for which service.
     pub roles: Roles,
-    /// `[agent] environment`; without it the node's metadata decides.
+    /// Where this is; without it the node's metadata `environment` says it.
     pub environment: Option<String>,
 }
 
-/// One watch, followed.
-pub struct Pipeline {
-    /// The name of the watch in the store.
-    pub watch: String,
-    /// What turns an answer into events and deliveries.
-    pub routing: Routing,
-    /// Where all of it is kept.
-    pub store: Store,
-    /// Called after each commit that holds deliveries.
-    pub wake: Box<dyn Fn() + Send>,
+/// What is known of a watch before an answer.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The last committed states.
+    pub states: Snapshot<CheckState>,
+    /// Whether something was ever committed, and by whom.
+    pub history: History,
 }
 
-/// What is known of the watch.
-struct Known {
-    states: Snapshot<CheckState>,
+/// How the known states came to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum History {
     /// Nothing was ever committed: what is there now is no news.
-    silent: bool,
-    /// What differs now happened while Lictor was away.
-    catch_up: bool,
+    #[default]
+    None,
+    /// They were committed before Lictor was away: what differs now happened meanwhile.
+    Away,
+    /// They are the answer before this one.
+    Live,
+}
+
+impl From<Saved> for Known {
+    fn from(saved: Saved) -> Self {
+        Self { states: saved.states, history: History::Away }
+    }
+}
+
+/// What is to be committed for an answer.
+#[derive(Debug, PartialEq)]
+pub struct Plan {
+    /// The states after it.
+    pub states: Snapshot<CheckState>,
+    /// From the known states to these.
+    pub changes: Vec<Change<CheckState>>,
+    /// What the changes mean.
+    pub events: Vec<Event>,
+    /// Where the events go.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+impl Routing {
+    /// What `checks`, all the checks of `node`, mean after what is `known`.
+    pub fn plan(&self, known: &Known, node: &LocalNode, checks: Vec<Check>, now: Timestamp) -> Plan {
+        let follow = |check: Check| {
+            let key = CheckState::key(&check);
+            let state = CheckState::follow(known.states.get(&key), check, now);
+            (key, state)
+        };
+        let states: Snapshot<_> = checks.into_iter().map(follow).collect();
+        let changes = diff(&known.states, &states);
+        let context = Context {
+            datacenter: &node.datacenter,
+            node_meta: &node.meta,
+            environment: self.environment(node),
+            node_role: &|service, node| self.roles.node_role(service, node),
+            catch_up: known.history == History::Away,
+            now,
+        };
+        let events: Vec<_> = match known.history {
+            History::None => Vec::new(),
+            History::Away | History::Live => changes.iter().flat_map(|change| events(change, &context)).collect(),
+        };
+        let deliveries = events.iter().enumerate().flat_map(|(at, event)| self.deliveries(at, event, now)).collect();
+        Plan { states, changes, events, deliveries }
+    }
+
+    /// Where this is; empty where nothing says it.
+    fn environment<'a>(&'a self, node: &'a LocalNode) -> &'a str {
+        self.environment.as_deref().or_else(|| node.meta.get("environment").map(String::as_str)).unwrap_or_default()
+    }
+
+    fn deliveries(&self, at: usize, event: &Event, now: Timestamp) -> impl Iterator<Item = NewDelivery> {
+        route(&self.rules, event).flat_map(move |rule| {
+            rule.receivers.iter().map(move |receiver| NewDelivery {
+                event: at,
+                rule: rule.name.clone(),
+                receiver: receiver.clone(),
+                due_at: now,
+            })
+        })
+    }
 }
 
 impl Pipeline {
-    /// Follows `source` until `stop`; an answer that was read before is committed first.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub async fn run(self, mut source: Source, stop: CancellationToken) -> Result<(), StoreError> {
-        let saved = self.store.load(&self.watch).await?;
-        let mut known = match saved {
-            Some(saved) => Known { states: saved.states, silent: false, catch_up: true },
-            None => Known { states: Snapshot::new(), silent: true, catch_up: false },
-        };
-        let mut node = None;
-        loop {
-            let update = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(()),
-                update = source.next() => update,
-            };
+    /// Follows `source`, from what is `known`, until `stop`.
+    pub async fn run(self, mut known: Known, mut source: Source, stop: CancellationToken) {
+        let mut here = None;
+        while let Some(update) = stop.run_until_cancelled(source.next()).await {
             match update {
-                Update::Node(found) => {
-                    info!(node = found.name, datacenter = found.datacenter, "Following the checks of this node.");
-                    node = Some(found);
+                Update::Node(node) => {
+                    info!(node = node.name, datacenter = node.datacenter, "Following the checks of this node.");
+                    here = Some(node);
                 }
-                Update::Checks { checks, index, reset } => {
-                    let Some(node) = &node else { continue };
-                    let (commit, states) = self.plan(&known, node, checks, (index.get(), reset));
-                    if !known.silent && commit.changes.is_empty() && !reset {
-                        continue;
-                    }
-                    if !self.commit(commit, known.silent, &stop).await {
-                        return Ok(());
-                    }
-                    known = Known { states, silent: false, catch_up: false };
-                }
-                Update::Lost { reason } => warn!(reason, "Consul does not answer; trying again until it does."),
+                Update::Lost { reason } => warn!(reason, "Consul does not answer; asking until it does."),
                 Update::Recovered => info!("Consul answers again."),
+                Update::Checks { checks, index, reset } => {
+                    // A source says which node it follows before it tells of its checks.
+                    let Some(node) = &here else { continue };
+                    let now = Timestamp::now();
+                    let Plan { states, changes, events, deliveries } = self.routing.plan(&known, node, checks, now);
+                    if known.history == History::None || reset || !changes.is_empty() {
+                        let (watch, index) = (self.watch.clone(), index.get());
+                        let commit = Commit { watch, index, reset, changes, events, deliveries, now };
+                        if stop.run_until_cancelled(self.commit(commit)).await.is_none() {
+                            return;
+                        }
+                    }
+                    known = Known { states, history: History::Live };
+                }
             }
         }
+    }
+
+    /// Commits, however often it takes: a disk may be full for a while.
+    async fn commit(&self, commit: Commit) {
+        let mut delay = COMMIT_RETRY;
+        while let Err(error) = self.store.commit(commit.clone()).await {
+            let error = anyhow::Error::new(error);
+            error!(error = format!("{error:#}"), retry_in = ?delay, "The store cannot write; nothing new is taken in.");
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(COMMIT_RETRY_MAX);
+        }
+        for (at, event) in commit.events.iter().enumerate() {
+            tell(event, commit.deliveries.iter().filter(|delivery| delivery.event == at).count());
+        }
+        if !commit.deliveries.is_empty() {
+            (self.wake)();
+        }
+    }
+}
+
+/// One line for each event; an event that no rule wants is worth one only to those who look closely.
+fn tell(event: &Event, deliveries: usize) {
+    let word = |status: Option<CheckStatus>| status.map_or("none", CheckStatus::as_str);
+    let (from, to) = (word(event.data.from), word(event.data.to));
+    let (kind, catch_up) = (event.kind.as_str(), event.data.catch_up);
+    if deliveries == 0 {
+        debug!(event.id, event.subject, from, to, catch_up, "{kind}: no rule wants it.");
+    } else {
+        info!(event.id, event.subject, from, to, catch_up, deliveries, "{kind}");
     }
 }
