@@ -34,7 +34,7 @@ lint: ## Check formatting, clippy, documentation, licences and bans
 	$(CARGO) clippy --locked --manifest-path plugins/Cargo.toml --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 	for dir in $(WORKSPACES); do PATH="$$PATH:$${CARGO_TARGET_DIR:-target}/tools/bin" \
-		$(CARGO) deny --manifest-path $$dir/Cargo.toml --locked check --hide-inclusion-graph --config $(CURDIR)/deny.toml \
+		$(CARGO) deny --manifest-path $$dir/Cargo.toml --locked --config $(CURDIR)/deny.toml check --hide-inclusion-graph \
 		bans licenses sources || exit 1; done
 
 bench: setup ## Measure: latency, memory and cold start beside a bare client and consul watch
