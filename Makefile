@@ -1,0 +1,44 @@
+# The commands of every day. `make` alone lists them.
+
+CARGO ?= cargo
+# The workspaces: the agent and the SDK, the shipped plugins, the guests of the agent's tests.
+WASM_WORKSPACES := plugins agent/tests/guests
+WORKSPACES := . $(WASM_WORKSPACES)
+WASM := --target wasm32-wasip2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench build
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' Makefile
+
+setup: ## Bring what is missing (wasm32-wasip2, Consul) into target/; nothing system-wide
+	@.ci/setup
+
+demo: setup ## Show it: a real Consul check fails, and four plugins act
+	@$(CARGO) build --locked -p lictor -p quickstart
+	@$(CARGO) run --quiet --locked -p quickstart
+
+test: ## Run every test, with a real Consul, mail server and nginx
+	@.ci/setup test
+	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --manifest-path plugins/Cargo.toml --workspace
+
+# Advisories need a database from the network, so they are left out: run `cargo deny check advisories`.
+lint: ## Check formatting, clippy, documentation, licences and bans
+	@.ci/setup lint
+	for dir in $(WORKSPACES); do $(CARGO) fmt --manifest-path $$dir/Cargo.toml --all --check || exit 1; done
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	for dir in $(WASM_WORKSPACES); do \
+		$(CARGO) clippy --locked --manifest-path $$dir/Cargo.toml --workspace $(WASM) -- -D warnings || exit 1; done
+	$(CARGO) clippy --locked --manifest-path plugins/Cargo.toml --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+	for dir in $(WORKSPACES); do PATH="$$PATH:$${CARGO_TARGET_DIR:-target}/tools/bin" \
+		$(CARGO) deny --manifest-path $$dir/Cargo.toml --locked --config $(CURDIR)/deny.toml check --hide-inclusion-graph \
+		bans licenses sources || exit 1; done
+
+bench: setup ## Measure: latency, memory and cold start beside a bare client and consul watch
+	$(CARGO) bench --locked -p lictor
+
+build: setup ## Build target/release/lictor
+	$(CARGO) build --locked --release -p lictor
