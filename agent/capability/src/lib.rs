@@ -8,12 +8,16 @@
 mod append;
 mod exec;
 mod http;
+mod refusal;
+mod secret;
 mod smtp;
+mod trust;
+mod wildcard;
 
 pub use append::AppendGrant;
 pub use exec::{Command, ExecGrant, ExecOutput, ExitStatus};
-pub use http::{HttpGrant, HttpRequest, HttpResponse};
-pub use smtp::{Mail, Relay, SmtpError, SmtpGrant};
+pub use http::{HttpGrant, HttpGrantSpec, HttpRequest, HttpResponse};
+pub use smtp::{Mail, Relay, SmtpError, SmtpGrant, SmtpGrantSpec};
 
 /// All that one receiver may do. The default is nothing.
 #[derive(Debug, Default)]
@@ -26,6 +30,29 @@ pub struct Grants {
     pub http: Vec<HttpGrant>,
     /// The relay and who may be written to.
     pub smtp: Option<SmtpGrant>,
+}
+
+impl Grants {
+    /// Whether a grant covers this request. The text of a refusal names what would, as a line of `allow`.
+    ///
+    /// # Errors
+    /// Always `CallError::Refused`.
+    pub fn covers(&self, request: &Request) -> Result<(), CallError> {
+        match request {
+            Request::Exec { command, .. } => exec::covers(&self.exec, command),
+            Request::Append { path } => append::decide(&self.append, path).map(|_| ()),
+            Request::Http { method, url } => http::covers(&self.http, method, url),
+            Request::Smtp { from, to } => smtp::covers(self.smtp.as_ref(), from, to),
+        }
+    }
+
+    /// Each grant in words, one line each: `may append to /var/log/web.log`.
+    pub fn in_words(&self) -> Vec<String> {
+        let exec = self.exec.iter().map(ExecGrant::in_words);
+        let append = self.append.iter().map(AppendGrant::in_words);
+        let http = self.http.iter().map(HttpGrant::in_words);
+        exec.chain(append).chain(http).chain(self.smtp.iter().map(SmtpGrant::in_words)).collect()
+    }
 }
 
 /// What a plugin says, before it runs, that it will need.
@@ -76,4 +103,151 @@ pub enum CallError {
     /// It was tried, and failed.
     #[error("{0}")]
     Failed(String),
+}
+
+/// How much of what comes back is kept, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputLimits {
+    /// The end of each of standard output and standard error.
+    pub exec_output: usize,
+    /// The beginning of the body of an HTTP response.
+    pub http_response: usize,
+}
+
+/// All that the host needs to act for one receiver. Built once; share it behind an `Arc`.
+pub struct Capabilities {
+    grants: Grants,
+    limits: OutputLimits,
+    clients: http::Clients,
+    sender: smtp::Sender,
+}
+
+impl Capabilities {
+    /// Builds the clients that the grants need, which reads the trusted certificates. Blocks on files.
+    ///
+    /// # Errors
+    /// A CA file, or the system's certificates where they are needed, cannot be read.
+    pub fn new(grants: Grants, limits: OutputLimits) -> Result<Self, GrantError> {
+        let clients = http::Clients::build(&grants.http)?;
+        let sender = smtp::Sender::build(grants.smtp.as_ref())?;
+        Ok(Self { grants, limits, clients, sender })
+    }
+
+    /// What this receiver may do.
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// Runs a program to its end. Dropping the future kills the program's process group.
+    pub async fn exec(&self, command: Command) -> Result<ExecOutput, CallError> {
+        let grant = exec::decide(&self.grants.exec, &command)?;
+        exec::run(grant, command, self.limits.exec_output).await
+    }
+
+    /// Appends to a file, whole or not at all. An append that has begun goes on when the future is dropped.
+    pub async fn append(&self, path: &str, data: &[u8]) -> Result<(), CallError> {
+        let place = append::decide(&self.grants.append, path)?;
+        append::append(place, data.to_vec()).await
+    }
+
+    /// Sends one HTTP request. Any answer of the server is an answer, whatever its status.
+    pub async fn http(&self, mut request: HttpRequest) -> Result<HttpResponse, CallError> {
+        let granted = http::decide(&self.grants.http, &request)?;
+        let body = std::mem::take(&mut request.body);
+        self.clients.send(granted, body, (request.timeout, self.limits.http_response)).await
+    }
+
+    /// Sends a mail to all its recipients or to none, and answers with the relay's own words.
+    pub async fn smtp(&self, mail: Mail) -> Result<String, SmtpError> {
+        let parties = smtp::Parties::parse(&mail.from, &mail.to).map_err(SmtpError::Permanent)?;
+        let grant = smtp::decide(self.grants.smtp.as_ref(), &parties)
+            .map_err(|refusal| SmtpError::Refused(refusal.to_string()))?;
+        self.sender.send(grant, parties, mail).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+
+    fn strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(ToString::to_string).collect()
+    }
+
+    fn grants() -> Grants {
+        let url = "http://127.0.0.1:9/hook".to_owned();
+        let mail = SmtpGrantSpec {
+            relay: "smtp://127.0.0.1:9".into(),
+            to: strings(&["*@b.c"]),
+            ..Default::default()
+        };
+        Grants {
+            exec: vec![ExecGrant::parse(strings(&["/bin/echo", "*"]), None, Vec::new()).unwrap()],
+            append: vec![AppendGrant::parse("/var/log/x").unwrap()],
+            http: vec![HttpGrant::parse(HttpGrantSpec { url, ..Default::default() }).unwrap()],
+            smtp: Some(SmtpGrant::parse(mail).unwrap()),
+        }
+    }
+
+    #[track_caller]
+    fn check(request: &Request, line: &str) {
+        grants().covers(request).unwrap();
+        let Err(CallError::Refused(text)) = Grants::default().covers(request) else { panic!("{request:?}") };
+        assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn the_default_is_nothing_and_each_refusal_names_its_grant() {
+        let command = strings(&["/bin/echo", "a"]);
+        check(&Request::Exec { command, timeout: Duration::from_secs(1) }, "allow.exec = [{ command = [");
+        check(&Request::Append { path: "/var/log/x".into() }, r#"allow.append = ["/var/log/x"]"#);
+        let url = "http://127.0.0.1:9/hook".to_owned();
+        check(&Request::Http { method: "POST".into(), url }, "allow.http = [{ url = ");
+        check(&Request::Smtp { from: "a@b.c".into(), to: strings(&["a@b.c"]) }, "allow.smtp = { relay = ");
+        assert!(Grants::default().in_words().is_empty());
+    }
+
+    #[test]
+    fn all_grants_are_told_in_one_order() {
+        let words = grants().in_words();
+        let begin: Vec<&str> = words.iter().map(|line| &line[..8]).collect();
+        assert_eq!(begin, ["may run ", "may appe", "may send", "may send"]);
+    }
+
+    #[tokio::test]
+    async fn a_call_is_decided_before_anything_is_done() {
+        let limits = OutputLimits { exec_output: 100, http_response: 100 };
+        let able = Arc::new(Capabilities::new(grants(), limits).unwrap());
+        let timeout = Duration::from_secs(10);
+        let run = |argv: &[&str]| {
+            let (able, argv) = (Arc::clone(&able), strings(argv));
+            // Spawned: the host needs futures that can move between threads.
+            tokio::spawn(async move {
+                able.exec(Command { argv, env: Vec::new(), stdin: Vec::new(), timeout }).await
+            })
+        };
+        assert_eq!(run(&["/bin/echo", "hi"]).await.unwrap().unwrap().stdout, "hi\n");
+        assert!(matches!(run(&["/bin/true"]).await.unwrap(), Err(CallError::Refused(_))));
+        assert!(matches!(able.append("/var/log/y", b"").await, Err(CallError::Refused(_))));
+        let request = HttpRequest {
+            method: "GET".into(),
+            url: "http://127.0.0.1:9/hook".into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            timeout,
+        };
+        assert!(matches!(able.http(request).await, Err(CallError::Refused(_))));
+        let mail = |to: &str| Mail {
+            from: "a@b.c".into(),
+            to: strings(&[to]),
+            subject: String::new(),
+            body: String::new(),
+            id: "1".into(),
+            timeout,
+        };
+        assert!(matches!(able.smtp(mail("x@evil.org")).await, Err(SmtpError::Refused(_))));
+        assert!(matches!(able.smtp(mail("nobody")).await, Err(SmtpError::Permanent(_))));
+    }
 }

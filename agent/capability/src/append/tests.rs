@@ -1,0 +1,225 @@
+//! Append grants as tables; appending on real files.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    process,
+    time::Duration,
+};
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn grants(paths: &[&str]) -> Vec<AppendGrant> {
+    paths.iter().map(|path| AppendGrant::parse(path).unwrap()).collect()
+}
+
+#[track_caller]
+fn check(granted: &[&str], path: &str, want: Result<(&str, &str), &str>) {
+    match (decide(&grants(granted), path), want) {
+        (Ok(place), Ok((folder, name))) => {
+            assert_eq!((place.folder.to_str().unwrap(), place.name.to_str().unwrap()), (folder, name));
+        }
+        (Err(CallError::Refused(text)), Err(want)) => assert!(text.contains(want), "{text}"),
+        (got, want) => panic!("{path}: {got:?}, wanted {want:?}"),
+    }
+}
+
+#[test]
+fn a_file_grant_covers_that_file_only() {
+    let granted = ["/var/log/web.log"];
+    check(&granted, "/var/log/web.log", Ok(("/var/log/", "web.log")));
+    check(
+        &granted,
+        "/var/log/x",
+        Err(r#"append to "/var/log/x" is not granted; it would be with: allow.append = ["/var/log/x"]"#),
+    );
+    check(&granted, "/var/log/web.log.1", Err("not granted"));
+    check(&granted, "/var/log/web.log/x", Err("not granted"));
+    check(&["/web.log"], "/web.log", Ok(("/", "web.log")));
+    check(&[], "/var/log/web.log", Err("not granted"));
+}
+
+#[test]
+fn a_folder_grant_covers_what_is_below() {
+    let granted = ["/var/log/lictor/"];
+    check(&granted, "/var/log/lictor/a", Ok(("/var/log/lictor/", "a")));
+    check(&granted, "/var/log/lictor/a/b", Ok(("/var/log/lictor/", "a/b")));
+    check(&granted, "/var/log/lictor2", Err("not granted"));
+    check(&granted, "/var/log/lictor", Err("not granted"));
+    check(&granted, "/var/log/lictor/", Err("ends in `/`"));
+    check(&["/"], "/etc/x", Ok(("/", "etc/x")));
+}
+
+#[test]
+fn a_path_that_is_not_plain_is_never_granted() {
+    for path in ["", "a", "./a", "/a/../b", "/a/..", "/a/./b", "/a//b", "//a", "/a\0b"] {
+        check(&["/"], path, Err("is never granted"));
+    }
+}
+
+#[test]
+fn a_wrong_grant_says_what_would_be_right() {
+    for (path, want) in [
+        ("var/log/x", "not absolute"),
+        ("", "not absolute"),
+        ("/var/../etc/x", "`..`"),
+        ("/var//", "empty part"),
+        ("/var/log/*", "a folder is granted by a `/` at its end"),
+    ] {
+        let text = AppendGrant::parse(path).unwrap_err().to_string();
+        assert!(text.contains(want), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_a_folder_grant_covers_lies_in_the_folder(path in "(/|\\.|a|g){0,12}") {
+        if let Ok(place) = decide(&grants(&["/g/"]), &path) {
+            prop_assert_eq!(place.folder, PathBuf::from("/g/"));
+            let plain = |part| matches!(part, std::path::Component::Normal(_));
+            prop_assert!(place.name.components().all(plain));
+            prop_assert!(path.starts_with("/g/"));
+        }
+    }
+}
+
+/// A folder to write in, granted as a whole.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    async fn append(&self, name: &str, data: &str) -> Result<(), CallError> {
+        let place = decide(&grants(&[&self.path("")]), &self.path(name)).unwrap();
+        append(place, data.into()).await
+    }
+
+    async fn fails(&self, name: &str, want: &str) {
+        let error = self.append(name, "line\n").await.unwrap_err();
+        assert!(matches!(&error, CallError::Failed(text) if text.contains(want)), "{error:?}");
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn lines_are_added_at_the_end_of_a_file_that_others_cannot_read() {
+    let desk = Desk::new();
+    desk.append("log", "one\n").await.unwrap();
+    desk.append("log", "two\n").await.unwrap();
+    assert_eq!(desk.read("log"), "one\ntwo\n");
+    assert_eq!(fs::metadata(desk.path("log")).unwrap().permissions().mode() & 0o137, 0);
+}
+
+#[tokio::test]
+async fn an_exact_grant_writes_its_file() {
+    let desk = Desk::new();
+    let path = desk.path("log");
+    let place = decide(&grants(&[&path]), &path).unwrap();
+    append(place, b"one\n".to_vec()).await.unwrap();
+    assert_eq!(desk.read("log"), "one\n");
+}
+
+#[tokio::test]
+async fn a_rotated_file_is_made_anew() {
+    let desk = Desk::new();
+    desk.append("log", "one\n").await.unwrap();
+    fs::rename(desk.path("log"), desk.path("log.1")).unwrap();
+    desk.append("log", "two\n").await.unwrap();
+    assert_eq!((desk.read("log.1"), desk.read("log")), ("one\n".into(), "two\n".into()));
+}
+
+#[tokio::test]
+async fn a_symlink_does_not_lead_out_of_the_folder() {
+    let (desk, outside) = (Desk::new(), Desk::new());
+    fs::write(outside.path("log"), "").unwrap();
+    symlink(outside.path("log"), desk.path("file")).unwrap();
+    symlink(outside.path(""), desk.path("folder")).unwrap();
+    symlink(outside.path("new"), desk.path("dangling")).unwrap();
+    symlink("../..", desk.path("up")).unwrap();
+    for name in ["file", "folder/log", "dangling", "up/x"] {
+        desk.fails(name, "leads out of the granted folder").await;
+    }
+    assert_eq!(outside.read("log"), "");
+    assert!(!fs::exists(outside.path("new")).unwrap());
+}
+
+#[tokio::test]
+async fn a_symlink_within_the_folder_is_followed() {
+    let desk = Desk::new();
+    symlink("log.today", desk.path("log")).unwrap();
+    desk.append("log", "one\n").await.unwrap();
+    assert_eq!(desk.read("log.today"), "one\n");
+}
+
+#[tokio::test]
+async fn only_regular_files_are_written() {
+    let desk = Desk::new();
+    rustix::fs::mknodat(rustix::fs::CWD, desk.path("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .unwrap();
+    fs::create_dir(desk.path("folder")).unwrap();
+    desk.fails("pipe", "not a regular file").await;
+    desk.fails("folder", "Is a directory").await;
+    desk.fails("missing/log", "No such file").await;
+    // Also with a reader, so that it can be opened.
+    let _reader = fs::File::options().read(true).write(true).open(desk.path("pipe")).unwrap();
+    desk.fails("pipe", "not a regular file").await;
+}
+
+#[tokio::test]
+async fn writers_wait_for_each_other() {
+    let desk = Desk::new();
+    fs::write(desk.path("log"), "").unwrap();
+    let other = fs::File::open(desk.path("log")).unwrap();
+    flock(&other);
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        assert_eq!(desk.read("log"), "");
+        drop(other);
+    };
+    let (written, ()) = tokio::join!(desk.append("log", "one\n"), release);
+    written.unwrap();
+    assert_eq!(desk.read("log"), "one\n");
+}
+
+fn flock(file: &fs::File) {
+    rustix::fs::flock(file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+}
+
+/// Set for the process in which files must not grow; names the folder.
+const SMALL_FILES: &str = "LICTOR_TEST_SMALL_FILES";
+
+/// Runs itself again under a limit on the size of files, which stops a write half way as a full disk does.
+#[tokio::test]
+async fn a_write_that_is_cut_short_is_taken_back() {
+    if let Ok(folder) = std::env::var(SMALL_FILES) {
+        let path = format!("{folder}/log");
+        let place = decide(&grants(&[&path]), &path).unwrap();
+        let error = append(place, vec![b'x'; 4096]).await.unwrap_err();
+        assert!(matches!(&error, CallError::Failed(text) if text.contains("File too large")), "{error:?}");
+        return;
+    }
+    let desk = Desk::new();
+    fs::write(desk.path("log"), "before\n").unwrap();
+    let name = "append::tests::a_write_that_is_cut_short_is_taken_back";
+    let status = process::Command::new("/bin/sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" --exact \"$1\""])
+        .arg(std::env::current_exe().unwrap())
+        .arg(name)
+        .env(SMALL_FILES, desk.0.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&status.stdout);
+    assert!(status.status.success() && said.contains("1 passed"), "{said}");
+    assert_eq!(desk.read("log"), "before\n");
+}

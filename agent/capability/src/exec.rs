@@ -1,0 +1,189 @@
+//! Exec: grants of programs with their arguments.
+//!
+//! Boundary: parses and decides; `exec/run.rs` acts. No shell, no PATH search: the program is an absolute
+//! path, as granted.
+//!
+//! Invariants: the number of arguments agrees with the grant unless it ends in `**`; a variable reaches the
+//! program only if its name is ours or listed in the grant, so no guest can set `LD_PRELOAD`.
+
+mod run;
+
+#[cfg(test)]
+mod tests;
+
+use std::{path::PathBuf, time::Duration};
+
+pub(crate) use run::run;
+
+use crate::{CallError, GrantError, refusal, wildcard::Pattern};
+
+/// As the last argument of a grant: any further arguments, also none.
+const REST: &str = "**";
+/// A guest may set variables whose names begin so: they mean nothing to a loader or a shell.
+const OWN_PREFIXES: [&str; 2] = ["LICTOR_", "CONSUL_"];
+
+/// A program that may be run, and with which arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecGrant {
+    program: String,
+    args: Vec<Pattern>,
+    /// Further arguments are allowed.
+    rest: bool,
+    cwd: PathBuf,
+    env: Vec<String>,
+}
+
+/// A program to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// The program's absolute path, then its arguments.
+    pub argv: Vec<String>,
+    /// Added to the clean environment; the last of two with one name counts.
+    pub env: Vec<(String, String)>,
+    /// Written to its standard input, which is then closed.
+    pub stdin: Vec<u8>,
+    /// How long it may run before its process group is ended.
+    pub timeout: Duration,
+}
+
+/// What a program left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecOutput {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// The end of its standard output, as far as the limit goes.
+    pub stdout: String,
+    /// The end of its standard error, as far as the limit goes.
+    pub stderr: String,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// By itself, with this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl ExecGrant {
+    /// Reads a grant. `command` is the program's absolute path and its arguments, each exact or with `*` for
+    /// any characters; a last `**` allows any further ones. `cwd` is absolute, by default `/`. `env` lists
+    /// the variables that a guest may set beside `LICTOR_*` and `CONSUL_*`.
+    pub fn parse(command: Vec<String>, cwd: Option<PathBuf>, env: Vec<String>) -> Result<Self, GrantError> {
+        let shown = refusal::quote_all(&command);
+        let fault = |why: &str| GrantError(format!("read the exec grant {shown}: {why}"));
+        if command.iter().any(|part| part.contains('\0')) {
+            return Err(fault("it holds a NUL"));
+        }
+        let mut parts = command.into_iter();
+        let Some(program) = parts.next() else { return Err(fault("it names no program")) };
+        if !program.starts_with('/') || program.ends_with('/') {
+            return Err(fault("the program must be an absolute path"));
+        }
+        if program.contains('*') {
+            return Err(fault("the program must be exact; only arguments may be patterns"));
+        }
+        let mut args: Vec<Pattern> = parts.map(Pattern::new).collect();
+        let rest = args.pop_if(|last| last.as_str() == REST).is_some();
+        let cwd = cwd.unwrap_or_else(|| "/".into());
+        if !cwd.is_absolute() {
+            return Err(fault("`cwd` must be an absolute path"));
+        }
+        if let Some(name) = env.iter().find(|name| !is_name(name)) {
+            return Err(fault(&format!("{} in `env` is not a variable's name", refusal::quote(name))));
+        }
+        Ok(Self { program, args, rest, cwd, env })
+    }
+
+    /// What it allows, in words.
+    pub(crate) fn in_words(&self) -> String {
+        let exact = self.args.iter().all(Pattern::is_exact);
+        let args: Vec<String> = self.args.iter().map(|arg| shown(arg.as_str())).collect();
+        let args = args.join(" ");
+        let args = match (args.is_empty(), exact, self.rest) {
+            (true, _, false) => "without arguments".to_owned(),
+            (true, _, true) => "with any arguments".to_owned(),
+            (false, true, false) => format!("with exactly these arguments: {args}"),
+            (false, false, false) => format!("with arguments like: {args}"),
+            (false, _, true) => format!("with these arguments and any further ones: {args}"),
+        };
+        let mut words = vec![format!("may run {} {args}", self.program)];
+        if self.cwd.as_os_str() != "/" {
+            words.push(format!("in {}", self.cwd.display()));
+        }
+        if !self.env.is_empty() {
+            words.push(format!("may set {}", self.env.join(", ")));
+        }
+        words.join("; ")
+    }
+
+    fn takes(&self, command: &[String]) -> bool {
+        let Some((program, args)) = command.split_first() else { return false };
+        let count_agrees =
+            if self.rest { args.len() >= self.args.len() } else { args.len() == self.args.len() };
+        *program == self.program
+            && count_agrees
+            && self.args.iter().zip(args).all(|(pattern, arg)| pattern.matches(arg))
+    }
+
+    /// Takes everything that a command pattern stands for.
+    fn takes_all(&self, pattern: &[String]) -> bool {
+        match pattern.split_last() {
+            Some((last, fixed)) if last == REST => self.rest && self.takes(fixed),
+            _ => self.takes(pattern),
+        }
+    }
+
+    fn lets_set(&self, name: &str) -> bool {
+        OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || self.env.iter().any(|own| own == name)
+    }
+}
+
+/// Whether a grant covers all that the command stands for; its arguments may be patterns.
+pub(crate) fn covers(grants: &[ExecGrant], command: &[String]) -> Result<(), CallError> {
+    if grants.iter().any(|grant| grant.takes_all(command)) { Ok(()) } else { Err(not_granted(command)) }
+}
+
+/// The first grant that covers the command and its variables.
+pub(crate) fn decide<'g>(grants: &'g [ExecGrant], command: &Command) -> Result<&'g ExecGrant, CallError> {
+    let strings = command.argv.iter().chain(command.env.iter().map(|(_, value)| value));
+    if strings.into_iter().any(|text| text.contains('\0')) {
+        return Err(CallError::Refused("a NUL in an argument or a variable is never granted".to_owned()));
+    }
+    if let Some((name, _)) = command.env.iter().find(|(name, _)| !is_name(name)) {
+        let name = refusal::shorten(&refusal::quote(name), 200);
+        return Err(CallError::Refused(format!("{name} is not a variable's name")));
+    }
+    let takers = || grants.iter().filter(|grant| grant.takes(&command.argv));
+    let Some(first) = takers().next() else { return Err(not_granted(&command.argv)) };
+    let lets = |grant: &&ExecGrant| command.env.iter().all(|(name, _)| grant.lets_set(name));
+    takers().find(lets).ok_or_else(|| not_settable(first, command))
+}
+
+fn not_granted(argv: &[String]) -> CallError {
+    let argv = refusal::quote_all(argv);
+    refusal::refused(format_args!("run {argv}"), format_args!("allow.exec = [{{ command = {argv} }}]"))
+}
+
+fn not_settable(grant: &ExecGrant, command: &Command) -> CallError {
+    let missing: Vec<&str> =
+        command.env.iter().map(|(name, _)| name.as_str()).filter(|name| !grant.lets_set(name)).collect();
+    let env = refusal::quote_all(grant.env.iter().map(String::as_str).chain(missing.iter().copied()));
+    refusal::refused(
+        format_args!("set {} for {}", missing.join(", "), refusal::quote(&grant.program)),
+        format_args!("allow.exec = [{{ command = {}, env = {env} }}]", refusal::quote_all(&command.argv)),
+    )
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0'])
+}
+
+/// An argument as a person would tell it from its neighbours.
+fn shown(arg: &str) -> String {
+    if arg.is_empty() || arg.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"') {
+        return refusal::quote(arg);
+    }
+    arg.to_owned()
+}

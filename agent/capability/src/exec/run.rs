@@ -1,0 +1,263 @@
+//! Runs a granted program: a clean environment, its own process group, bounded output, a deadline.
+//!
+//! Boundary: processes. Which command is granted was decided before.
+//!
+//! Invariants: a group is signalled only while its leader has not been reaped, so its number cannot belong
+//! to someone else by then. A call that is dropped leaves no process of the group behind; one that ended
+//! by itself does, so that a program may start a daemon.
+
+use std::{future::Future, io, pin::Pin, process::Stdio, time::Duration};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    process::{Child, ChildStdin, Command as Process},
+    time::{sleep, timeout},
+};
+
+use super::{Command, ExecGrant, ExecOutput, ExitStatus};
+use crate::{CallError, refusal};
+
+/// Where a program finds others. Ours may be anything; a grant should mean the same on every node.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The one locale that every Debian has, and UTF-8, which the output is read as.
+const LANG: &str = "C.UTF-8";
+/// Between TERM and KILL.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often a group that was told to end is looked at.
+const GRACE_POLL: Duration = Duration::from_millis(20);
+/// How long output is still read after the program ended. It is in the pipe already; only a daemon that
+/// the program left behind keeps the pipe open for longer.
+const DRAIN: Duration = Duration::from_millis(200);
+/// Read at once.
+const CHUNK: usize = 8 * 1024;
+/// Bytes of output in the text of an error.
+const MAX_QUOTED: usize = 1024;
+
+/// Runs the command and keeps the last `keep` bytes of each of its outputs.
+pub(crate) async fn run(grant: &ExecGrant, command: Command, keep: usize) -> Result<ExecOutput, CallError> {
+    let failed = |why: &str| CallError::Failed(format!("run {}: {why}", grant.program));
+    let mut child = process(grant, &command).spawn().map_err(|error| failed(&explain(grant, &error)))?;
+    let mut group = Group::led_by(&child);
+    let (mut stdout, mut stderr) = (Tail::new(keep), Tail::new(keep));
+    let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let ending = {
+        let pipes = async {
+            tokio::join!(feed(input, &command.stdin), stdout.fill(output), stderr.fill(errors));
+        };
+        tokio::pin!(pipes);
+        supervise(&mut child, &mut group, pipes, command.timeout).await
+    };
+    let (stdout, stderr) = (stdout.into_text(), stderr.into_text());
+    match ending.map_err(|error| failed(&error.to_string()))? {
+        Ending::Exited(status) => Ok(ExecOutput { status: exit_status(status), stdout, stderr }),
+        Ending::TimedOut => {
+            let end = if stderr.trim().is_empty() { &stdout } else { &stderr };
+            Err(timed_out(grant, command.timeout, end.trim()))
+        }
+    }
+}
+
+fn process(grant: &ExecGrant, command: &Command) -> Process {
+    let mut process = Process::new(&grant.program);
+    process
+        .args(command.argv.iter().skip(1))
+        .env_clear()
+        .env("PATH", PATH)
+        .env("LANG", LANG)
+        .envs(command.env.iter().map(|(name, value)| (name, value)))
+        .current_dir(&grant.cwd)
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    process
+}
+
+/// The system reports a missing folder and a missing program alike.
+fn explain(grant: &ExecGrant, error: &io::Error) -> String {
+    match error.kind() {
+        _ if !grant.cwd.is_dir() => format!("its folder {} cannot be entered", grant.cwd.display()),
+        io::ErrorKind::NotFound => "there is no such program (or its interpreter is missing)".to_owned(),
+        io::ErrorKind::PermissionDenied => "it may not be executed by this user".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+enum Ending {
+    Exited(std::process::ExitStatus),
+    TimedOut,
+}
+
+/// Waits for the program's end, by itself or by us, while `pipes` moves its input and output.
+async fn supervise(
+    child: &mut Child,
+    group: &mut Group,
+    mut pipes: Pin<&mut impl Future<Output = ()>>,
+    limit: Duration,
+) -> io::Result<Ending> {
+    let mut open = true;
+    let deadline = sleep(limit);
+    tokio::pin!(deadline);
+    loop {
+        tokio::select! {
+            biased;
+            status = child.wait() => {
+                group.release();
+                if open {
+                    drop(timeout(DRAIN, pipes).await);
+                }
+                return Ok(Ending::Exited(status?));
+            }
+            () = &mut pipes, if open => open = false,
+            () = &mut deadline => break,
+        }
+    }
+    group.signal(Signal::TERM);
+    let grace = sleep(GRACE);
+    tokio::pin!(grace);
+    // The group is gone when its leader is dead and nobody holds its output any more.
+    while open || !group.leader_is_dead() {
+        tokio::select! {
+            () = &mut pipes, if open => open = false,
+            () = sleep(GRACE_POLL) => {}
+            () = &mut grace => break,
+        }
+    }
+    group.signal(Signal::KILL);
+    // Bounded, since a process that hangs in the kernel does not even obey KILL.
+    if timeout(GRACE, child.wait()).await.is_ok() {
+        group.release();
+    }
+    if open {
+        drop(timeout(DRAIN, pipes).await);
+    }
+    Ok(Ending::TimedOut)
+}
+
+fn exit_status(status: std::process::ExitStatus) -> ExitStatus {
+    use std::os::unix::process::ExitStatusExt as _;
+    // A process that was waited for has either a code or a signal.
+    status.code().map_or_else(|| ExitStatus::Signal(status.signal().unwrap_or_default()), ExitStatus::Code)
+}
+
+fn timed_out(grant: &ExecGrant, limit: Duration, end: &str) -> CallError {
+    let mut text = format!("run {}: it was still running after {limit:?} and was ended", grant.program);
+    if !end.is_empty() {
+        let from = end.ceil_char_boundary(end.len().saturating_sub(MAX_QUOTED));
+        text.push_str("; the end of its output: ");
+        text.push_str(&end[from..]);
+    }
+    CallError::TimedOut(refusal::shorten(&text, 2 * MAX_QUOTED))
+}
+
+/// The process group of a program that has not been reaped. Dropping it kills the group at once: the call
+/// was cancelled, so its time is over, and at a shutdown nobody might be left to wait between TERM and KILL.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn led_by(child: &Child) -> Self {
+        Self(child.id().and_then(|id| Pid::from_raw(id.cast_signed())))
+    }
+
+    /// The leader was reaped: its number is no longer ours.
+    fn release(&mut self) {
+        self.0 = None;
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(leader) = self.0 {
+            // It fails only if the group is gone, which is what was wanted.
+            kill_process_group(leader, signal).ok();
+        }
+    }
+
+    /// Looks without reaping.
+    fn leader_is_dead(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        self.0.is_none_or(|leader| !matches!(waitid(WaitId::Pid(leader), options), Ok(None)))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+async fn feed(pipe: Option<ChildStdin>, data: &[u8]) {
+    if let Some(mut pipe) = pipe {
+        // A program need not read its input, so a broken pipe is no failure.
+        drop(pipe.write_all(data).await);
+    }
+}
+
+/// The end of a stream of bytes.
+struct Tail {
+    bytes: Vec<u8>,
+    keep: usize,
+    was_cut: bool,
+}
+
+impl Tail {
+    fn new(keep: usize) -> Self {
+        Self { bytes: Vec::new(), keep, was_cut: false }
+    }
+
+    /// Reads to the end of the stream; an error ends it too.
+    async fn fill(&mut self, pipe: Option<impl AsyncRead + Unpin>) {
+        let Some(mut pipe) = pipe else { return };
+        let mut chunk = vec![0; CHUNK];
+        while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
+            self.push(&chunk[..count]);
+        }
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
+        self.bytes.extend_from_slice(chunk);
+        // Cut seldom, so that each byte is moved once on average.
+        if self.bytes.len() > self.keep.saturating_mul(2).saturating_add(CHUNK) {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        let excess = self.bytes.len().saturating_sub(self.keep);
+        self.was_cut |= excess > 0;
+        self.bytes.drain(..excess);
+    }
+
+    /// Bytes that are not UTF-8 are replaced; the rest of a character that was cut off is dropped.
+    fn into_text(mut self) -> String {
+        self.cut();
+        let is_rest = |byte: &&u8| self.was_cut && **byte & 0b1100_0000 == 0b1000_0000;
+        let rest = self.bytes.iter().take(3).take_while(is_rest).count();
+        String::from_utf8_lossy(&self.bytes[rest..]).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(keep: usize, chunks: &[&[u8]], want: &str) {
+        let mut tail = Tail::new(keep);
+        for chunk in chunks {
+            tail.push(chunk);
+        }
+        assert_eq!(tail.into_text(), want);
+    }
+
+    #[test]
+    fn the_end_of_the_output_is_kept() {
+        check(4, &[], "");
+        check(4, &[b"abcd"], "abcd");
+        check(4, &[b"abcd", b"e"], "bcde");
+        check(0, &[b"abcd"], "");
+        check(3, &[&vec![b'x'; 3 * CHUNK], b"end"], "end");
+        check(3, &["aüb".as_bytes()], "üb");
+        check(2, &["aüb".as_bytes()], "b");
+        check(9, &[b"a\xffb"], "a\u{fffd}b");
+    }
+}

@@ -1,0 +1,334 @@
+//! Exec grants as tables; running real processes.
+
+use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path};
+
+use proptest::prelude::*;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::*;
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+fn grant(command: &[&str]) -> ExecGrant {
+    ExecGrant::parse(strings(command), None, Vec::new()).unwrap()
+}
+
+fn command(argv: &[&str]) -> Command {
+    Command { argv: strings(argv), env: Vec::new(), stdin: Vec::new(), timeout: Duration::from_secs(10) }
+}
+
+#[track_caller]
+fn check(granted: &[&str], argv: &[&str], want: bool) {
+    assert_eq!(decide(&[grant(granted)], &command(argv)).is_ok(), want, "{granted:?} for {argv:?}");
+}
+
+#[test]
+fn the_program_the_arguments_and_their_number_must_agree() {
+    check(&["/bin/x"], &["/bin/x"], true);
+    check(&["/bin/x"], &["/bin/y"], false);
+    check(&["/bin/x"], &["x"], false);
+    check(&["/bin/x"], &["/bin/../bin/x"], false);
+    check(&["/bin/x"], &[], false);
+    check(&["/bin/x"], &["/bin/x", ""], false);
+    check(&["/bin/x", "restart", "web"], &["/bin/x", "restart", "web"], true);
+    check(&["/bin/x", "restart", "web"], &["/bin/x", "restart", "web", "db"], false);
+    check(&["/bin/x", "restart", "web"], &["/bin/x", "web", "restart"], false);
+    check(&["/bin/x", "--unit=*"], &["/bin/x", "--unit=a b"], true);
+    check(&["/bin/x", "*"], &["/bin/x"], false);
+    check(&["/bin/x", "*"], &["/bin/x", "**"], true);
+    check(&["/bin/x", "a", "**"], &["/bin/x", "a"], true);
+    check(&["/bin/x", "a", "**"], &["/bin/x", "a", "b", "c"], true);
+    check(&["/bin/x", "a", "**"], &["/bin/x", "b"], false);
+    check(&["/bin/x", "*"], &["/bin/x", "a\0b"], false);
+}
+
+#[track_caller]
+fn check_request(granted: &[&str], asked: &[&str], want: bool) {
+    assert_eq!(covers(&[grant(granted)], &strings(asked)).is_ok(), want, "{granted:?} for {asked:?}");
+}
+
+#[test]
+fn a_request_with_patterns_needs_a_grant_that_is_as_wide() {
+    check_request(&["/bin/x", "a*"], &["/bin/x", "ab"], true);
+    check_request(&["/bin/x", "a*"], &["/bin/x", "ab*"], true);
+    check_request(&["/bin/x", "a*"], &["/bin/x", "*"], false);
+    check_request(&["/bin/x", "a"], &["/bin/x", "*"], false);
+    check_request(&["/bin/x", "*"], &["/bin/x", "**"], false);
+    check_request(&["/bin/x", "**"], &["/bin/x", "**"], true);
+    check_request(&["/bin/x", "**"], &["/bin/x", "a", "**"], true);
+    check_request(&["/bin/x", "a", "**"], &["/bin/x", "**"], false);
+}
+
+proptest! {
+    #[test]
+    fn a_covered_request_is_never_refused_later(
+        granted in proptest::collection::vec("[ab*]{0,3}", 0..3),
+        asked in proptest::collection::vec("[ab*]{0,3}", 0..3),
+        args in proptest::collection::vec("[ab]{0,3}", 0..4),
+    ) {
+        let argv = |args: Vec<String>| std::iter::once("/x".to_owned()).chain(args).collect::<Vec<_>>();
+        let parse = |args: Vec<String>| ExecGrant::parse(argv(args), None, Vec::new()).unwrap();
+        let (outer, inner) = (parse(granted), parse(asked.clone()));
+        let args = argv(args);
+        if outer.takes_all(&argv(asked)) && inner.takes(&args) {
+            prop_assert!(outer.takes(&args));
+        }
+    }
+}
+
+#[test]
+fn a_refusal_says_what_would_cover_it() {
+    let refused = |granted: &[ExecGrant], command: &Command| decide(granted, command).unwrap_err();
+    assert_eq!(
+        refused(&[], &command(&["/bin/x", "say \"a\""])),
+        CallError::Refused(
+            r#"run ["/bin/x", "say \"a\""] is not granted; it would be with: allow.exec = [{ command = ["/bin/x", "say \"a\""] }]"#.into()
+        )
+    );
+    let mut asked = command(&["/bin/x"]);
+    asked.env = vec![("HOME".into(), "/".into())];
+    assert_eq!(
+        refused(&[grant(&["/bin/x"])], &asked),
+        CallError::Refused(
+            r#"set HOME for "/bin/x" is not granted; it would be with: allow.exec = [{ command = ["/bin/x"], env = ["HOME"] }]"#.into()
+        )
+    );
+}
+
+#[test]
+fn a_guest_sets_only_variables_that_are_its_own_or_granted() {
+    let granted =
+        [grant(&["/bin/x"]), ExecGrant::parse(strings(&["/bin/x"]), None, strings(&["HOME"])).unwrap()];
+    for (name, value, want) in [
+        ("LICTOR_EVENT", "a=b", true),
+        ("CONSUL_HTTP_ADDR", "", true),
+        ("HOME", "/", true),
+        ("LD_PRELOAD", "/tmp/x.so", false),
+        ("PATH", "/tmp", false),
+        ("lictor_x", "", false),
+        ("LICTOR_X=Y", "", false),
+        ("LICTOR_X", "a\0b", false),
+        ("LICTOR_\0", "", false),
+        ("", "", false),
+    ] {
+        let mut asked = command(&["/bin/x"]);
+        asked.env = vec![(name.into(), value.into())];
+        assert_eq!(decide(&granted, &asked).is_ok(), want, "{name}={value}");
+    }
+}
+
+#[test]
+fn a_wrong_grant_says_what_would_be_right() {
+    let parse = |command: &[&str], cwd: Option<&str>, env: &[&str]| {
+        ExecGrant::parse(strings(command), cwd.map(PathBuf::from), strings(env)).unwrap_err().to_string()
+    };
+    for (text, want) in [
+        (parse(&[], None, &[]), "names no program"),
+        (parse(&["x"], None, &[]), r#"the exec grant ["x"]: the program must be an absolute path"#),
+        (parse(&["/bin/*"], None, &[]), "must be exact"),
+        (parse(&["/bin/x", "\0"], None, &[]), "NUL"),
+        (parse(&["/bin/x"], Some("var"), &[]), "`cwd` must be an absolute path"),
+        (parse(&["/bin/x"], None, &["A=B"]), r#""A=B" in `env`"#),
+    ] {
+        assert!(text.contains(want), "{text}");
+    }
+}
+
+#[test]
+fn a_grant_is_told_in_words() {
+    let words = |command: &[&str]| grant(command).in_words();
+    assert_eq!(words(&["/x"]), "may run /x without arguments");
+    assert_eq!(words(&["/x", "restart", "web"]), "may run /x with exactly these arguments: restart web");
+    assert_eq!(words(&["/x", "a b", "*"]), r#"may run /x with arguments like: "a b" *"#);
+    assert_eq!(words(&["/x", "a", "**"]), "may run /x with these arguments and any further ones: a");
+    assert_eq!(words(&["/x", "**"]), "may run /x with any arguments");
+    let wide = ExecGrant::parse(strings(&["/x"]), Some("/srv".into()), strings(&["HOME", "TZ"])).unwrap();
+    assert_eq!(wide.in_words(), "may run /x without arguments; in /srv; may set HOME, TZ");
+}
+
+/// More than any of these scripts writes, unless it is to be cut.
+const KEEP: usize = 4096;
+
+async fn shell(script: &str, change: impl FnOnce(&mut Command)) -> Result<ExecOutput, CallError> {
+    let mut asked = command(&["/bin/sh", "-c", script]);
+    change(&mut asked);
+    run(&grant(&["/bin/sh", "-c", "*"]), asked, KEEP).await
+}
+
+#[tokio::test]
+async fn a_program_gets_its_input_and_gives_its_output_and_status() {
+    let output = shell("cat; echo err >&2; exit 3", |asked| asked.stdin = b"in\n".to_vec()).await.unwrap();
+    let want = ExecOutput { status: ExitStatus::Code(3), stdout: "in\n".into(), stderr: "err\n".into() };
+    assert_eq!(output, want);
+    let output = shell("kill -9 $$", |_| ()).await.unwrap();
+    assert_eq!(output.status, ExitStatus::Signal(9));
+}
+
+#[tokio::test]
+async fn the_environment_is_clean() {
+    let set = |asked: &mut Command| asked.env = vec![("LICTOR_EVENT".into(), "e\n1".into())];
+    let output = run(
+        &grant(&["/usr/bin/env", "-0"]),
+        {
+            let mut asked = command(&["/usr/bin/env", "-0"]);
+            set(&mut asked);
+            asked
+        },
+        KEEP,
+    )
+    .await
+    .unwrap();
+    let mut variables: Vec<_> = output.stdout.trim_end_matches('\0').split('\0').collect();
+    variables.sort_unstable();
+    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    assert_eq!(variables, ["LANG=C.UTF-8", "LICTOR_EVENT=e\n1", path]);
+}
+
+#[tokio::test]
+async fn a_program_runs_in_its_own_group_and_in_the_granted_folder() {
+    let output = shell("pwd; cut -d' ' -f5 /proc/$$/stat; echo $$", |_| ()).await.unwrap();
+    let lines: Vec<_> = output.stdout.lines().collect();
+    assert_eq!(lines[0], "/");
+    assert_eq!(lines[1], lines[2], "it leads its group");
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().canonicalize().unwrap();
+    let there = ExecGrant::parse(strings(&["/bin/pwd"]), Some(folder.clone()), Vec::new()).unwrap();
+    let output = run(&there, command(&["/bin/pwd"]), KEEP).await.unwrap();
+    assert_eq!(Path::new(output.stdout.trim()), folder);
+}
+
+#[tokio::test]
+async fn no_descriptor_that_we_opened_is_inherited() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+    let socket_name = fs::read_link(format!("/proc/self/fd/{fd}")).unwrap();
+    // Not a count: whoever started the tests may have left us descriptors that we did not open.
+    let output = shell("ls -l /proc/self/fd", |_| ()).await.unwrap();
+    assert!(output.stdout.contains(" 2 -> pipe:["), "{}", output.stdout);
+    assert!(!output.stdout.contains(socket_name.to_str().unwrap()), "{}", output.stdout);
+    assert!(!output.stdout.contains(file.path().to_str().unwrap()), "{}", output.stdout);
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_read_its_input_has_not_failed() {
+    let output =
+        shell("exec 0<&-; sleep 0.05; echo done", |asked| asked.stdin = vec![b'x'; 1 << 20]).await.unwrap();
+    assert_eq!((output.status, output.stdout.as_str()), (ExitStatus::Code(0), "done\n"));
+}
+
+#[tokio::test]
+async fn the_end_of_much_output_is_kept_and_the_rest_does_not_block() {
+    let script = "head -c 1000000 /dev/zero | tr '\\0' x; printf '\\377end'; head -c 1000000 /dev/zero >&2";
+    let output = shell(script, |_| ()).await.unwrap();
+    assert_eq!(output.stdout, "x".repeat(KEEP - 4) + "\u{fffd}end");
+    assert_eq!(output.stderr.len(), KEEP);
+}
+
+#[tokio::test]
+async fn a_daemon_that_keeps_the_output_open_neither_hangs_the_call_nor_is_ended() {
+    let begin = Instant::now();
+    let output = shell("sleep 3 & echo $!", |_| ()).await.unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(is_alive(output.stdout.trim()));
+    kill(output.stdout.trim());
+}
+
+#[tokio::test]
+async fn at_the_deadline_the_whole_group_is_told_to_end() {
+    let begin = Instant::now();
+    let error = shell("sleep 30 & echo $!; sleep 30", |asked| asked.timeout = Duration::from_millis(100));
+    let error = error.await.unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    let CallError::TimedOut(text) = error else { panic!("{error:?}") };
+    assert!(text.starts_with("run /bin/sh: it was still running after 100ms and was ended"), "{text}");
+    let (_, pid) = text.rsplit_once(": ").unwrap();
+    gone(pid).await;
+}
+
+#[tokio::test]
+async fn who_ignores_term_is_killed_after_the_grace() {
+    let begin = Instant::now();
+    let script = "trap '' TERM; sleep 30 & echo $!; sleep 30";
+    let error = shell(script, |asked| asked.timeout = Duration::from_millis(100)).await.unwrap_err();
+    let CallError::TimedOut(text) = error else { panic!("{error:?}") };
+    assert!((5..9).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
+    gone(text.rsplit_once(": ").unwrap().1).await;
+}
+
+#[tokio::test]
+async fn a_program_may_clean_up_within_the_grace() {
+    let script = "trap 'echo cleaned >&2; exit 0' TERM; while :; do sleep 0.02; done";
+    let error = shell(script, |asked| asked.timeout = Duration::from_millis(100)).await.unwrap_err();
+    assert!(matches!(&error, CallError::TimedOut(text) if text.ends_with("cleaned")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let note = folder.path().join("pids");
+    let script =
+        format!("trap '' TERM; sleep 30 & echo $! $$ >{0}.new; mv {0}.new {0}; wait", note.display());
+    let call = shell(&script, |_| ());
+    let written = async {
+        while !note.exists() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        output = call => panic!("{output:?}"),
+        written = timeout(Duration::from_secs(5), written) => written.unwrap(),
+    }
+    for pid in fs::read_to_string(&note).unwrap().split_whitespace() {
+        gone(pid).await;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain");
+    fs::write(&plain, "").unwrap();
+    fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).unwrap();
+    for (program, cwd, want) in [
+        ("/nowhere/x", None, "run /nowhere/x: there is no such program"),
+        (plain.to_str().unwrap(), None, "it may not be executed"),
+        ("/bin/true", Some("/nowhere".into()), "its folder /nowhere cannot be entered"),
+    ] {
+        let grant = ExecGrant::parse(strings(&[program]), cwd, Vec::new()).unwrap();
+        let error = run(&grant, command(&[program]), KEEP).await.unwrap_err();
+        assert!(matches!(&error, CallError::Failed(text) if text.contains(want)), "{error:?}");
+    }
+}
+
+/// Alive and not only waiting to be reaped by init.
+fn is_alive(pid: &str) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => !stat.rsplit_once(") ").unwrap().1.starts_with(['Z', 'X']),
+        Err(error) => {
+            assert!(
+                matches!(error.kind(), io::ErrorKind::NotFound) || error.raw_os_error() == Some(3),
+                "{error}"
+            );
+            false
+        }
+    }
+}
+
+async fn gone(pid: &str) {
+    assert!(pid.parse::<u32>().is_ok(), "{pid:?} is not a process");
+    for _ in 0..200 {
+        if !is_alive(pid) {
+            return;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    panic!("process {pid} is still there");
+}
+
+fn kill(pid: &str) {
+    let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}

@@ -1,0 +1,214 @@
+//! HTTP: grants of URLs with their methods, and the secrets that the host adds.
+//!
+//! Boundary: parses and decides; `http/target.rs` reads URLs, `http/send.rs` acts.
+//!
+//! Invariants: what is decided on is the parsed URL that is then asked, never its text. A secret's file is
+//! named by the grant and read here; a guest neither names, sees nor overrides it.
+
+mod send;
+mod target;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use reqwest::{
+    Method,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
+pub(crate) use send::Clients;
+use target::{Scope, Target};
+
+use crate::{CallError, GrantError, refusal};
+
+/// Headers that say how a message ends, whom it is for, or what happens to its connection. They are set
+/// by the client alone: with them one request could be taken for two, or reach another host.
+const FORBIDDEN_HEADERS: [&str; 11] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+];
+
+/// A grant as the operator writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpGrantSpec {
+    /// `http` or `https`; host and port are exact. In the path, `*` stands for any characters of one segment
+    /// and a last `/**` for anything below. Without a query no URL with a query is covered; `?*` covers any.
+    pub url: String,
+    /// `GET`, `POST` and so on; none means `POST` only.
+    pub methods: Vec<String>,
+    /// Headers that the host adds, each with the file that holds its value. Read at each request.
+    pub header_files: BTreeMap<String, PathBuf>,
+    /// PEM file with the only certificates that are trusted; by default the system's roots.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// URLs that may be asked.
+#[derive(Clone, Debug)]
+pub struct HttpGrant {
+    scope: Scope,
+    methods: Vec<Method>,
+    header_files: Vec<(HeaderName, PathBuf)>,
+    ca_file: Option<PathBuf>,
+}
+
+/// A request to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// `GET`, `POST` and so on.
+    pub method: String,
+    /// Absolute URL.
+    pub url: String,
+    /// Names and values; a name may come more than once.
+    pub headers: Vec<(String, String)>,
+    /// May be empty.
+    pub body: Vec<u8>,
+    /// For the whole exchange.
+    pub timeout: Duration,
+}
+
+/// What the server answered; a redirect is an answer too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpResponse {
+    /// For example 200.
+    pub status: u16,
+    /// Names in lower case; what is not UTF-8 in a value is replaced.
+    pub headers: Vec<(String, String)>,
+    /// The beginning of the body, as far as the limit goes.
+    pub body: Vec<u8>,
+}
+
+/// A request that a grant covers, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Granted<'g> {
+    /// The grant's place in the list; its client has the same.
+    index: usize,
+    grant: &'g HttpGrant,
+    method: Method,
+    target: Target,
+    headers: HeaderMap,
+}
+
+impl HttpGrant {
+    /// Reads a grant. Nothing is opened yet.
+    pub fn parse(spec: HttpGrantSpec) -> Result<Self, GrantError> {
+        let shown = refusal::quote(&spec.url);
+        let fault = |why: &str| GrantError(format!("read the http grant {shown}: {why}"));
+        // A password in a URL that was written wrongly must not reach the log.
+        let scope =
+            Scope::parse(&spec.url).map_err(|why| GrantError(format!("read an http grant's url: {why}")))?;
+        let mut methods = Vec::new();
+        for name in &spec.methods {
+            let Some(method) = method(name) else {
+                return Err(fault(&format!("{} is not a method that can be granted", refusal::quote(name))));
+            };
+            methods.push(method);
+        }
+        if methods.is_empty() {
+            methods.push(Method::POST);
+        }
+        let mut header_files = Vec::new();
+        for (name, path) in spec.header_files {
+            let header = header_name(&name).map_err(|why| fault(&why))?;
+            if !path.is_absolute() {
+                return Err(fault(&format!("the file for header {name} must be an absolute path")));
+            }
+            header_files.push((header, path));
+        }
+        if spec.ca_file.is_some() && !scope.is_encrypted() {
+            return Err(fault("`ca_file` has no meaning without https"));
+        }
+        Ok(Self { scope, methods, header_files, ca_file: spec.ca_file })
+    }
+
+    /// What it allows, in words.
+    pub(crate) fn in_words(&self) -> String {
+        let methods: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
+        let mut words = vec![format!("may send {} to {}", methods.join(" or "), self.scope)];
+        for (name, path) in &self.header_files {
+            words.push(format!("with {name} from {}", path.display()));
+        }
+        if let Some(path) = &self.ca_file {
+            words.push(format!("trusting only {}", path.display()));
+        }
+        words.join("; ")
+    }
+}
+
+/// Whether a grant covers this method and URL.
+pub(crate) fn covers(grants: &[HttpGrant], method: &str, url: &str) -> Result<(), CallError> {
+    find(grants, method, url).map(|_| ())
+}
+
+/// The first grant that covers the request, and the request as it will be sent, but for the secrets.
+pub(crate) fn decide<'g>(grants: &'g [HttpGrant], request: &HttpRequest) -> Result<Granted<'g>, CallError> {
+    let (index, grant, method, target) = find(grants, &request.method, &request.url)?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in &request.headers {
+        let header = header_name(name).map_err(CallError::Refused)?;
+        if grant.header_files.iter().any(|(own, _)| *own == header) {
+            return Err(CallError::Refused(format!(
+                "header {header} is set by the grant, never by a plugin"
+            )));
+        }
+        let value = HeaderValue::from_str(value).map_err(|_| {
+            CallError::Refused(format!("header {header} holds a line end or control character"))
+        })?;
+        headers.append(header, value);
+    }
+    Ok(Granted { index, grant, method, target, headers })
+}
+
+fn find<'g>(
+    grants: &'g [HttpGrant],
+    name: &str,
+    url: &str,
+) -> Result<(usize, &'g HttpGrant, Method, Target), CallError> {
+    let Some(method) = method(name) else {
+        let name = refusal::shorten(&refusal::quote(name), 40);
+        return Err(CallError::Refused(format!("{name} is not a method that can be granted")));
+    };
+    let target =
+        Target::parse(url).map_err(|why| CallError::Refused(format!("this URL is never granted: {why}")))?;
+    let covering =
+        |(_, grant): &(usize, &HttpGrant)| grant.methods.contains(&method) && grant.scope.covers(&target);
+    match grants.iter().enumerate().find(covering) {
+        Some((index, grant)) => Ok((index, grant, method, target)),
+        None => Err(not_granted(&method, &target)),
+    }
+}
+
+fn not_granted(method: &Method, target: &Target) -> CallError {
+    let url = target.without_query();
+    refusal::refused(
+        format_args!("{method} {}", refusal::quote(&url)),
+        format_args!(
+            "allow.http = [{{ url = {}, methods = [\"{method}\"] }}]",
+            refusal::quote(&if target.has_query() { format!("{url}?*") } else { url.clone() }),
+        ),
+    )
+}
+
+/// Methods are told apart by case, but nobody means another one by `post`. CONNECT asks for a tunnel.
+fn method(name: &str) -> Option<Method> {
+    Method::from_bytes(name.to_ascii_uppercase().as_bytes()).ok().filter(|method| *method != Method::CONNECT)
+}
+
+fn header_name(name: &str) -> Result<HeaderName, String> {
+    let shown = || refusal::shorten(&refusal::quote(name), 80);
+    let header =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{} is not a header's name", shown()))?;
+    if FORBIDDEN_HEADERS.contains(&header.as_str()) {
+        return Err(format!("header {header} is set by the client alone"));
+    }
+    Ok(header)
+}

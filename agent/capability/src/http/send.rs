@@ -1,0 +1,141 @@
+//! Sends a granted request: no redirect, no proxy, no retry, a bounded body, a deadline.
+//!
+//! Boundary: the network. Which request is granted was decided before.
+//!
+//! Invariant: an error names scheme, host and port, and nothing else of the request.
+
+use std::{collections::HashMap, error::Error as _, path::PathBuf, time::Duration};
+
+use reqwest::{
+    Client, Response,
+    header::{HeaderValue, USER_AGENT},
+    redirect, retry,
+};
+use rustls::ClientConfig;
+use tokio::time::timeout;
+
+use super::{Granted, HttpGrant, HttpResponse};
+use crate::{CallError, GrantError, refusal, secret, trust};
+
+/// How servers know us, unless a plugin says otherwise.
+const AGENT: &str = concat!("lictor/", env!("CARGO_PKG_VERSION"));
+/// How long an unused connection is kept. Shorter than servers do, so that it is seldom closed under us.
+const IDLE: Duration = Duration::from_secs(15);
+/// Bytes of an error's causes that are told.
+const MAX_CAUSE: usize = 500;
+
+/// A client for each grant, in the grants' order; grants with one trust share one.
+#[derive(Debug)]
+pub(crate) struct Clients(Vec<Client>);
+
+/// Whom a client trusts.
+#[derive(PartialEq, Eq, Hash)]
+enum Trust {
+    Nobody,
+    System,
+    File(PathBuf),
+}
+
+impl Clients {
+    /// Reads the system's roots and CA files, as far as the grants need them.
+    pub(crate) fn build(grants: &[HttpGrant]) -> Result<Self, GrantError> {
+        let mut built: HashMap<Trust, Client> = HashMap::new();
+        let mut clients = Vec::new();
+        for grant in grants {
+            let (trust, tls) = match &grant.ca_file {
+                _ if !grant.scope.is_encrypted() => (Trust::Nobody, None),
+                None => (Trust::System, None),
+                Some(path) => (Trust::File(path.clone()), Some(path.as_path())),
+            };
+            if let Some(client) = built.get(&trust) {
+                clients.push(client.clone());
+                continue;
+            }
+            let tls = if trust == Trust::System { trust::system()? } else { trust::only(tls)? };
+            let client = client(tls)?;
+            clients.push(client.clone());
+            built.insert(trust, client);
+        }
+        Ok(Self(clients))
+    }
+
+    /// Sends the request and keeps the first `keep` bytes of the answer's body.
+    pub(crate) async fn send(
+        &self,
+        granted: Granted<'_>,
+        body: Vec<u8>,
+        (limit, keep): (Duration, usize),
+    ) -> Result<HttpResponse, CallError> {
+        let what = format!("send {} to {}", granted.method, granted.target.origin());
+        timeout(limit, self.exchange(granted, body, keep))
+            .await
+            .unwrap_or_else(|_| Err(CallError::TimedOut(format!("{what}: no whole answer within {limit:?}"))))
+            .map_err(|error| match error {
+                CallError::Failed(why) => CallError::Failed(format!("{what}: {why}")),
+                other => other,
+            })
+    }
+
+    async fn exchange(
+        &self,
+        granted: Granted<'_>,
+        body: Vec<u8>,
+        keep: usize,
+    ) -> Result<HttpResponse, CallError> {
+        let Granted { index, grant, method, target, mut headers } = granted;
+        let Some(client) = self.0.get(index) else {
+            return Err(CallError::Failed("its grant is not one of this receiver's".to_owned()));
+        };
+        for (name, path) in &grant.header_files {
+            let secret = secret::read(path).await.map_err(CallError::Failed)?;
+            let mut value = HeaderValue::from_str(&secret).map_err(|_| {
+                CallError::Failed(format!("the secret {} cannot be a header's value", path.display()))
+            })?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+        let request = client.request(method, target.url().clone()).headers(headers).body(body);
+        let response = request.send().await.map_err(failed)?;
+        read(response, keep).await
+    }
+}
+
+fn client(tls: ClientConfig) -> Result<Client, GrantError> {
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(redirect::Policy::none())
+        // Trying again is the dispatcher's decision, and it is recorded there.
+        .retry(retry::never())
+        .no_proxy()
+        .referer(false)
+        .pool_idle_timeout(IDLE)
+        .build()
+        .map_err(|error| GrantError(format!("build the HTTP client: {error}")))
+}
+
+async fn read(mut response: Response, keep: usize) -> Result<HttpResponse, CallError> {
+    let status = response.status().as_u16();
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers =
+        response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    let mut body = Vec::new();
+    while body.len() < keep {
+        let Some(chunk) = response.chunk().await.map_err(failed)? else { break };
+        let room = keep - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+    Ok(HttpResponse { status, headers, body })
+}
+
+/// The causes, innermost last. The outer error would name the URL.
+fn failed(error: reqwest::Error) -> CallError {
+    let error = error.without_url();
+    let mut causes = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        causes.push(inner.to_string());
+        cause = inner.source();
+    }
+    CallError::Failed(refusal::shorten(&causes.join(": "), MAX_CAUSE))
+}

@@ -1,0 +1,289 @@
+//! HTTP grants as tables; requests to real servers on loopback, polite and rude ones.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, extract::Request, response::Redirect, routing::any};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    time::sleep,
+};
+
+use super::*;
+use crate::trust::tests::Authority;
+
+fn spec(url: &str) -> HttpGrantSpec {
+    HttpGrantSpec { url: url.into(), ..HttpGrantSpec::default() }
+}
+
+fn request(method: &str, url: &str) -> HttpRequest {
+    HttpRequest {
+        method: method.into(),
+        url: url.into(),
+        headers: Vec::new(),
+        body: Vec::new(),
+        timeout: Duration::from_secs(10),
+    }
+}
+
+fn headers(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+#[track_caller]
+fn check(methods: &[&str], method: &str, want: Result<(), &str>) {
+    let methods = methods.iter().map(ToString::to_string).collect();
+    let grant = HttpGrant::parse(HttpGrantSpec { methods, ..spec("http://h/x") }).unwrap();
+    match (covers(&[grant], method, "http://h/x"), want) {
+        (Ok(()), Ok(())) => {}
+        (Err(CallError::Refused(text)), Err(want)) => assert!(text.contains(want), "{text}"),
+        (got, want) => panic!("{method}: {got:?}, wanted {want:?}"),
+    }
+}
+
+#[test]
+fn without_methods_only_post_is_granted() {
+    check(&[], "POST", Ok(()));
+    check(&[], "post", Ok(()));
+    check(&[], "GET", Err("not granted"));
+    check(&["GET", "put"], "GET", Ok(()));
+    check(&["GET", "put"], "PUT", Ok(()));
+    check(&["GET", "put"], "POST", Err("not granted"));
+    check(&["GET"], "CONNECT", Err("not a method that can be granted"));
+    check(&["GET"], "GET / HTTP/1.1\r\n", Err("not a method"));
+}
+
+#[test]
+fn a_refusal_says_what_would_cover_it_and_hides_the_query() {
+    let refused = |url| covers(&[], "GET", url).unwrap_err().to_string();
+    assert_eq!(
+        refused("https://h/a/b"),
+        r#"GET "https://h/a/b" is not granted; it would be with: allow.http = [{ url = "https://h/a/b", methods = ["GET"] }]"#
+    );
+    assert_eq!(
+        refused("https://h/a?token=secret"),
+        r#"GET "https://h/a" is not granted; it would be with: allow.http = [{ url = "https://h/a?*", methods = ["GET"] }]"#
+    );
+    assert!(!refused("https://user:hunter2@h/").contains("hunter2"));
+}
+
+#[test]
+fn a_guest_sets_no_header_that_frames_the_message_or_belongs_to_the_grant() {
+    let header_files = [("Authorization".to_owned(), "/x".into())].into();
+    let grants = [HttpGrant::parse(HttpGrantSpec { header_files, ..spec("http://h/x") }).unwrap()];
+    for (name, value, want) in [
+        ("Content-Type", "text/plain; charset=utf-8", Ok(())),
+        ("X-Umlaut", "ü", Ok(())),
+        ("Host", "evil", Err("set by the client alone")),
+        ("content-length", "0", Err("set by the client alone")),
+        ("Transfer-Encoding", "chunked", Err("set by the client alone")),
+        ("CONNECTION", "close", Err("set by the client alone")),
+        ("authorization", "guess", Err("set by the grant")),
+        ("X: y\r\nHost", "evil", Err("not a header's name")),
+        ("", "x", Err("not a header's name")),
+        ("X-Line", "a\r\nHost: evil", Err("line end")),
+        ("X-Line", "a\nb", Err("line end")),
+        ("X-Nul", "a\0b", Err("control")),
+    ] {
+        let asked = HttpRequest { headers: headers(&[(name, value)]), ..request("POST", "http://h/x") };
+        match (decide(&grants, &asked).map(|_| ()), want) {
+            (Ok(()), Ok(())) => {}
+            (Err(CallError::Refused(text)), Err(want)) => {
+                assert!(text.contains(want) && !text.contains("guess"), "{text}");
+            }
+            (got, want) => panic!("{name}: {got:?}, wanted {want:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_wrong_grant_says_what_would_be_right() {
+    let files = |name: &str, path: &str| [(name.to_owned(), PathBuf::from(path))].into();
+    for (spec, want) in [
+        (spec("h/x"), "read an http grant's url: it must begin with http:// or https://"),
+        (spec("https://u:hunter2@h/x"), "`header_files`"),
+        (
+            HttpGrantSpec { methods: vec!["CONNECT".into()], ..spec("http://h/") },
+            r#""CONNECT" is not a method"#,
+        ),
+        (HttpGrantSpec { header_files: files("Host", "/x"), ..spec("http://h/") }, "set by the client alone"),
+        (HttpGrantSpec { header_files: files("X-Key", "x"), ..spec("http://h/") }, "absolute path"),
+        (HttpGrantSpec { ca_file: Some("/x".into()), ..spec("http://h/") }, "no meaning without https"),
+    ] {
+        let text = HttpGrant::parse(spec).unwrap_err().to_string();
+        assert!(text.contains(want) && !text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn a_grant_is_told_in_words() {
+    let spec = HttpGrantSpec {
+        url: "https://h:443/hooks/*".into(),
+        methods: vec!["POST".into(), "PUT".into()],
+        header_files: [("Authorization".to_owned(), "/run/x".into())].into(),
+        ca_file: Some("/etc/ca.pem".into()),
+    };
+    assert_eq!(
+        HttpGrant::parse(spec).unwrap().in_words(),
+        "may send POST or PUT to https://h/hooks/*; with authorization from /run/x; trusting only /etc/ca.pem"
+    );
+}
+
+/// More than the polite servers answer.
+const KEEP: usize = 1000;
+
+async fn send(spec: HttpGrantSpec, request: HttpRequest) -> Result<HttpResponse, CallError> {
+    let grants = [HttpGrant::parse(spec).unwrap()];
+    let clients = Clients::build(&grants).unwrap();
+    let granted = decide(&grants, &request)?;
+    clients.send(granted, request.body, (request.timeout, KEEP)).await
+}
+
+/// What a server saw: method, URL, headers.
+type Seen = Arc<Mutex<Vec<(String, String, HeaderMap)>>>;
+
+/// Serves on loopback until the test ends; answers with the port and all that it was asked.
+async fn polite() -> (u16, Seen) {
+    let seen = Seen::default();
+    let note = Arc::clone(&seen);
+    let echo = move |request: Request| async move {
+        let (head, body) = request.into_parts();
+        note.lock().unwrap().push((head.method.to_string(), head.uri.to_string(), head.headers));
+        body
+    };
+    let app = Router::new()
+        .route("/away", any(async || Redirect::temporary("/echo")))
+        .route("/large", any(async || vec![b'x'; 5000]))
+        .route("/echo", any(echo));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+    (port, seen)
+}
+
+#[tokio::test]
+async fn a_request_arrives_with_the_secret_that_the_host_adds() {
+    let (port, seen) = polite().await;
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    let url = format!("http://127.0.0.1:{port}/echo?*");
+    let spec =
+        HttpGrantSpec { header_files: [("Authorization".to_owned(), secret.clone())].into(), ..spec(&url) };
+    let asked = HttpRequest {
+        headers: headers(&[("X-A", "1"), ("X-A", "2")]),
+        body: b"hello".to_vec(),
+        ..request("POST", &format!("http://127.0.0.1:{port}/echo?a=b"))
+    };
+    for token in ["Bearer one", "Bearer two"] {
+        std::fs::write(&secret, format!("{token}\n")).unwrap();
+        let answer = send(spec.clone(), asked.clone()).await.unwrap();
+        assert_eq!((answer.status, answer.body.as_slice()), (200, b"hello".as_slice()));
+        assert!(answer.headers.contains(&("content-length".into(), "5".into())), "{answer:?}");
+        let (method, url, headers) = seen.lock().unwrap().pop().unwrap();
+        assert_eq!((method.as_str(), url.as_str()), ("POST", "/echo?a=b"));
+        assert_eq!(headers["authorization"], token);
+        assert_eq!(headers.get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(headers["user-agent"], AGENT_SEEN);
+    }
+    std::fs::remove_file(&secret).unwrap();
+    let error = send(spec, asked).await.unwrap_err();
+    assert!(matches!(&error, CallError::Failed(text) if text.contains("read the secret")), "{error:?}");
+    assert!(seen.lock().unwrap().is_empty(), "nothing is sent without its secret");
+}
+
+/// Ours, unless a plugin sets another.
+const AGENT_SEEN: &str = concat!("lictor/", env!("CARGO_PKG_VERSION"));
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_and_is_not_followed() {
+    let (port, seen) = polite().await;
+    let url = format!("http://127.0.0.1:{port}/away");
+    let answer = send(spec(&url), request("POST", &url)).await.unwrap();
+    assert_eq!(answer.status, 307);
+    assert!(answer.headers.contains(&("location".into(), "/echo".into())));
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_beginning_of_a_large_body_is_kept() {
+    let (port, _) = polite().await;
+    let url = format!("http://127.0.0.1:{port}/large");
+    assert_eq!(send(spec(&url), request("POST", &url)).await.unwrap().body.len(), KEEP);
+}
+
+/// A server that says these bytes to each caller, and then no more; `slow` keeps the connection open.
+async fn rude(answer: &'static [u8], slow: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/secret-hook?token=secret", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1024];
+        assert!(stream.read(&mut request).await.unwrap() > 0);
+        stream.write_all(answer).await.unwrap();
+        if slow {
+            sleep(Duration::from_mins(1)).await;
+        }
+    });
+    url
+}
+
+async fn check_rude(answer: &'static [u8], slow: bool, want: &str) {
+    let url = rude(answer, slow).await;
+    let asked = HttpRequest { timeout: Duration::from_millis(200), ..request("POST", &url) };
+    let error = send(spec(&url), asked).await.unwrap_err();
+    let text = error.to_string();
+    assert_eq!(matches!(error, CallError::TimedOut(_)), slow, "{text}");
+    assert!(text.starts_with("send POST to http://127.0.0.1:") && text.contains(want), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+}
+
+#[tokio::test]
+async fn a_rude_server_is_a_failure_that_tells_no_secret() {
+    check_rude(b"", true, "no whole answer within 200ms").await;
+    check_rude(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", true, "no whole answer").await;
+    check_rude(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", false, "").await;
+    check_rude(b"", false, "connection closed").await;
+    check_rude(b"SSH-2.0-OpenSSH_9.2\r\n", false, "invalid HTTP").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x?token=secret", listener.local_addr().unwrap());
+    drop(listener);
+    let text = send(spec(&url), request("POST", &url)).await.unwrap_err().to_string();
+    assert!(text.contains("refused") && !text.contains("secret"), "{text}");
+}
+
+#[tokio::test]
+async fn a_body_without_an_end_is_cut_at_the_limit() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        // Until the client has hung up; bounded, should it not.
+        for _ in 0..100_000 {
+            if stream.write_all(&[b'x'; 4096]).await.is_err() {
+                return true;
+            }
+        }
+        false
+    });
+    let answer = send(spec(&url), request("POST", &url)).await.unwrap();
+    assert_eq!(answer.body.len(), KEEP);
+    assert!(server.await.unwrap(), "the connection is closed, the rest not read");
+}
+
+#[tokio::test]
+async fn a_server_is_trusted_by_its_ca_file_only() {
+    let (ours, other) = (Authority::new(), Authority::new());
+    for (trusted, want) in [(&ours, true), (&other, false)] {
+        let (port, serving) = ours.serve(&["", "HTTP/1.1 204 No Content\r\n\r\n"]);
+        let url = format!("https://127.0.0.1:{port}/");
+        let secured = HttpGrantSpec { ca_file: Some(trusted.ca_file()), ..spec(&url) };
+        match send(secured, request("POST", &url)).await {
+            Ok(answer) => assert!(want && answer.status == 204, "{answer:?}"),
+            Err(CallError::Failed(text)) => assert!(!want && text.contains("certificate"), "{text}"),
+            Err(error) => panic!("{error:?}"),
+        }
+        assert_eq!(serving.join().unwrap(), want);
+    }
+}

@@ -1,0 +1,63 @@
+//! The text of a refusal: what was asked, and the line of TOML that would grant it.
+//!
+//! Boundary: words only; who is refused is decided by each capability.
+//!
+//! Invariant: the line is valid TOML whatever the guest wrote, so a person can paste it.
+
+use std::fmt::Display;
+
+use crate::CallError;
+
+/// Bytes of a refusal that are kept. A guest chooses what is quoted in it, and it goes to the log.
+const MAX_TEXT: usize = 4096;
+
+/// Says what is not granted and what `line` would grant it.
+pub(crate) fn refused(what: impl Display, line: impl Display) -> CallError {
+    CallError::Refused(shorten(&format!("{what} is not granted; it would be with: {line}"), MAX_TEXT))
+}
+
+/// The first `limit` bytes, marked where something was cut off.
+pub(crate) fn shorten(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(limit)])
+}
+
+/// A TOML string.
+pub(crate) fn quote(text: &str) -> String {
+    let escaped = |c: char| match c {
+        '"' | '\\' => format!("\\{c}"),
+        '\n' => "\\n".to_owned(),
+        c if c.is_control() => format!("\\u{:04X}", u32::from(c)),
+        c => c.to_string(),
+    };
+    format!("\"{}\"", text.chars().map(escaped).collect::<String>())
+}
+
+/// A TOML array of strings.
+pub(crate) fn quote_all<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    let quoted: Vec<String> = texts.into_iter().map(|text| quote(text.as_ref())).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_text_is_valid_toml() {
+        assert_eq!(quote("/var/log/x"), r#""/var/log/x""#);
+        assert_eq!(quote("a\"b\\c\nd\u{1b}e\u{85}ü"), r#""a\"b\\c\nd\u001Be\u0085ü""#);
+        assert_eq!(quote_all(["a", "b c"]), r#"["a", "b c"]"#);
+        assert_eq!(quote_all::<&str>([]), "[]");
+    }
+
+    #[test]
+    fn a_long_refusal_is_cut_between_characters() {
+        assert_eq!(shorten("aüb", 2), "a…");
+        assert_eq!(shorten("aüb", 4), "aüb");
+        let CallError::Refused(text) = refused("ü".repeat(MAX_TEXT), "x") else { panic!("not a refusal") };
+        assert!(text.len() <= MAX_TEXT + '…'.len_utf8());
+    }
+}

@@ -1,0 +1,77 @@
+//! Secrets from files: a header's value, a relay's password.
+//!
+//! Boundary: reads and trims. Where a file lies is the operator's word, never a guest's.
+//!
+//! Invariant: no error text holds any part of a file's content.
+
+use std::{fs::File, io::Read as _, path::Path};
+
+/// Bytes that a secret may have. Tokens are shorter than a page; a log file named by mistake is not.
+const MAX_SECRET: usize = 64 * 1024;
+
+/// Reads the file anew, so that a rotated secret is used at once. One line end at the end is dropped.
+/// The error names the file and fits after "failed to".
+pub(crate) async fn read(path: &Path) -> Result<String, String> {
+    let owned = path.to_owned();
+    let bytes = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        File::open(owned)?.take(MAX_SECRET as u64 + 1).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(bytes)
+    })
+    .await
+    .map_err(|error| format!("read the secret {}: {error}", path.display()))?
+    .map_err(|error| format!("read the secret {}: {error}", path.display()))?;
+    if bytes.len() > MAX_SECRET {
+        return Err(format!("read the secret {}: it is longer than {MAX_SECRET} bytes", path.display()));
+    }
+    let mut text = String::from_utf8(bytes)
+        .map_err(|_| format!("read the secret {}: it is not UTF-8 text", path.display()))?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    if text.is_empty() || text.contains(char::is_control) {
+        return Err(format!("read the secret {}: it must be one line of text", path.display()));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn check(content: &[u8], want: Result<&str, &str>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, content).unwrap();
+        match (read(&path).await, want) {
+            (Ok(text), Ok(want)) => assert_eq!(text, want),
+            (Err(text), Err(want)) => {
+                assert!(text.contains(want) && text.contains("/secret"), "{text:?}");
+                assert!(!text.contains("token"), "{text:?} tells the secret");
+            }
+            (got, want) => panic!("{got:?}, wanted {want:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_line_end_is_dropped_and_nothing_else() {
+        check(b"token", Ok("token")).await;
+        check(b"token\n", Ok("token")).await;
+        check(b"token\r\n", Ok("token")).await;
+        check(b" token \n", Ok(" token ")).await;
+    }
+
+    #[tokio::test]
+    async fn an_error_names_the_file_and_not_its_content() {
+        check(b"token\ntoken\n", Err("one line of text")).await;
+        check(b"", Err("one line of text")).await;
+        check(b"token\xff", Err("not UTF-8")).await;
+        check(&vec![b'x'; MAX_SECRET + 1], Err("longer than 65536 bytes")).await;
+        assert!(
+            read(Path::new("/nowhere/secret")).await.unwrap_err().contains("/nowhere/secret: No such file")
+        );
+    }
+}

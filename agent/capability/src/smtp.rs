@@ -1,0 +1,260 @@
+//! SMTP: the relay, and who may be written to.
+//!
+//! Boundary: parses and decides; `smtp/address.rs` reads addresses, `smtp/send.rs` acts.
+//!
+//! Invariant: the relay and its password are the grant's. A guest chooses sender, recipients and words only,
+//! and a password never crosses a network unencrypted.
+
+mod address;
+mod send;
+
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+
+use address::AddressPattern;
+use lettre::message::Mailbox;
+pub(crate) use send::Sender;
+use url::Url;
+
+use crate::{CallError, GrantError, refusal};
+
+/// A mail server that takes mail for all the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relay {
+    host: String,
+    port: u16,
+    security: Security,
+}
+
+/// How a connection to the relay is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Security {
+    /// Not at all.
+    None,
+    /// By STARTTLS, or no mail is sent.
+    StartTls,
+    /// From the first byte.
+    Tls,
+}
+
+/// A grant as the operator writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SmtpGrantSpec {
+    /// `smtps://host:465` (TLS), `smtp://host:587?tls=required` (STARTTLS) or `smtp://host:25` (no TLS). The
+    /// ports are the defaults.
+    pub relay: String,
+    /// For AUTH; needs `password_file`.
+    pub username: Option<String>,
+    /// Read at each mail; needs `username`.
+    pub password_file: Option<PathBuf>,
+    /// PEM file with the only certificates that are trusted; by default the system's roots.
+    pub ca_file: Option<PathBuf>,
+    /// Address or pattern of the sender; by default any, since a relay knows who may send as whom.
+    pub from: Option<String>,
+    /// Addresses or patterns (`*@example.com`) of the recipients; none means nobody.
+    pub to: Vec<String>,
+}
+
+/// The relay and who may be written to.
+#[derive(Clone, Debug)]
+pub struct SmtpGrant {
+    relay: Relay,
+    login: Option<Login>,
+    ca_file: Option<PathBuf>,
+    from: Option<AddressPattern>,
+    to: Vec<AddressPattern>,
+}
+
+/// Who we are to the relay.
+#[derive(Clone, Debug)]
+struct Login {
+    username: String,
+    password_file: PathBuf,
+}
+
+/// A mail to send. An address may have a name: `Lictor <lictor@example.com>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// The sender's address.
+    pub from: String,
+    /// The recipients' addresses; at least one.
+    pub to: Vec<String>,
+    /// One line; control characters become spaces.
+    pub subject: String,
+    /// Plain text.
+    pub body: String,
+    /// The left side of the Message-ID: letters, digits and a few signs.
+    pub id: String,
+    /// For the whole exchange.
+    pub timeout: Duration,
+}
+
+/// Why a mail was not sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SmtpError {
+    /// No grant covers it; the text says what would.
+    #[error("{0}")]
+    Refused(String),
+    /// No connection, no answer in time, or a 4xx answer of the relay.
+    #[error("{0}")]
+    Transient(String),
+    /// A 5xx answer of the relay, or a message that cannot be sent.
+    #[error("{0}")]
+    Permanent(String),
+}
+
+/// Whom a mail is from and to.
+#[derive(Debug)]
+pub(crate) struct Parties {
+    from: Mailbox,
+    to: Vec<Mailbox>,
+}
+
+impl Relay {
+    /// Reads a relay's URL, in one of the forms that `SmtpGrantSpec::relay` names.
+    pub fn parse(url: &str) -> Result<Self, GrantError> {
+        // The text is not quoted: a password may have been written into it.
+        let fault = |why: &str| {
+            GrantError(format!(
+                "read the relay: {why}; write smtps://host (TLS), smtp://host?tls=required (STARTTLS) or \
+                 smtp://host (no TLS)"
+            ))
+        };
+        let url = Url::parse(url).map_err(|error| fault(&error.to_string()))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(fault("it names a user, which belongs in `username` and `password_file`"));
+        }
+        let (security, port) = match (url.scheme(), url.query()) {
+            ("smtps", None) => (Security::Tls, 465),
+            ("smtp", Some("tls=required")) => (Security::StartTls, 587),
+            ("smtp", None) => (Security::None, 25),
+            ("smtp" | "smtps", Some(_)) => {
+                return Err(fault("its only setting is `?tls=required`, for smtp"));
+            }
+            _ => return Err(fault("its scheme is neither smtp nor smtps")),
+        };
+        if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
+            return Err(fault("it has a path"));
+        }
+        let Some(host) = url.host_str().filter(|host| !host.is_empty()) else {
+            return Err(fault("it names no host"));
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        Ok(Self { host, port: url.port().unwrap_or(port), security })
+    }
+
+    fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    }
+}
+
+impl fmt::Display for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, query) = match self.security {
+            Security::None => ("smtp", ""),
+            Security::StartTls => ("smtp", "?tls=required"),
+            Security::Tls => ("smtps", ""),
+        };
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(f, "{scheme}://{open}{}{close}:{}{query}", self.host, self.port)
+    }
+}
+
+impl SmtpGrant {
+    /// Reads a grant. Nothing is opened yet.
+    pub fn parse(spec: SmtpGrantSpec) -> Result<Self, GrantError> {
+        let relay = Relay::parse(&spec.relay)?;
+        let fault = |why: &str| GrantError(format!("read the smtp grant: {why}"));
+        let login = match (spec.username, spec.password_file) {
+            (None, None) => None,
+            (Some(username), Some(password_file)) => Some(Login { username, password_file }),
+            (Some(_), None) => return Err(fault("`username` needs a `password_file`")),
+            (None, Some(_)) => return Err(fault("`password_file` needs a `username`")),
+        };
+        if login.as_ref().is_some_and(|login| !login.password_file.is_absolute()) {
+            return Err(fault("`password_file` must be an absolute path"));
+        }
+        if login.is_some() && relay.security == Security::None && !relay.is_loopback() {
+            return Err(fault(&format!(
+                "the password would cross the network unencrypted; write smtps://{0} or smtp://{0}?tls=required",
+                relay.host
+            )));
+        }
+        if spec.ca_file.is_some() && relay.security == Security::None {
+            return Err(fault("`ca_file` has no meaning without TLS"));
+        }
+        let pattern = |text: &String| AddressPattern::parse(text).map_err(|why| fault(&why));
+        let from = spec.from.as_ref().map(pattern).transpose()?;
+        let to = spec.to.iter().map(pattern).collect::<Result<_, _>>()?;
+        Ok(Self { relay, login, ca_file: spec.ca_file, from, to })
+    }
+
+    /// What it allows, in words.
+    pub(crate) fn in_words(&self) -> String {
+        let user =
+            self.login.as_ref().map_or_else(String::new, |login| format!(" as user {}", login.username));
+        let from = self.from.as_ref().map_or_else(|| "any address".to_owned(), ToString::to_string);
+        let to: Vec<String> = self.to.iter().map(ToString::to_string).collect();
+        let to = if to.is_empty() { "nobody".to_owned() } else { to.join(" or ") };
+        let mut words = vec![format!("may send mail through {}{user} from {from} to {to}", self.relay)];
+        if let Some(path) = &self.ca_file {
+            words.push(format!("trusting only {}", path.display()));
+        }
+        words.join("; ")
+    }
+}
+
+impl Parties {
+    /// Reads the addresses; the error fits after "failed to".
+    pub(crate) fn parse(from: &str, to: &[String]) -> Result<Self, String> {
+        if to.is_empty() {
+            return Err("send a mail to nobody".to_owned());
+        }
+        let to = to.iter().map(|text| address::mailbox(text)).collect::<Result<_, _>>()?;
+        Ok(Self { from: address::mailbox(from)?, to })
+    }
+}
+
+/// Whether the grant covers a mail from and to these addresses.
+pub(crate) fn covers(grant: Option<&SmtpGrant>, from: &str, to: &[String]) -> Result<(), CallError> {
+    let parties = Parties::parse(from, to).map_err(CallError::Refused)?;
+    decide(grant, &parties).map(|_| ())
+}
+
+/// The grant, if it covers sender and recipients.
+pub(crate) fn decide<'g>(
+    grant: Option<&'g SmtpGrant>,
+    parties: &Parties,
+) -> Result<&'g SmtpGrant, CallError> {
+    let from = parties.from.email.to_string();
+    let everyone = || parties.to.iter().map(|to| to.email.to_string());
+    let Some(grant) = grant else {
+        return Err(refusal::refused(
+            "sending mail",
+            format_args!(
+                "allow.smtp = {{ relay = \"smtps://…\", from = {}, to = {} }}",
+                refusal::quote(&from),
+                refusal::quote_all(everyone())
+            ),
+        ));
+    };
+    if grant.from.as_ref().is_some_and(|pattern| !pattern.matches(&parties.from.email)) {
+        let from = refusal::quote(&from);
+        return Err(refusal::refused(
+            format_args!("mail from {from}"),
+            format_args!("allow.smtp.from = {from}"),
+        ));
+    }
+    let is_strange = |to: &&Mailbox| !grant.to.iter().any(|pattern| pattern.matches(&to.email));
+    let strange: Vec<String> = parties.to.iter().filter(is_strange).map(|to| to.email.to_string()).collect();
+    if strange.is_empty() {
+        return Ok(grant);
+    }
+    let granted = grant.to.iter().map(ToString::to_string);
+    Err(refusal::refused(
+        format_args!("mail to {}", strange.join(", ")),
+        format_args!("allow.smtp.to = {}", refusal::quote_all(granted.chain(strange.iter().cloned()))),
+    ))
+}

@@ -1,0 +1,165 @@
+//! Sends a granted mail: one connection, one message, a deadline.
+//!
+//! Boundary: the network. Who may be written to was decided before.
+//!
+//! Invariant: once the relay took the message, the mail counts as sent, whatever happens while we say
+//! good-bye: an error there would send it twice.
+
+use std::{path::PathBuf, time::Duration};
+
+use lettre::{
+    Message,
+    message::header::ContentType,
+    transport::smtp::{
+        authentication::{Credentials, DEFAULT_MECHANISMS},
+        client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters},
+        extension::ClientId,
+        response::Response,
+    },
+};
+use tokio::time::timeout;
+
+use super::{Login, Mail, Parties, Relay, Security, SmtpError, SmtpGrant};
+use crate::{GrantError, refusal, secret, trust};
+
+/// The right side of the Message-ID. One for all, so that the same delivery has the same on every node.
+const MESSAGE_ID_DOMAIN: &str = "lictor";
+/// Characters of the left side: as long as a line of a mail may be, with room for the rest.
+const MAX_ID: usize = 200;
+/// How long the relay has to answer our good-bye.
+const QUIT: Duration = Duration::from_secs(1);
+/// Bytes of a relay's answer that are told.
+const MAX_ANSWER: usize = 1000;
+
+/// What is ready before the first mail: whom the relay's connection trusts. None where there is no TLS.
+pub(crate) struct Sender {
+    tls: Option<TlsParameters>,
+}
+
+impl Sender {
+    /// Reads the system's roots or the CA file, as far as the grant needs them.
+    pub(crate) fn build(grant: Option<&SmtpGrant>) -> Result<Self, GrantError> {
+        let tls = match grant {
+            Some(grant) if grant.relay.security != Security::None => {
+                Some(tls(&grant.relay, grant.ca_file.as_ref())?)
+            }
+            _ => None,
+        };
+        Ok(Self { tls })
+    }
+
+    /// Sends the mail and answers with the relay's own words.
+    pub(crate) async fn send(
+        &self,
+        grant: &SmtpGrant,
+        parties: Parties,
+        mail: Mail,
+    ) -> Result<String, SmtpError> {
+        let what = format!("send mail through {}", grant.relay);
+        let limit = mail.timeout;
+        let message =
+            compose(parties, &mail).map_err(|why| SmtpError::Permanent(format!("{what}: {why}")))?;
+        let sending = async {
+            let credentials = match &grant.login {
+                Some(login) => Some(credentials(login).await.map_err(SmtpError::Transient)?),
+                None => None,
+            };
+            let mut connection = self.connect(&grant.relay).await.map_err(|error| classify(&error))?;
+            if let Some(credentials) = credentials {
+                connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| classify(&error))?;
+            }
+            let answer = connection
+                .send(message.envelope(), &message.formatted())
+                .await
+                .map_err(|error| classify(&error))?;
+            Ok((answer, connection))
+        };
+        let (answer, mut connection) = timeout(limit, sending)
+            .await
+            .unwrap_or_else(|_| Err(SmtpError::Transient(format!("no answer within {limit:?}"))))
+            .map_err(|error| error.during(&what))?;
+        drop(timeout(QUIT.min(limit), connection.quit()).await);
+        Ok(words(&answer))
+    }
+
+    async fn connect(&self, relay: &Relay) -> Result<AsyncSmtpConnection, lettre::transport::smtp::Error> {
+        // The default is an address literal, which any relay takes; a host's own name may be no valid one.
+        let hello = ClientId::default();
+        let address = (relay.host.as_str(), relay.port);
+        let at_once = self.tls.clone().filter(|_| relay.security == Security::Tls);
+        let mut connection =
+            AsyncSmtpConnection::connect_tokio1(address, None, &hello, at_once, None).await?;
+        if let Some(tls) = self.tls.clone().filter(|_| relay.security == Security::StartTls) {
+            connection.starttls(tls, &hello).await?;
+        }
+        Ok(connection)
+    }
+}
+
+impl SmtpError {
+    fn during(self, what: &str) -> Self {
+        let join = |why: String| format!("{what}: {why}");
+        match self {
+            Self::Refused(why) => Self::Refused(why),
+            Self::Transient(why) => Self::Transient(join(why)),
+            Self::Permanent(why) => Self::Permanent(join(why)),
+        }
+    }
+}
+
+fn tls(relay: &Relay, ca_file: Option<&PathBuf>) -> Result<TlsParameters, GrantError> {
+    let mut builder = TlsParameters::builder(relay.host.clone());
+    let fault = |error: &dyn std::fmt::Display| GrantError(format!("set up TLS for {relay}: {error}"));
+    if let Some(path) = ca_file {
+        builder = builder.certificate_store(CertificateStore::None);
+        for certificate in trust::certificates(path)? {
+            let certificate = Certificate::from_der(certificate.to_vec()).map_err(|error| fault(&error))?;
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    builder.build_rustls().map_err(|error| fault(&error))
+}
+
+/// A password that cannot be read now may be there at the next attempt, so its error is transient.
+async fn credentials(login: &Login) -> Result<Credentials, String> {
+    Ok(Credentials::new(login.username.clone(), secret::read(&login.password_file).await?))
+}
+
+/// Builds the message; the error says what in it cannot be sent.
+fn compose(parties: Parties, mail: &Mail) -> Result<Message, String> {
+    let is_atom = |c: char| c.is_ascii_alphanumeric() || ".-_+=:/$".contains(c);
+    if mail.id.is_empty() || mail.id.len() > MAX_ID || !mail.id.chars().all(is_atom) {
+        let id = refusal::shorten(&refusal::quote(&mail.id), MAX_ID);
+        return Err(format!("{id} cannot be the left side of a Message-ID"));
+    }
+    // A subject made from an event may hold the line ends of a check's output.
+    let subject: String = mail.subject.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut builder = Message::builder()
+        .from(parties.from)
+        .subject(subject)
+        .date_now()
+        .message_id(Some(format!("<{}@{MESSAGE_ID_DOMAIN}>", mail.id)))
+        .header(ContentType::TEXT_PLAIN);
+    for to in parties.to {
+        builder = builder.to(to);
+    }
+    // Relays that read a lone CR or LF as a line end could be told that the message is over.
+    let body = mail.body.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n");
+    builder.body(body).map_err(|error| error.to_string())
+}
+
+/// A relay's word decides where there is one. Without one, what lies in the message or the relay's
+/// abilities stays wrong; the network, TLS and unreadable answers may be right next time.
+fn classify(error: &lettre::transport::smtp::Error) -> SmtpError {
+    let text = refusal::shorten(&error.to_string().replace(['\r', '\n'], " "), MAX_ANSWER);
+    if error.is_permanent() || error.is_client() {
+        SmtpError::Permanent(text)
+    } else {
+        SmtpError::Transient(text)
+    }
+}
+
+fn words(answer: &Response) -> String {
+    let lines: Vec<&str> = answer.message().collect();
+    refusal::shorten(&format!("{} {}", answer.code(), lines.join(" ")), MAX_ANSWER)
+}

@@ -1,0 +1,409 @@
+//! SMTP grants as tables; mails to a scripted relay on loopback.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpListener,
+    time::sleep,
+};
+
+use super::*;
+use crate::trust::tests::Authority;
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+fn spec(relay: &str) -> SmtpGrantSpec {
+    SmtpGrantSpec { relay: relay.into(), to: strings(&["*@example.com"]), ..SmtpGrantSpec::default() }
+}
+
+fn mail() -> Mail {
+    Mail {
+        from: "Lictor <lictor@example.org>".into(),
+        to: strings(&["ops@example.com"]),
+        subject: "web is critical".into(),
+        body: "It is.\n".into(),
+        id: "delivery-1".into(),
+        timeout: Duration::from_secs(10),
+    }
+}
+
+#[track_caller]
+fn check_relay(url: &str, want: Result<&str, &str>) {
+    match (Relay::parse(url), want) {
+        (Ok(relay), Ok(want)) => {
+            assert_eq!(relay.to_string(), want);
+            assert_eq!(Relay::parse(want).unwrap(), relay, "what is shown can be written");
+        }
+        (Err(error), Err(want)) => {
+            let text = error.to_string();
+            assert!(text.contains(want) && !text.contains("hunter2"), "{text}");
+        }
+        (got, want) => panic!("{url}: {got:?}, wanted {want:?}"),
+    }
+}
+
+#[test]
+fn a_relays_url_says_how_it_is_secured() {
+    check_relay("smtps://Mail.Example.com", Ok("smtps://mail.example.com:465"));
+    check_relay("smtps://mail:2465/", Ok("smtps://mail:2465"));
+    check_relay("smtp://mail?tls=required", Ok("smtp://mail:587?tls=required"));
+    check_relay("smtp://mail", Ok("smtp://mail:25"));
+    check_relay("smtp://[::1]:2525", Ok("smtp://[::1]:2525"));
+    check_relay("mail:25", Err("neither smtp nor smtps"));
+    check_relay("mail", Err("write smtps://host (TLS), smtp://host?tls=required"));
+    check_relay("https://mail", Err("neither smtp nor smtps"));
+    check_relay("smtps://", Err("no host"));
+    check_relay("smtp://mail?tls=opportunistic", Err("its only setting is `?tls=required`"));
+    check_relay("smtps://mail?tls=required", Err("for smtp"));
+    check_relay("smtps://lictor:hunter2@mail", Err("`password_file`"));
+    check_relay("smtps://mail/path", Err("it has a path"));
+    check_relay("smtps://mail#x", Err("it has a path"));
+}
+
+#[test]
+fn a_password_needs_an_encrypted_way_or_none_at_all() {
+    for (relay, want) in [
+        ("smtps://mail", true),
+        ("smtp://mail?tls=required", true),
+        ("smtp://mail", false),
+        ("smtp://10.0.0.1", false),
+        ("smtp://localhost.example.com", false),
+        ("smtp://localhost", true),
+        ("smtp://127.0.0.1:2525", true),
+        ("smtp://[::1]", true),
+    ] {
+        let login =
+            SmtpGrantSpec { username: Some("u".into()), password_file: Some("/p".into()), ..spec(relay) };
+        let parsed = SmtpGrant::parse(login);
+        assert_eq!(parsed.is_ok(), want, "{relay}: {parsed:?}");
+        if let Err(error) = parsed {
+            assert!(error.to_string().contains("unencrypted; write smtps://"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_grant_says_what_would_be_right() {
+    for (spec, want) in [
+        (SmtpGrantSpec { username: Some("u".into()), ..spec("smtps://m") }, "needs a `password_file`"),
+        (SmtpGrantSpec { password_file: Some("/p".into()), ..spec("smtps://m") }, "needs a `username`"),
+        (
+            SmtpGrantSpec {
+                username: Some("u".into()),
+                password_file: Some("p".into()),
+                ..spec("smtps://m")
+            },
+            "absolute path",
+        ),
+        (SmtpGrantSpec { ca_file: Some("/c".into()), ..spec("smtp://m") }, "no meaning without TLS"),
+        (SmtpGrantSpec { to: strings(&["example.com"]), ..spec("smtp://m") }, r#"pattern such as "*@"#),
+        (SmtpGrantSpec { from: Some("lictor".into()), ..spec("smtp://m") }, r#""lictor" is neither"#),
+    ] {
+        let text = SmtpGrant::parse(spec).unwrap_err().to_string();
+        assert!(text.contains(want), "{text}");
+    }
+}
+
+#[track_caller]
+fn check(grant: Option<SmtpGrantSpec>, from: &str, to: &[&str], want: Result<(), &str>) {
+    let grant = grant.map(|spec| SmtpGrant::parse(spec).unwrap());
+    match (covers(grant.as_ref(), from, &strings(to)), want) {
+        (Ok(()), Ok(())) => {}
+        (Err(CallError::Refused(text)), Err(want)) => assert!(text.contains(want), "{text}"),
+        (got, want) => panic!("{from} to {to:?}: {got:?}, wanted {want:?}"),
+    }
+}
+
+#[test]
+fn sender_and_every_recipient_must_be_granted() {
+    let open = || Some(spec("smtp://m"));
+    let closed = || Some(SmtpGrantSpec { from: Some("lictor@example.org".into()), ..spec("smtp://m") });
+    check(open(), "any@one", &["a@example.com", "b@EXAMPLE.COM"], Ok(()));
+    check(closed(), "Lictor <lictor@example.org>", &["a@example.com"], Ok(()));
+    check(
+        closed(),
+        "root@example.org",
+        &["a@example.com"],
+        Err(
+            r#"mail from "root@example.org" is not granted; it would be with: allow.smtp.from = "root@example.org""#,
+        ),
+    );
+    check(
+        open(),
+        "any@one",
+        &["a@example.com", "b@evil.org"],
+        Err(
+            r#"mail to b@evil.org is not granted; it would be with: allow.smtp.to = ["*@example.com", "b@evil.org"]"#,
+        ),
+    );
+    check(
+        None,
+        "a@b.c",
+        &["d@e.f"],
+        Err(r#"allow.smtp = { relay = "smtps://…", from = "a@b.c", to = ["d@e.f"] }"#),
+    );
+    check(open(), "any@one", &[], Err("to nobody"));
+    check(open(), "any", &["a@example.com"], Err(r#"read "any" as a mail address"#));
+    check(
+        Some(SmtpGrantSpec { to: Vec::new(), ..spec("smtp://m") }),
+        "a@b.c",
+        &["a@example.com"],
+        Err("allow.smtp.to ="),
+    );
+}
+
+#[test]
+fn a_grant_is_told_in_words() {
+    let words = |spec| SmtpGrant::parse(spec).unwrap().in_words();
+    assert_eq!(
+        words(spec("smtp://m")),
+        "may send mail through smtp://m:25 from any address to *@example.com"
+    );
+    let full = SmtpGrantSpec {
+        relay: "smtps://m".into(),
+        username: Some("lictor".into()),
+        password_file: Some("/run/secret".into()),
+        ca_file: Some("/ca.pem".into()),
+        from: Some("lictor@Example.org".into()),
+        to: strings(&["a@b.c", "*@d.e"]),
+    };
+    assert_eq!(
+        words(full),
+        "may send mail through smtps://m:465 as user lictor from lictor@example.org to a@b.c or *@d.e; \
+         trusting only /ca.pem"
+    );
+}
+
+/// What a relay says to EHLO, with the means to log in.
+const HELLO: &str = "250-relay\r\n250-8BITMIME\r\n250 AUTH PLAIN\r\n";
+
+/// What the scripted relay heard: each command, and the message as one.
+type Heard = Arc<Mutex<Vec<String>>>;
+
+/// A relay that takes all mail, but answers commands that begin with `at` by `answer`. With an empty answer
+/// it says nothing any more. It serves one connection.
+async fn relay(at: &'static str, answer: &'static str) -> (String, Heard) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", listener.local_addr().unwrap());
+    let heard = Heard::default();
+    let notes = Arc::clone(&heard);
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut line = String::from("(connected)\r\n");
+        loop {
+            let usual = match line.get(..4).unwrap_or_default() {
+                "(con" => "220 relay\r\n",
+                "EHLO" => HELLO,
+                "DATA" => "354 go on\r\n",
+                "AUTH" => "235 welcome\r\n",
+                "QUIT" => "221 bye\r\n",
+                "(mes" => "250-2.0.0 Ok:\r\n250 queued as 42\r\n",
+                _ => "250 ok\r\n",
+            };
+            let said = if line.starts_with(at) { answer } else { usual };
+            if said.is_empty() {
+                sleep(Duration::from_mins(1)).await;
+            }
+            stream.write_all(said.as_bytes()).await.unwrap();
+            let in_message = line.starts_with("DATA") && said.starts_with("354");
+            line.clear();
+            while stream.read_line(&mut line).await.unwrap_or_default() > 0 {
+                if !in_message || line.ends_with("\r\n.\r\n") {
+                    break;
+                }
+            }
+            if line.is_empty() {
+                return;
+            }
+            notes.lock().unwrap().push(line.clone());
+            if in_message {
+                line.insert_str(0, "(message)\r\n");
+            }
+        }
+    });
+    (url, heard)
+}
+
+async fn send(spec: SmtpGrantSpec, mail: Mail) -> Result<String, SmtpError> {
+    let grant = SmtpGrant::parse(spec).unwrap();
+    let sender = Sender::build(Some(&grant)).unwrap();
+    let parties = Parties::parse(&mail.from, &mail.to).map_err(SmtpError::Permanent)?;
+    sender.send(&grant, parties, mail).await
+}
+
+#[tokio::test]
+async fn a_mail_arrives_as_it_was_written() {
+    let (url, heard) = relay("-", "").await;
+    let asked = Mail {
+        to: strings(&["ops@example.com", "Ops <ops2@EXAMPLE.com>"]),
+        subject: "wéb is critical".into(),
+        body: "first\n.\nlone \r cr\r\nlast".into(),
+        ..mail()
+    };
+    assert_eq!(send(spec(&url), asked).await.unwrap(), "250 2.0.0 Ok: queued as 42");
+    let heard = heard.lock().unwrap();
+    let commands: Vec<&str> =
+        heard.iter().map(|text| text.trim_end()).filter(|text| !text.contains('\n')).collect();
+    assert_eq!(
+        commands[1..4],
+        ["MAIL FROM:<lictor@example.org>", "RCPT TO:<ops@example.com>", "RCPT TO:<ops2@EXAMPLE.com>"]
+    );
+    assert_eq!(commands.last(), Some(&"QUIT"));
+    let message = heard.iter().find(|text| text.contains("\r\n\r\n")).unwrap();
+    let (fields, body) = message.split_once("\r\n\r\n").unwrap();
+    for line in [
+        "From: Lictor <lictor@example.org>",
+        "To: ops@example.com, Ops <ops2@EXAMPLE.com>",
+        "Subject: =?utf-8?b?d8OpYg==?= is critical",
+        "Message-ID: <delivery-1@lictor>",
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=utf-8",
+    ] {
+        assert!(fields.lines().any(|found| found == line), "{line:?} is missing in {fields}");
+    }
+    assert!(fields.contains("\r\nDate: "), "{fields}");
+    assert_eq!(body, "first\r\n..\r\nlone \r\n cr\r\nlast\r\n.\r\n");
+}
+
+#[tokio::test]
+async fn nothing_in_a_field_becomes_a_header_a_command_or_a_second_mail() {
+    let evil = "x\r\nBcc: victim@evil.org\r\n\r\nfake\r\n.\r\nMAIL FROM:<evil@evil.org>\r\n";
+    let plain = mail();
+    for (asked, arrives) in [
+        (Mail { from: format!("a@b.c{evil}"), ..plain.clone() }, false),
+        (Mail { from: format!("{evil} <a@b.c>"), ..plain.clone() }, false),
+        (Mail { to: vec![format!("ops{evil}@example.com")], ..plain.clone() }, false),
+        (Mail { to: vec!["ops@example.com>\r\nRCPT TO:<victim@evil.org".into()], ..plain.clone() }, false),
+        (Mail { id: format!("1>{evil}"), ..plain.clone() }, false),
+        (Mail { id: "1 2".into(), ..plain.clone() }, false),
+        (Mail { id: String::new(), ..plain.clone() }, false),
+        (Mail { id: "x".repeat(201), ..plain.clone() }, false),
+        (Mail { subject: evil.into(), ..plain.clone() }, true),
+        (Mail { subject: evil.repeat(30), ..plain.clone() }, true),
+        (Mail { body: evil.into(), ..plain.clone() }, true),
+        (Mail { body: evil.replace("\r\n", "\n"), ..plain.clone() }, true),
+        (Mail { body: evil.replace("\r\n", "\r"), ..plain.clone() }, true),
+    ] {
+        let (url, heard) = relay("-", "").await;
+        let sent = send(spec(&url), asked.clone()).await;
+        if !arrives {
+            assert!(matches!(&sent, Err(SmtpError::Permanent(_))), "{sent:?} for {asked:?}");
+            assert!(heard.lock().unwrap().is_empty(), "no relay was asked");
+            continue;
+        }
+        sent.unwrap();
+        let heard = heard.lock().unwrap();
+        let commands: Vec<&str> = heard.iter().map(|text| text.get(..4).unwrap()).collect();
+        assert_eq!(commands[..4], ["EHLO", "MAIL", "RCPT", "DATA"]);
+        assert_eq!(commands.len(), 6, "one message and QUIT: {heard:?}");
+        let message = heard[4].replace("\r\n", "");
+        assert!(!message.contains(['\r', '\n']), "a lone CR or LF in {message:?}");
+        assert!(!heard[4].split("\r\n\r\n").next().unwrap().contains("\r\nBcc:"), "{}", heard[4]);
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_read_at_each_mail() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    let login = |url: &str| SmtpGrantSpec {
+        username: Some("lictor".into()),
+        password_file: Some(file.clone()),
+        ..spec(url)
+    };
+    // Base64 of NUL, the user, NUL, the password.
+    for (password, want) in
+        [("one", "AUTH PLAIN AGxpY3RvcgBvbmU=\r\n"), ("two", "AUTH PLAIN AGxpY3RvcgB0d28=\r\n")]
+    {
+        std::fs::write(&file, format!("{password}\n")).unwrap();
+        let (url, heard) = relay("-", "").await;
+        send(login(&url), mail()).await.unwrap();
+        assert_eq!(heard.lock().unwrap()[1], want);
+    }
+    std::fs::remove_file(&file).unwrap();
+    let (url, heard) = relay("-", "").await;
+    let error = send(login(&url), mail()).await.unwrap_err();
+    assert!(matches!(&error, SmtpError::Transient(text) if text.contains("read the secret")), "{error:?}");
+    assert!(heard.lock().unwrap().is_empty());
+}
+
+async fn check_answer(at: &'static str, answer: &'static str, want: Result<(), SmtpError>) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "hunter2").unwrap();
+    let (url, _) = relay(at, answer).await;
+    let login = SmtpGrantSpec { username: Some("u".into()), password_file: Some(file), ..spec(&url) };
+    let sent = send(login, Mail { timeout: Duration::from_millis(500), ..mail() }).await;
+    match (&sent, &want) {
+        (Ok(_), Ok(())) => {}
+        (Err(SmtpError::Transient(text)), Err(SmtpError::Transient(want)))
+        | (Err(SmtpError::Permanent(text)), Err(SmtpError::Permanent(want))) => {
+            assert!(text.starts_with(&format!("send mail through {url}: ")) && text.contains(want), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+        _ => panic!("{at} answered with {answer:?}: {sent:?}, wanted {want:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_relays_answer_decides_whether_to_try_again() {
+    let transient = |text: &str| Err(SmtpError::Transient(text.into()));
+    let permanent = |text: &str| Err(SmtpError::Permanent(text.into()));
+    check_answer("RCPT", "450 4.2.0 greylisted\r\n", transient("greylisted")).await;
+    check_answer("RCPT", "550 5.1.1 no such user\r\n", permanent("no such user")).await;
+    check_answer("MAIL", "452 no space\r\n", transient("no space")).await;
+    check_answer("(message)", "554 5.7.1 spam\r\n", permanent("spam")).await;
+    check_answer("(message)", "451 try later\r\n", transient("try later")).await;
+    check_answer("AUTH", "535 5.7.8 wrong\r\n", permanent("wrong")).await;
+    check_answer("AUTH", "454 4.7.0 not now\r\n", transient("not now")).await;
+    check_answer("EHLO", "250 relay\r\n", permanent("No compatible authentication")).await;
+    check_answer("(connected)", "421 busy\r\n", transient("busy")).await;
+    check_answer("(connected)", "HTTP/1.1 400 Bad Request\r\n\r\n", transient("")).await;
+    check_answer("(connected)", "", transient("no answer within 500ms")).await;
+    check_answer("(message)", "", transient("no answer within 500ms")).await;
+    check_answer("QUIT", "500 what?\r\n", Ok(())).await;
+    check_answer("QUIT", "", Ok(())).await;
+}
+
+#[tokio::test]
+async fn without_a_relay_a_mail_may_be_sent_later() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = send(spec(&url), mail()).await.unwrap_err();
+    assert!(matches!(&error, SmtpError::Transient(text) if text.contains("refused")), "{error:?}");
+}
+
+#[tokio::test]
+async fn without_the_starttls_that_is_required_nothing_is_sent() {
+    let authority = Authority::new();
+    let (url, heard) = relay("-", "").await;
+    let secured =
+        SmtpGrantSpec { ca_file: Some(authority.ca_file()), ..spec(&format!("{url}?tls=required")) };
+    let error = send(secured, mail()).await.unwrap_err();
+    assert!(matches!(&error, SmtpError::Permanent(text) if text.contains("STARTTLS")), "{error:?}");
+    assert_eq!(heard.lock().unwrap().iter().filter(|line| !line.starts_with("EHLO")).count(), 0);
+}
+
+#[tokio::test]
+async fn a_relay_is_trusted_by_its_ca_file_only() {
+    let (ours, other) = (Authority::new(), Authority::new());
+    let answers =
+        &["220 relay\r\n", "250 relay\r\n", "250 ok\r\n", "250 ok\r\n", "354 go on\r\n", "250 queued\r\n"];
+    for (trusted, want) in [(&ours, true), (&other, false)] {
+        let (port, serving) = ours.serve(answers);
+        let url = format!("smtps://127.0.0.1:{port}");
+        let secured = SmtpGrantSpec { ca_file: Some(trusted.ca_file()), ..spec(&url) };
+        let sent = send(secured, mail()).await;
+        match sent {
+            Ok(words) => assert!(want && words == "250 queued", "{words}"),
+            Err(SmtpError::Transient(text)) => assert!(!want && text.contains("certificate"), "{text}"),
+            Err(error) => panic!("{error:?}"),
+        }
+        assert_eq!(serving.join().unwrap(), want);
+    }
+}
