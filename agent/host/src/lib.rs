@@ -1,1 +1,33 @@
-//! Stub.
+//! The sandbox: loads a plugin's component and calls it within limits.
+//!
+//! The way of a call, and where to read it:
+//!
+//! 1. [`Host`] holds what all plugins share: one engine, one linker, the guests' own runtime (`host.rs`).
+//! 2. [`Host::load`] reads a component's imports and exports (`inspect.rs`), compiles it or takes it from
+//!    the cache (`cache.rs`), and instantiates it once, so that a wrong type is found before it matters.
+//! 3. [`Plugin::handle`] makes a fresh instance, calls it, and throws it away (`plugin.rs`). What the guest
+//!    calls back arrives in `guest.rs`; what it may take is bounded in `limits.rs` and `meter.rs`; what it
+//!    writes is bounded in `log.rs`.
+//!
+//! Boundary: knows the contract (`sdk/wit`) and `lictor-capability`, nothing else of ours. It never decides
+//! whether a call is allowed, only that a refusal, a failure and a trap stay three different things.
+//!
+//! Invariant: no guest can stop, slow or crash anything outside its own call. An instance serves one call.
+
+mod bindings;
+mod cache;
+mod guest;
+mod host;
+mod inspect;
+mod limits;
+mod log;
+mod meter;
+mod outcome;
+mod plugin;
+mod text;
+
+pub use host::{Host, HostError, HostSettings};
+pub use inspect::LoadError;
+pub use limits::Limits;
+pub use outcome::{Call, CallFailure, Delivery, Description, Event, Failure, Report, RequestsError};
+pub use plugin::Plugin;

@@ -1,0 +1,16 @@
+//! What `bindgen!` makes of the contract in `sdk/wit`.
+//!
+//! Boundary: only this crate sees these types, so that a second contract version can be served beside this
+//! one without a change for our callers.
+
+wasmtime::component::bindgen!({
+    path: "../../sdk/wit",
+    world: "plugin",
+    imports: {
+        "lictor:plugin/exec.run": async,
+        "lictor:plugin/append.append": async,
+        "lictor:plugin/http.send": async,
+        "lictor:plugin/smtp.send": async,
+    },
+    exports: { default: async },
+});

@@ -1,0 +1,140 @@
+//! Compiled components, kept on disk, so that a start takes milliseconds.
+//!
+//! A file's name is the digest of the wasm and that of everything that shapes its code (wasmtime's version,
+//! our settings, this processor), so a stale file is never found; it is only left behind. A file is the
+//! code, then the SHA-256 of the code. There is no `fsync`: what a power cut damages, the digest shows, and
+//! it is compiled anew.
+//!
+//! Boundary: no error leaves this module. A cache that cannot be used costs time, never a start.
+//!
+//! Invariant: code is loaded only from a folder that nobody else can write to. It is native code: whoever
+//! can put a file there is inside Lictor, past the sandbox.
+
+use std::fs::{self, DirBuilder, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// Bytes of the digest at the end of a file.
+const DIGEST: usize = 32;
+
+/// Permission bits that let others write.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// A folder of compiled components.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    dir: PathBuf,
+}
+
+impl Cache {
+    /// Uses `dir`, made if it is missing. A folder that cannot be trusted is a warning and no cache.
+    pub(crate) fn open(dir: PathBuf) -> Option<Self> {
+        match prepare(&dir) {
+            Ok(()) => Some(Self { dir }),
+            Err(error) => {
+                let dir = dir.display();
+                tracing::warn!(%dir, %error, "Compiled plugins are not cached, so each start compiles them.");
+                None
+            }
+        }
+    }
+
+    /// Takes the compiled form of the wasm with this digest, if it is there and whole.
+    pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
+        let path = self.path(engine, digest);
+        match read(engine, &path) {
+            Ok(component) => component,
+            Err(error) => {
+                let path = path.display();
+                tracing::warn!(%path, error, "A cached plugin is damaged, so it is compiled anew.");
+                None
+            }
+        }
+    }
+
+    /// Keeps a compiled component for the next start.
+    pub(crate) fn store(&self, engine: &Engine, digest: &str, component: &Component) {
+        let path = self.path(engine, digest);
+        let written = component
+            .serialize()
+            .map_err(|error| format!("{error:#}"))
+            .and_then(|code| write(&path, &code).map_err(|error| error.to_string()));
+        if let Err(error) = written {
+            let path = path.display();
+            tracing::warn!(%path, error, "A compiled plugin was not cached; the next start compiles it again.");
+        }
+    }
+
+    fn path(&self, engine: &Engine, digest: &str) -> PathBuf {
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        self.dir.join(format!("{digest}-{:016x}.cwasm", hasher.finish()))
+    }
+}
+
+/// Makes the folder if need be, and checks that it is ours alone to write to.
+fn prepare(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let metadata = fs::symlink_metadata(dir)?;
+    let owned = metadata.uid() == rustix::process::geteuid().as_raw();
+    if metadata.is_dir() && owned && metadata.mode() & WRITABLE_BY_OTHERS == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other("others could write to it: it must be a folder of Lictor's own user, mode 0700"))
+}
+
+/// Checks a file's digest and maps its code. `None` where there is no file.
+fn read(engine: &Engine, path: &Path) -> Result<Option<Component>, String> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    if !is_whole(&mut file).map_err(|error| error.to_string())? {
+        return Err("its digest is wrong".into());
+    }
+    #[expect(
+        unsafe_code,
+        reason = "the file is one that `write` made: its digest is right, and nobody else can write to its \
+                  folder, which `prepare` checked"
+    )]
+    let component = unsafe { Component::deserialize_file(engine, path) };
+    component.map(Some).map_err(|error| format!("{error:#}"))
+}
+
+/// Whether the file ends with the digest of what comes before.
+fn is_whole(file: &mut File) -> io::Result<bool> {
+    let Some(length) = file.metadata()?.len().checked_sub(DIGEST as u64) else { return Ok(false) };
+    let mut code = (&*file).take(length);
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = code.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+    }
+    let mut digest = [0; DIGEST];
+    file.read_exact(&mut digest)?;
+    Ok(hasher.finalize().as_slice() == digest)
+}
+
+/// Writes under a name of this process, then renames: a reader sees all of it or nothing.
+fn write(path: &Path, code: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let mut file = File::create(&temporary)?;
+    let written = file.write_all(code).and_then(|()| file.write_all(&Sha256::digest(code)));
+    let renamed = written.and_then(|()| fs::rename(&temporary, path));
+    if renamed.is_err() {
+        // The first error is the one to tell; a leftover file is never read.
+        drop(fs::remove_file(&temporary));
+    }
+    renamed
+}

@@ -1,0 +1,185 @@
+//! What one running guest can reach: the state of its store, and the host's side of its imports.
+//!
+//! Boundary: passes calls on to `lictor-capability` and changes only their shape. No host call fails in
+//! wasmtime's sense: what goes wrong is a value that the guest gets, so a capability can never be mistaken
+//! for a trap.
+//!
+//! Invariant: WASI's context is empty. There are no files, sockets, arguments or variables; standard input
+//! is closed, and standard output and error end in our log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lictor_capability::{self as capability, Capabilities};
+use tracing::Level;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::bindings::lictor::plugin as contract;
+use crate::limits::{Limits, MemoryLimiter};
+use crate::log::GuestLog;
+use crate::text;
+
+/// Bytes that are kept of each standard stream of a call. A panic's message has its place in it.
+const STREAM: usize = 16 << 10;
+
+/// Handles to WASI's resources (streams, pollables) that a guest may hold at once.
+const RESOURCES: usize = 1024;
+
+/// Random bytes that a guest may ask for at once. WASI's own default would let it fill our memory.
+const RANDOM: u64 = 64 << 10;
+
+/// Refusals that a report holds, and bytes of each.
+const REFUSALS: usize = 16;
+const REFUSAL: usize = 1 << 10;
+
+/// The state of the store of one call.
+pub(crate) struct Guest {
+    wasi: WasiCtx,
+    resources: ResourceTable,
+    stdout: MemoryOutputPipe,
+    stderr: MemoryOutputPipe,
+    log: GuestLog,
+    capabilities: Option<Arc<Capabilities>>,
+    pub(crate) limiter: MemoryLimiter,
+    pub(crate) refusals: Vec<String>,
+}
+
+impl Guest {
+    /// The state for one call. Without `capabilities` every use of one is refused.
+    pub(crate) fn new(log: GuestLog, capabilities: Option<Arc<Capabilities>>, limits: &Limits) -> Self {
+        let stdout = MemoryOutputPipe::new(STREAM);
+        let stderr = MemoryOutputPipe::new(STREAM);
+        let wasi = WasiCtx::builder()
+            .stdout(stdout.clone())
+            .stderr(stderr.clone())
+            .allow_tcp(false)
+            .allow_udp(false)
+            .max_random_size(RANDOM)
+            .build();
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(RESOURCES);
+        let limiter = MemoryLimiter::new(limits.memory);
+        Self { wasi, resources, stdout, stderr, log, capabilities, limiter, refusals: Vec::new() }
+    }
+
+    /// Forwards what the guest wrote to its standard streams, and answers what it wrote to its standard
+    /// error: where a runtime says why it crashed.
+    pub(crate) fn close_streams(&mut self) -> String {
+        self.log.write_lines(Level::DEBUG, &self.stdout.contents());
+        let stderr = self.stderr.contents();
+        self.log.write_lines(Level::ERROR, &stderr);
+        String::from_utf8_lossy(&stderr).into_owned()
+    }
+
+    /// The receiver's capabilities, or the words of a refusal.
+    fn capabilities(&self) -> Result<Arc<Capabilities>, String> {
+        self.capabilities.clone().ok_or_else(|| "only `handle` may use capabilities".into())
+    }
+
+    /// Remembers a refusal for the report, and gives its words back for the guest.
+    fn refuse(&mut self, reason: String) -> String {
+        if self.refusals.len() < REFUSALS {
+            self.refusals.push(text::one_line(&reason, REFUSAL));
+        }
+        reason
+    }
+
+    fn call_error(&mut self, error: capability::CallError) -> contract::types::CallError {
+        match error {
+            capability::CallError::Refused(reason) => {
+                contract::types::CallError::Refused(self.refuse(reason))
+            }
+            capability::CallError::TimedOut(reason) => contract::types::CallError::TimedOut(reason),
+            capability::CallError::Failed(reason) => contract::types::CallError::Failed(reason),
+        }
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}
+
+impl contract::types::Host for Guest {}
+
+impl contract::exec::Host for Guest {
+    async fn run(
+        &mut self,
+        command: contract::exec::Command,
+    ) -> Result<contract::exec::Output, contract::types::CallError> {
+        let contract::exec::Command { argv, env, stdin, timeout_ms } = command;
+        let command = capability::Command { argv, env, stdin, timeout: millis(timeout_ms) };
+        let ran = match self.capabilities() {
+            Ok(capabilities) => capabilities.exec(command).await,
+            Err(reason) => Err(capability::CallError::Refused(reason)),
+        };
+        let output = ran.map_err(|error| self.call_error(error))?;
+        let status = match output.status {
+            capability::ExitStatus::Code(code) => contract::exec::ExitStatus::Code(code),
+            capability::ExitStatus::Signal(signal) => contract::exec::ExitStatus::Signal(signal),
+        };
+        Ok(contract::exec::Output { status, stdout: output.stdout, stderr: output.stderr })
+    }
+}
+
+impl contract::append::Host for Guest {
+    async fn append(&mut self, path: String, data: Vec<u8>) -> Result<(), contract::types::CallError> {
+        let appended = match self.capabilities() {
+            Ok(capabilities) => capabilities.append(&path, &data).await,
+            Err(reason) => Err(capability::CallError::Refused(reason)),
+        };
+        appended.map_err(|error| self.call_error(error))
+    }
+}
+
+impl contract::http::Host for Guest {
+    async fn send(
+        &mut self,
+        request: contract::http::Request,
+    ) -> Result<contract::http::Response, contract::types::CallError> {
+        let contract::http::Request { method, url, headers, body, timeout_ms } = request;
+        let request = capability::HttpRequest { method, url, headers, body, timeout: millis(timeout_ms) };
+        let answered = match self.capabilities() {
+            Ok(capabilities) => capabilities.http(request).await,
+            Err(reason) => Err(capability::CallError::Refused(reason)),
+        };
+        let capability::HttpResponse { status, headers, body } =
+            answered.map_err(|error| self.call_error(error))?;
+        Ok(contract::http::Response { status, headers, body })
+    }
+}
+
+impl contract::smtp::Host for Guest {
+    async fn send(&mut self, message: contract::smtp::Message) -> Result<String, contract::smtp::SmtpError> {
+        let contract::smtp::Message { from, to, subject, body, id, timeout_ms } = message;
+        let mail = capability::Mail { from, to, subject, body, id, timeout: millis(timeout_ms) };
+        let sent = match self.capabilities() {
+            Ok(capabilities) => capabilities.smtp(mail).await,
+            Err(reason) => Err(capability::SmtpError::Refused(reason)),
+        };
+        sent.map_err(|error| match error {
+            capability::SmtpError::Refused(reason) => contract::smtp::SmtpError::Refused(self.refuse(reason)),
+            capability::SmtpError::Transient(reason) => contract::smtp::SmtpError::Transient(reason),
+            capability::SmtpError::Permanent(reason) => contract::smtp::SmtpError::Permanent(reason),
+        })
+    }
+}
+
+impl contract::log::Host for Guest {
+    fn log(&mut self, level: contract::log::Level, message: String) {
+        let level = match level {
+            contract::log::Level::Debug => Level::DEBUG,
+            contract::log::Level::Info => Level::INFO,
+            contract::log::Level::Warn => Level::WARN,
+            contract::log::Level::Error => Level::ERROR,
+        };
+        self.log.write(level, &message);
+    }
+}
+
+fn millis(timeout_ms: u32) -> Duration {
+    Duration::from_millis(timeout_ms.into())
+}

@@ -1,0 +1,190 @@
+//! What all plugins share: one engine, one linker, the guests' own runtime and the clock of the epoch.
+//!
+//! Guests have a runtime of their own so that four of them that spin delay nothing but other guests: the
+//! pipeline and the dispatcher run elsewhere.
+//!
+//! Invariant: while no guest runs, nothing here wakes up.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::runtime::Runtime;
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Config, Engine, EngineWeak};
+
+use crate::bindings::{self, PluginPre};
+use crate::cache::Cache;
+use crate::guest::Guest;
+use crate::inspect::{self, LoadError};
+use crate::plugin::Plugin;
+
+/// How often a running guest is looked at: the precision of its CPU limit and deadline, and the longest that
+/// it keeps a thread from other guests.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The guest's stack. Deep recursion ends in a trap here, long before the thread's own stack does.
+const STACK: usize = 512 << 10;
+
+/// Bytes of a component. The largest of practice hold a Python interpreter, 18 MB.
+const WASM: usize = 32 << 20;
+
+/// How a host is made.
+#[derive(Clone, Debug)]
+pub struct HostSettings {
+    /// Where compiled plugins are kept: a folder that only our own user can write to, made with mode 0700
+    /// if it is missing. `None`: each start compiles them.
+    pub cache_dir: Option<PathBuf>,
+    /// Threads that run guests. At least one is made.
+    pub workers: usize,
+}
+
+/// Why there is no sandbox. The message fits after "failed to".
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// This machine cannot run wasmtime as we need it.
+    #[error("set up the WebAssembly engine: {0}")]
+    Engine(String),
+    /// No threads for the guests.
+    #[error("start the guests' threads")]
+    Threads(#[source] io::Error),
+}
+
+/// The sandbox. Dropping it is fine at any time; what a loaded [`Plugin`] needs lives as long as that.
+pub struct Host {
+    shared: Arc<Shared>,
+    linker: Linker<Guest>,
+    cache: Option<Cache>,
+}
+
+impl Host {
+    /// Makes the engine, the linker and the guests' threads.
+    pub fn new(settings: HostSettings) -> Result<Self, HostError> {
+        let engine = Engine::new(&config()).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        let linker = link(&engine).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(settings.workers.max(1))
+            .thread_name("plugin")
+            .enable_all()
+            .build()
+            .map_err(HostError::Threads)?;
+        let running = Arc::new(AtomicUsize::new(0));
+        let ticker = start_ticker(engine.weak(), Arc::clone(&running)).map_err(HostError::Threads)?;
+        let guests = runtime.handle().clone();
+        let shared = Arc::new(Shared { engine, guests, runtime: Some(runtime), running, ticker });
+        Ok(Self { shared, linker, cache: settings.cache_dir.and_then(Cache::open) })
+    }
+
+    /// Makes a plugin of a component's bytes. Blocks: it compiles where the cache has nothing.
+    ///
+    /// Also instantiates it once (256 MiB of memory, 1 s of CPU time), so that what is wrong with its types
+    /// shows now and not at the first delivery.
+    pub fn load(&self, wasm: &[u8]) -> Result<Plugin, LoadError> {
+        if wasm.len() > WASM {
+            return Err(LoadError::TooLarge { size: wasm.len(), limit: WASM });
+        }
+        let imports = inspect::capabilities(wasm)?;
+        let digest = hex(&Sha256::digest(wasm));
+        let component = self.compile(wasm, &digest)?;
+        let linked = self.linker.instantiate_pre(&component).and_then(PluginPre::new);
+        let pre = linked.map_err(|error| LoadError::Link(format!("{error:#}")))?;
+        let plugin = Plugin::new(Arc::clone(&self.shared), pre, digest, imports);
+        plugin.try_start()?;
+        Ok(plugin)
+    }
+
+    fn compile(&self, wasm: &[u8], digest: &str) -> Result<Component, LoadError> {
+        let engine = &self.shared.engine;
+        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(engine, digest)) {
+            return Ok(component);
+        }
+        let component =
+            Component::from_binary(engine, wasm).map_err(|error| LoadError::Link(format!("{error:#}")))?;
+        if let Some(cache) = &self.cache {
+            cache.store(engine, digest, &component);
+        }
+        Ok(component)
+    }
+}
+
+/// What outlives the host, because plugins need it.
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    /// Where guests run.
+    pub(crate) guests: tokio::runtime::Handle,
+    /// The same, for the one who ends it. `None` only while we are dropped.
+    runtime: Option<Runtime>,
+    /// Calls that run now.
+    running: Arc<AtomicUsize>,
+    ticker: Thread,
+}
+
+impl Shared {
+    /// Lets the epoch advance until the answer is dropped.
+    pub(crate) fn tick_while(self: &Arc<Self>) -> Ticking {
+        if self.running.fetch_add(1, SeqCst) == 0 {
+            self.ticker.unpark();
+        }
+        Ticking(Arc::clone(self))
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // A runtime that is dropped within another one panics, and its calls are over: each of them holds
+        // us. So nothing is waited for.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+        self.ticker.unpark();
+    }
+}
+
+/// A call that runs.
+pub(crate) struct Ticking(Arc<Shared>);
+
+impl Drop for Ticking {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Advances the epoch while calls run, and ends with the engine.
+fn start_ticker(engine: EngineWeak, running: Arc<AtomicUsize>) -> io::Result<Thread> {
+    let tick = move || {
+        loop {
+            if running.load(SeqCst) == 0 {
+                thread::park();
+            } else {
+                thread::sleep(TICK);
+            }
+            let Some(engine) = engine.upgrade() else { return };
+            engine.increment_epoch();
+        }
+    };
+    let thread = thread::Builder::new().name("plugin-epoch".into()).spawn(tick)?;
+    Ok(thread.thread().clone())
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true).max_wasm_stack(STACK);
+    config
+}
+
+fn link(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    Ok(linker)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}

@@ -1,0 +1,199 @@
+//! Reads what a component imports and exports, before any of it is compiled.
+//!
+//! Compiling costs a tenth of a second to many seconds, and its errors speak of wasm. Most wrong files can
+//! be told from their outermost names alone, in the words of the person who has to repair them.
+//!
+//! Boundary: names only. Whether the types behind the names are right is found when the plugin is linked.
+
+use wasmparser::{Encoding, Parser, Payload};
+
+/// The contract that this host serves: its package, and the part of its version that must be equal.
+const PACKAGE: &str = "lictor:plugin";
+const VERSION: &str = "0.1";
+
+/// The interface that makes a component a plugin.
+const HANDLER: &str = "handler";
+
+/// What a plugin may import of the contract. `types` holds only types, so importing it means nothing.
+const TYPES: &str = "types";
+const CAPABILITIES: [&str; 5] = ["exec", "append", "http", "smtp", "log"];
+
+/// The parts of WASI that are linked, with nothing behind files, sockets and the environment.
+const WASI: [&str; 6] =
+    ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
+const WASI_VERSION: &str = "0.2";
+
+/// Why a file cannot be a plugin here. The message fits after "failed to".
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It has more bytes than any plugin needs.
+    #[error("load a plugin of {size} bytes: the limit is {limit}; was it built without `strip`?")]
+    TooLarge {
+        /// Its bytes.
+        size: usize,
+        /// The most bytes that are allowed.
+        limit: usize,
+    },
+    /// It is wasm, but of the older kind.
+    #[error("load a core WebAssembly module: a plugin is a component, so build it for wasm32-wasip2")]
+    CoreModule,
+    /// It is no wasm, or not all of it.
+    #[error("read it as a WebAssembly component: it is damaged, cut off or something else ({0})")]
+    Damaged(String),
+    /// It does not export the contract's `handler`.
+    #[error("find lictor:plugin/handler among its exports: it is a component, but not a plugin of Lictor")]
+    NoHandler,
+    /// It speaks another version of the contract.
+    #[error("load a plugin built for lictor:plugin {found}: this Lictor knows {known}")]
+    Version {
+        /// The version that it was built for.
+        found: String,
+        /// The version that this host serves.
+        known: &'static str,
+    },
+    /// It wants what no plugin can have.
+    #[error("give it what it imports: Lictor has no {}", .0.join(", "))]
+    Imports(Vec<String>),
+    /// Its names are right, but its types or its code are not.
+    #[error("link it: {0}")]
+    Link(String),
+    /// It could not be started once.
+    #[error("start it for a trial: {0}")]
+    Trial(String),
+}
+
+/// Reads the capabilities that a component imports, in the contract's order.
+pub(crate) fn capabilities(wasm: &[u8]) -> Result<Vec<&'static str>, LoadError> {
+    let names = Names::read(wasm)?;
+    check_version(&names)?;
+    let handler = names.exports.iter().filter_map(|name| contract_interface(name));
+    if !handler.into_iter().any(|interface| interface == HANDLER) {
+        return Err(LoadError::NoHandler);
+    }
+    let unknown: Vec<_> = names.imports.iter().filter(|name| !is_known(name)).cloned().collect();
+    if !unknown.is_empty() {
+        return Err(LoadError::Imports(unknown));
+    }
+    let imported =
+        |capability: &&str| names.imports.iter().any(|name| contract_interface(name) == Some(capability));
+    Ok(CAPABILITIES.into_iter().filter(imported).collect())
+}
+
+/// A component's outermost names.
+#[derive(Debug, Default)]
+struct Names {
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+impl Names {
+    fn read(wasm: &[u8]) -> Result<Self, LoadError> {
+        let mut names = Self::default();
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(wasm) {
+            match payload.map_err(|error| damaged(&error))? {
+                Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                    return Err(LoadError::CoreModule);
+                }
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    for import in section {
+                        names.imports.push(import.map_err(|error| damaged(&error))?.name.name.into());
+                    }
+                }
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    for export in section {
+                        names.exports.push(export.map_err(|error| damaged(&error))?.name.name.into());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(names)
+    }
+}
+
+fn damaged(error: &wasmparser::BinaryReaderError) -> LoadError {
+    LoadError::Damaged(error.to_string())
+}
+
+/// Another version is told from an unknown name first: then the rest of the names mean nothing here.
+fn check_version(names: &Names) -> Result<(), LoadError> {
+    let all = names.exports.iter().chain(&names.imports);
+    let versions = all.filter_map(|name| split(name)).filter(|(package, ..)| *package == PACKAGE);
+    match versions.map(|(_, _, version)| version).find(|version| *version != VERSION) {
+        Some(found) => Err(LoadError::Version { found: found.into(), known: VERSION }),
+        None => Ok(()),
+    }
+}
+
+fn is_known(import: &str) -> bool {
+    match split(import) {
+        Some((PACKAGE, interface, VERSION)) => interface == TYPES || CAPABILITIES.contains(&interface),
+        Some((package, _, WASI_VERSION)) => WASI.contains(&package),
+        _ => false,
+    }
+}
+
+/// The interface's name, if it is one of our contract in our version.
+fn contract_interface(name: &str) -> Option<&str> {
+    match split(name)? {
+        (PACKAGE, interface, VERSION) => Some(interface),
+        _ => None,
+    }
+}
+
+/// Splits `ns:package/interface@1.2.3` into package, interface and `1.2`: below 1.0, a change of the second
+/// number breaks. A name without a version gives an empty one.
+fn split(name: &str) -> Option<(&str, &str, &str)> {
+    let (package, rest) = name.split_once('/')?;
+    let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
+    let minor = version.match_indices('.').nth(1).map_or(version, |(end, _)| &version[..end]);
+    Some((package, interface, minor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(imports: &[&str], exports: &[&str], want: Option<&str>) {
+        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let names = Names { imports: owned(imports), exports: owned(exports) };
+        let unknown: Vec<_> = names.imports.iter().filter(|name| !is_known(name)).cloned().collect();
+        let got = check_version(&names)
+            .err()
+            .or_else(|| (!unknown.is_empty()).then(|| LoadError::Imports(unknown)));
+        assert_eq!(got.map(|error| error.to_string()).as_deref(), want);
+    }
+
+    #[test]
+    fn names_are_known_by_package_interface_and_minor_version() {
+        let handler = ["lictor:plugin/handler@0.1.0"];
+        check(&["lictor:plugin/exec@0.1.7", "lictor:plugin/types@0.1.0"], &handler, None);
+        check(&["wasi:io/streams@0.2.6", "wasi:cli/exit@0.2.12"], &handler, None);
+        check(
+            &["wasi:http/types@0.2.0", "lictor:plugin/kv@0.1.0", "env", "wasi:io/poll@0.3.0"],
+            &handler,
+            Some(
+                "give it what it imports: Lictor has no wasi:http/types@0.2.0, lictor:plugin/kv@0.1.0, env, \
+                 wasi:io/poll@0.3.0",
+            ),
+        );
+        let newer = Some("load a plugin built for lictor:plugin 0.3: this Lictor knows 0.1");
+        check(&["lictor:plugin/kv@0.3.0"], &["lictor:plugin/handler@0.3.1"], newer);
+        check(&["lictor:plugin/log@0.3.0"], &handler, newer);
+    }
+
+    #[test]
+    fn a_file_that_is_no_component_is_said_to_be_what_it_is() {
+        let core = b"\0asm\x01\0\0\0";
+        let empty = b"\0asm\x0d\0\x01\0";
+        assert!(matches!(capabilities(core), Err(LoadError::CoreModule)));
+        assert!(matches!(capabilities(empty), Err(LoadError::NoHandler)));
+        assert!(matches!(capabilities(&empty[..6]), Err(LoadError::Damaged(_))));
+        assert!(matches!(capabilities(b"#!/bin/sh"), Err(LoadError::Damaged(_))));
+        assert!(matches!(capabilities(b""), Err(LoadError::Damaged(_))));
+    }
+}

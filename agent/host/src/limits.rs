@@ -1,0 +1,136 @@
+//! What one call may take, and the part of it that wasmtime asks us about: memory and tables.
+//!
+//! Invariant: a denial is remembered. A guest that is denied memory aborts, and that trap looks like any
+//! other; only the memory of the denial tells the two apart.
+
+use std::time::Duration;
+
+use wasmtime::ResourceLimiter;
+
+/// Elements of all tables of a component together. A large Rust guest has a few thousand.
+const TABLE_ELEMENTS: usize = 100_000;
+
+/// Core instances of one component. One of Rust has 4, one of Python about 20.
+const INSTANCES: usize = 40;
+
+/// Memories of one component: its own and those of adapters.
+const MEMORIES: usize = 4;
+
+/// Tables of one component.
+const TABLES: usize = 40;
+
+/// What one call of a plugin may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From the start of the call to its answer, capabilities included. Default: 60 s.
+    pub timeout: Duration,
+    /// CPU time of the call on this machine, measured every 10 ms. Default: 1 s.
+    pub cpu: Duration,
+    /// Bytes of all the guest's memories together. Default: 64 MiB.
+    pub memory: usize,
+    /// Bytes that the guest may write to the log. Default: 64 KiB.
+    pub log: usize,
+    /// Bytes that the guest may pass to the host at once: with one call of a capability, or as its
+    /// answer. Default: 1 MiB.
+    pub transfer: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_mins(1),
+            cpu: Duration::from_secs(1),
+            memory: 64 << 20,
+            log: 64 << 10,
+            transfer: 1 << 20,
+        }
+    }
+}
+
+/// Counts a store's memory, and says no above the limit.
+#[derive(Debug)]
+pub(crate) struct MemoryLimiter {
+    limit: usize,
+    used: usize,
+    peak: usize,
+    elements: usize,
+    denied: bool,
+}
+
+impl MemoryLimiter {
+    /// Allows `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, used: 0, peak: 0, elements: 0, denied: false }
+    }
+
+    /// The most bytes that were in use at once.
+    pub(crate) fn peak(&self) -> usize {
+        self.peak
+    }
+
+    /// Whether memory was asked for and not given.
+    pub(crate) fn denied(&self) -> bool {
+        self.denied
+    }
+}
+
+impl ResourceLimiter for MemoryLimiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_add(desired.saturating_sub(current));
+        if used > self.limit {
+            self.denied = true;
+            return Ok(false);
+        }
+        self.used = used;
+        self.peak = self.peak.max(used);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let elements = self.elements.saturating_add(desired.saturating_sub(current));
+        if elements > TABLE_ELEMENTS {
+            self.denied = true;
+            return Ok(false);
+        }
+        self.elements = elements;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        TABLES
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_memories_count_together_and_a_denial_is_remembered() {
+        let mut limiter = MemoryLimiter::new(100);
+        let mut grow = |current, desired| limiter.memory_growing(current, desired, None).unwrap();
+        assert!(grow(0, 60));
+        assert!(grow(0, 30), "a second memory");
+        assert!(!grow(60, 80));
+        assert!(grow(60, 70), "exactly the limit");
+        assert!(!grow(0, usize::MAX));
+        assert_eq!((limiter.peak(), limiter.denied()), (100, true));
+    }
+
+    #[test]
+    fn tables_are_bounded() {
+        let mut limiter = MemoryLimiter::new(0);
+        assert!(limiter.table_growing(0, TABLE_ELEMENTS, None).unwrap());
+        assert!(!limiter.denied());
+        assert!(!limiter.table_growing(0, 1, None).unwrap());
+        assert!(limiter.denied());
+    }
+}

@@ -1,0 +1,345 @@
+//! A loaded plugin, and how it is called: a fresh instance each time, within limits, then thrown away.
+//!
+//! Invariant: nothing of one call is left for the next. A trap therefore costs nothing more, and a guest
+//! cannot keep a secret of one delivery for another.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lictor_capability::Request;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::{Store, Trap};
+use wasmtime_wasi::I32Exit;
+
+use crate::bindings::exports::lictor::plugin::handler;
+use crate::bindings::lictor::plugin::types;
+use crate::bindings::{self, PluginPre};
+use crate::guest::Guest;
+use crate::host::Shared;
+use crate::inspect::LoadError;
+use crate::limits::Limits;
+use crate::log::GuestLog;
+use crate::meter::{Meter, OverTime};
+use crate::outcome::{Call, CallFailure, Delivery, Description, Event, Failure, Report, RequestsError};
+use crate::text;
+
+/// Bytes of a receipt or a failure's reason that are kept. They go into the record and into one log line.
+const WORDS: usize = 4 << 10;
+
+/// Memory for the trial at load, where no receiver has said what it allows: enough for an interpreter.
+const TRIAL_MEMORY: usize = 256 << 20;
+
+/// A loaded plugin. Clones are cheap and share everything.
+#[derive(Clone)]
+pub struct Plugin(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    pre: PluginPre<Guest>,
+    digest: String,
+    imports: Vec<&'static str>,
+}
+
+/// The future of one exported function, on the instance and store of its call.
+type Export<'a, T> = Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>>;
+
+/// A call that is over.
+struct Finished<T> {
+    result: Result<T, CallFailure>,
+    guest: Guest,
+    duration: Duration,
+}
+
+impl Plugin {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        pre: PluginPre<Guest>,
+        digest: String,
+        imports: Vec<&'static str>,
+    ) -> Self {
+        Self(Arc::new(Inner { shared, pre, digest, imports }))
+    }
+
+    /// SHA-256 of the component, in hexadecimal digits.
+    pub fn digest(&self) -> &str {
+        &self.0.digest
+    }
+
+    /// What it could ask for at most: those of `exec`, `append`, `http`, `smtp` and `log` that it imports.
+    pub fn imports(&self) -> &[&'static str] {
+        &self.0.imports
+    }
+
+    /// Asks the plugin what it is.
+    pub async fn describe(&self, limits: &Limits) -> Result<Description, CallFailure> {
+        let finished = self.ask(limits, |plugin, store| {
+            Box::pin(async move { plugin.lictor_plugin_handler().call_describe(store).await })
+        });
+        let description = finished.await?;
+        Ok(Description {
+            name: text::one_line(&description.name, WORDS),
+            version: text::one_line(&description.version, WORDS),
+            summary: text::one_line(&description.summary, WORDS),
+            config_schema: description.config_schema,
+        })
+    }
+
+    /// Asks the plugin which grants a configuration (a JSON object) needs.
+    pub async fn requests(&self, config: &str, limits: &Limits) -> Result<Vec<Request>, RequestsError> {
+        let config = config.to_owned();
+        let finished = self.ask(limits, |plugin, store| {
+            Box::pin(async move { plugin.lictor_plugin_handler().call_requests(store, &config).await })
+        });
+        match finished.await? {
+            Ok(requests) => Ok(requests.into_iter().map(request).collect()),
+            Err(reason) => Err(RequestsError::Config(text::one_line(&reason, WORDS))),
+        }
+    }
+
+    /// Makes one attempt to make one delivery. Dropping the future ends the call.
+    pub async fn handle(&self, call: Call) -> Report {
+        let Call { delivery, config, capabilities, limits } = call;
+        let log = GuestLog::new(delivery.receiver.clone(), delivery.id.clone(), limits.log);
+        let guest = Guest::new(log, Some(capabilities), &limits);
+        let finished = self.call(guest, limits, move |plugin, store| {
+            Box::pin(async move {
+                let delivery = types::Delivery::from(delivery);
+                plugin.lictor_plugin_handler().call_handle(store, &delivery, &config).await
+            })
+        });
+        match finished.await {
+            Ok(finished) => report(finished),
+            Err(failure) => Report {
+                result: Err(failure.into()),
+                refusals: Vec::new(),
+                duration: Duration::ZERO,
+                peak_memory: 0,
+            },
+        }
+    }
+
+    /// Makes an instance and drops it.
+    pub(crate) fn try_start(&self) -> Result<(), LoadError> {
+        let limits = Limits { memory: TRIAL_MEMORY, ..Limits::default() };
+        let guest = Guest::new(self.log(&limits), None, &limits);
+        let (done, started) = std::sync::mpsc::sync_channel(1);
+        let inner = Arc::clone(&self.0);
+        // Not `block_on`, which panics where the caller is itself on a runtime's thread.
+        self.0.shared.guests.spawn(async move {
+            let finished = inner.run(guest, &limits, |_, _| Box::pin(async { Ok(()) })).await;
+            // Nobody waits any more only if the caller is gone.
+            drop(done.send(finished.result));
+        });
+        match started.recv() {
+            Ok(result) => result.map_err(|failure| LoadError::Trial(failure.to_string())),
+            Err(_) => Err(LoadError::Trial("the host is shutting down".into())),
+        }
+    }
+
+    /// Calls an export that needs no receiver, so that it has no capabilities either.
+    async fn ask<T: Send + 'static>(
+        &self,
+        limits: &Limits,
+        export: impl for<'a> FnOnce(&'a bindings::Plugin, &'a mut Store<Guest>) -> Export<'a, T> + Send + 'static,
+    ) -> Result<T, CallFailure> {
+        let guest = Guest::new(self.log(limits), None, limits);
+        self.call(guest, limits.clone(), export).await?.result
+    }
+
+    /// Calls an export on the guests' runtime. Fails only if the host itself is broken.
+    async fn call<T: Send + 'static>(
+        &self,
+        guest: Guest,
+        limits: Limits,
+        export: impl for<'a> FnOnce(&'a bindings::Plugin, &'a mut Store<Guest>) -> Export<'a, T> + Send + 'static,
+    ) -> Result<Finished<T>, CallFailure> {
+        let inner = Arc::clone(&self.0);
+        let call = async move { inner.run(guest, &limits, export).await };
+        let task = AbortOnDropHandle::new(self.0.shared.guests.spawn(call));
+        task.await
+            .map_err(|error| CallFailure::Trapped(format!("Lictor's own part of the call broke: {error}")))
+    }
+
+    /// The log of a call that belongs to no receiver.
+    fn log(&self, limits: &Limits) -> GuestLog {
+        GuestLog::new(format!("plugin {:.12}", self.0.digest), String::new(), limits.log)
+    }
+}
+
+impl Inner {
+    /// Makes an instance, calls `export` on it and drops it. The limits hold for all three.
+    async fn run<T>(
+        &self,
+        guest: Guest,
+        limits: &Limits,
+        export: impl for<'a> FnOnce(&'a bindings::Plugin, &'a mut Store<Guest>) -> Export<'a, T>,
+    ) -> Finished<T> {
+        let _ticking = self.shared.tick_while();
+        let start = Instant::now();
+        let deadline = start + limits.timeout;
+        let meter = Arc::new(Meter::default());
+        let mut store = self.store(guest, limits, Arc::clone(&meter), deadline);
+        let call = meter.measure(async {
+            let plugin = self.pre.instantiate_async(&mut store).await?;
+            export(&plugin, &mut store).await
+        });
+        let outcome = match tokio::time::timeout_at(deadline, call).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(OverTime::Wall.into()),
+        };
+        let mut guest = store.into_data();
+        let stderr = guest.close_streams();
+        let result = outcome.map_err(|error| classify(&error, &guest, &stderr, limits));
+        Finished { result, guest, duration: start.elapsed() }
+    }
+
+    fn store(&self, guest: Guest, limits: &Limits, meter: Arc<Meter>, deadline: Instant) -> Store<Guest> {
+        let cpu = limits.cpu;
+        let mut store = Store::new(&self.shared.engine, guest);
+        store.limiter(|guest| &mut guest.limiter);
+        store.set_hostcall_fuel(limits.transfer);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| Ok(meter.tick(cpu, deadline)?));
+        store
+    }
+}
+
+/// Says why a call ended without an answer.
+fn classify(error: &wasmtime::Error, guest: &Guest, stderr: &str, limits: &Limits) -> CallFailure {
+    match error.downcast_ref::<OverTime>() {
+        Some(OverTime::Wall) => {
+            return CallFailure::Deadline(format!("the plugin was not done within {:?}", limits.timeout));
+        }
+        Some(OverTime::Cpu) => {
+            return CallFailure::Deadline(format!("the plugin used more than {:?} of CPU time", limits.cpu));
+        }
+        None => {}
+    }
+    if guest.limiter.denied() {
+        let limit = limits.memory >> 10;
+        return CallFailure::Memory(format!("the plugin needed more memory than its {limit} KiB"));
+    }
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return CallFailure::Trapped(format!("the plugin exited with status {status} and gave no answer"));
+    }
+    let last_words = last_words(stderr);
+    let trap = error.downcast_ref::<Trap>();
+    CallFailure::Trapped(match (trap, last_words) {
+        (Some(Trap::StackOverflow), _) => "the plugin's stack overflowed".into(),
+        (_, Some(words)) => format!("the plugin crashed: {words}"),
+        (Some(trap), None) => format!("the plugin crashed: {trap}"),
+        (None, None) => {
+            format!("the plugin crashed: {}", text::one_line(&error.root_cause().to_string(), WORDS))
+        }
+    })
+}
+
+/// What a runtime wrote when it gave up: a Rust panic with its place, else the last line.
+fn last_words(stderr: &str) -> Option<String> {
+    let panic = stderr.rfind("panicked at ").map(|start| &stderr[start..]);
+    let words = match panic {
+        Some(panic) => panic.split("\nnote: ").next()?,
+        None => stderr.lines().rfind(|line| !line.trim().is_empty())?,
+    };
+    Some(text::one_line(words, WORDS))
+}
+
+fn report(finished: Finished<Result<String, types::Failure>>) -> Report {
+    let Finished { result, guest, duration } = finished;
+    let peak_memory = guest.limiter.peak();
+    let refusals = guest.refusals;
+    let result = match result {
+        Ok(Ok(receipt)) => Ok(text::one_line(&receipt, WORDS)),
+        Ok(Err(failure)) => Err(given_up(failure, !refusals.is_empty())),
+        Err(failure) => Err(failure.into()),
+    };
+    Report { result, refusals, duration, peak_memory }
+}
+
+/// The plugin's own verdict. After a refusal its choice between "try again" and "never" means nothing:
+/// what it needs is a grant.
+fn given_up(failure: types::Failure, refused: bool) -> Failure {
+    let words = |reason: &str| text::one_line(reason, WORDS);
+    match failure {
+        types::Failure::Transient(reason)
+        | types::Failure::RetryAfter((reason, _))
+        | types::Failure::Permanent(reason)
+            if refused =>
+        {
+            Failure::Refused(words(&reason))
+        }
+        types::Failure::Transient(reason) => Failure::Transient(words(&reason)),
+        types::Failure::RetryAfter((reason, ms)) => {
+            Failure::RetryAfter(words(&reason), Duration::from_millis(ms.into()))
+        }
+        types::Failure::Permanent(reason) => Failure::Permanent(words(&reason)),
+    }
+}
+
+fn request(request: handler::Request) -> Request {
+    match request {
+        handler::Request::Exec(handler::ExecRequest { command, timeout_ms }) => {
+            Request::Exec { command, timeout: Duration::from_millis(timeout_ms.into()) }
+        }
+        handler::Request::Append(handler::AppendRequest { path }) => Request::Append { path },
+        handler::Request::Http(handler::HttpRequest { method, url }) => Request::Http { method, url },
+        handler::Request::Smtp(handler::SmtpRequest { from, to }) => Request::Smtp { from, to },
+    }
+}
+
+impl From<Delivery> for types::Delivery {
+    fn from(delivery: Delivery) -> Self {
+        let Delivery { id, attempt, rule, receiver, environment, node, events } = delivery;
+        let events = events.into_iter().map(types::Event::from).collect();
+        Self { id, attempt, rule, receiver, environment, node, events }
+    }
+}
+
+impl From<Event> for types::Event {
+    fn from(event: Event) -> Self {
+        let Event { id, source, kind, subject, time, data } = event;
+        Self { id, source, type_: kind, subject, time, data }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(stderr: &str, want: Option<&str>) {
+        assert_eq!(last_words(stderr).as_deref(), want);
+    }
+
+    #[test]
+    fn a_crash_is_told_in_the_guests_last_words() {
+        check("", None);
+        check("\n \n", None);
+        check("memory allocation of 9 bytes failed\n", Some("memory allocation of 9 bytes failed"));
+        check(
+            "started\n\nthread 'main' (1) panicked at src/lib.rs:7:9:\nno: \"x\"\nnote: run with `RUST_BACKTRACE=1`",
+            Some("panicked at src/lib.rs:7:9: no: \"x\""),
+        );
+    }
+
+    #[test]
+    fn after_a_refusal_only_a_grant_helps() {
+        let verdict = |refused| {
+            [
+                types::Failure::Transient("t".into()),
+                types::Failure::RetryAfter(("r".into(), 1500)),
+                types::Failure::Permanent("p".into()),
+            ]
+            .map(|failure| given_up(failure, refused))
+        };
+        let own = [
+            Failure::Transient("t".into()),
+            Failure::RetryAfter("r".into(), Duration::from_millis(1500)),
+            Failure::Permanent("p".into()),
+        ];
+        assert_eq!(verdict(false), own);
+        assert_eq!(verdict(true), ["t", "r", "p"].map(|reason| Failure::Refused(reason.into())));
+    }
+}
