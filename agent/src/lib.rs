@@ -3,4 +3,6 @@
 //! Read `pipeline` first; `app` joins the parts. `ARCHITECTURE.md` has the map.
 
 pub mod catalog;
+pub mod consul;
 pub mod event;
+pub mod source;
