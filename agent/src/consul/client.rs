@@ -115,6 +115,9 @@ impl Client {
                 pairs.append_key_only("consistent");
             }
         }
+        if url.query() == Some("") {
+            url.set_query(None);
+        }
         let (headers, body) = self.get(&url, patience(&query)).await?;
         answer(&headers, &body).map_err(|source| self.garbage(&url, source))
     }
@@ -247,3 +250,6 @@ fn hint(status: StatusCode) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests;
