@@ -2,6 +2,11 @@
 //!
 //! Read `pipeline` first; `app` joins the parts. `ARCHITECTURE.md` has the map.
 
+pub mod bundled;
 pub mod catalog;
+pub mod consul;
 pub mod event;
+pub mod pipeline;
 pub mod rules;
+pub mod source;
+pub mod store;

@@ -1,0 +1,255 @@
+//! Queries, each one request: sent, bounded in time and size, read and checked.
+//!
+//! Boundary: asks once and says what came of it. When to ask again is `source`'s decision.
+//!
+//! The one exception is a refused token from a file: if the file holds another by now (it was
+//! rotated between our reading and Consul's answer), the query is sent once more with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use super::error::{ClientError, Garbage, SetupError};
+use super::token::TokenSource;
+use super::{BasicAuth, Settings, WaitIndex, transport, wire};
+use crate::catalog::{Check, LocalNode};
+
+/// How long an answer may take beyond the time for which Consul was asked to wait.
+///
+/// More than the 7 s for which Consul holds a query while it has no leader.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// The longest body that is read. 10,000 checks are 4.6 MB, so this is no bound for honest answers.
+const BODY_LIMIT: usize = 64 << 20;
+
+/// How much of a refusal's body is shown.
+const REFUSAL_LIMIT: usize = 256;
+
+const TOKEN: HeaderName = HeaderName::from_static("x-consul-token");
+const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
+const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownleader");
+const FILTERED: HeaderName = HeaderName::from_static("x-consul-results-filtered-by-acls");
+
+/// A connection to one Consul agent. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    http: reqwest::Client,
+    base: Url,
+    /// Where queries go, for messages: a socket has no URL.
+    place: String,
+    token: TokenSource,
+    http_auth: Option<BasicAuth>,
+    /// `dc`, `ns` and `partition`, where they are set.
+    scope: Vec<(&'static str, String)>,
+}
+
+/// How to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// Answer when something newer than this is there; none: answer at once.
+    pub index: Option<WaitIndex>,
+    /// How long Consul may wait for something newer. Without an index it does not wait.
+    pub wait: Duration,
+    /// The leader makes sure that it still is the leader. Slower, and never out of date.
+    pub consistent: bool,
+}
+
+/// What Consul said, and how far it is to be trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<T> {
+    /// What was asked for.
+    pub value: T,
+    /// The position to wait from.
+    pub index: WaitIndex,
+    /// Whether there was a leader; none if Consul did not say.
+    pub known_leader: Option<bool>,
+    /// The token hides some of the truth.
+    pub filtered_by_acls: bool,
+}
+
+impl Client {
+    /// Reads certificates and prepares the connection; nothing is sent yet.
+    pub fn new(settings: &Settings) -> Result<Self, SetupError> {
+        let (http, base) = transport::build(settings)?;
+        let scope =
+            [("dc", &settings.datacenter), ("ns", &settings.namespace), ("partition", &settings.partition)];
+        Ok(Self(Arc::new(Inner {
+            http,
+            place: settings.address.socket().map_or_else(
+                || base.as_str().trim_end_matches('/').to_owned(),
+                |socket| format!("unix://{}:", socket.display()),
+            ),
+            base,
+            token: TokenSource::new(settings.token.as_ref())?,
+            http_auth: settings.http_auth.clone(),
+            scope: scope.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect(),
+        })))
+    }
+
+    /// The node of the agent that is asked. The agent answers this even when it has lost its servers.
+    pub async fn local_node(&self) -> Result<LocalNode, ClientError> {
+        let url = self.url(&["agent", "self"]);
+        let (_, body) = self.get(&url, SLACK).await?;
+        wire::local_node(&body).map_err(|source| self.garbage(&url, source))
+    }
+
+    /// All checks of `node` and of the services on it; with an index, once something is newer.
+    ///
+    /// An unknown node has no checks; that is no error.
+    pub async fn node_checks(&self, node: &str, query: Query) -> Result<Answer<Vec<Check>>, ClientError> {
+        let mut url = self.url(&["health", "node", node]);
+        {
+            let mut pairs = url.query_pairs_mut();
+            pairs.extend_pairs(&self.0.scope);
+            if let Some(index) = query.index {
+                pairs.append_pair("index", &index.to_string());
+                pairs.append_pair("wait", &format!("{}ms", query.wait.as_millis()));
+            }
+            if query.consistent {
+                pairs.append_key_only("consistent");
+            }
+        }
+        if url.query() == Some("") {
+            url.set_query(None);
+        }
+        let (headers, body) = self.get(&url, patience(&query)).await?;
+        answer(&headers, &body).map_err(|source| self.garbage(&url, source))
+    }
+
+    /// Each segment is percent-encoded.
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.0.base.clone();
+        // Only a URL that cannot be a base has no segments, and http has.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v1").extend(path);
+        }
+        url
+    }
+
+    async fn get(&self, url: &Url, patience: Duration) -> Result<(HeaderMap, Vec<u8>), ClientError> {
+        let token = self.0.token.header()?;
+        match self.attempt(url, token.clone(), patience).await {
+            Err(refused @ ClientError::Status { code: 403, .. }) => {
+                match self.0.token.renewed(token.as_ref())? {
+                    Some(renewed) => self.attempt(url, Some(renewed), patience).await,
+                    None => Err(refused),
+                }
+            }
+            other => other,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        url: &Url,
+        token: Option<HeaderValue>,
+        patience: Duration,
+    ) -> Result<(HeaderMap, Vec<u8>), ClientError> {
+        tokio::time::timeout(patience, self.exchange(url, token))
+            .await
+            .map_err(|_| ClientError::Timeout { url: self.shown(url), after: patience })?
+    }
+
+    async fn exchange(
+        &self,
+        url: &Url,
+        token: Option<HeaderValue>,
+    ) -> Result<(HeaderMap, Vec<u8>), ClientError> {
+        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
+            url: self.shown(url),
+            source: error.without_url(),
+        };
+        let mut request = self.0.http.get(url.clone());
+        if let Some(token) = token {
+            request = request.header(TOKEN, token);
+        }
+        if let Some(auth) = &self.0.http_auth {
+            request = request.basic_auth(&auth.username, auth.password.as_ref().map(super::Secret::expose));
+        }
+        let mut response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let limit = if status == StatusCode::OK { BODY_LIMIT } else { REFUSAL_LIMIT };
+        let (body, whole) = read(&mut response, limit).await.map_err(unreachable)?;
+        if status != StatusCode::OK {
+            return Err(self.refusal(url, status, &body));
+        }
+        if !whole {
+            return Err(self.garbage(url, Garbage::TooLong { limit }));
+        }
+        Ok((std::mem::take(response.headers_mut()), body))
+    }
+
+    fn refusal(&self, url: &Url, status: StatusCode, body: &[u8]) -> ClientError {
+        ClientError::Status {
+            url: self.shown(url),
+            code: status.as_u16(),
+            body: String::from_utf8_lossy(body).trim().to_owned(),
+            hint: hint(status),
+        }
+    }
+
+    fn garbage(&self, url: &Url, source: Garbage) -> ClientError {
+        ClientError::Garbage { url: self.shown(url), source }
+    }
+
+    /// No query of ours has a secret in its URL, so it can be shown whole.
+    fn shown(&self, url: &Url) -> String {
+        let tail = url.as_str().strip_prefix(self.0.base.as_str().trim_end_matches('/')).unwrap_or_default();
+        format!("{}{tail}", self.0.place)
+    }
+}
+
+/// Reads at most `limit` bytes, and says whether that was all.
+async fn read(response: &mut reqwest::Response, limit: usize) -> reqwest::Result<(Vec<u8>, bool)> {
+    let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+    // What is announced is not yet there, so it is not trusted beyond a little.
+    let mut body = Vec::with_capacity(announced.unwrap_or(0).min(1 << 16));
+    while let Some(chunk) = response.chunk().await? {
+        let room = limit - body.len();
+        if chunk.len() > room {
+            body.extend_from_slice(&chunk[..room]);
+            return Ok((body, false));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((body, true))
+}
+
+fn answer(headers: &HeaderMap, body: &[u8]) -> Result<Answer<Vec<Check>>, Garbage> {
+    let index = headers.get(INDEX).ok_or(Garbage::NoIndex)?;
+    Ok(Answer {
+        index: WaitIndex::parse(&String::from_utf8_lossy(index.as_bytes()))?,
+        known_leader: headers.get(KNOWN_LEADER).map(|value| value == "true"),
+        filtered_by_acls: headers.get(FILTERED).is_some_and(|value| value == "true"),
+        value: wire::checks(body)?,
+    })
+}
+
+/// Consul adds up to a sixteenth to the wait, so that not all clients come back at once.
+fn patience(query: &Query) -> Duration {
+    if query.index.is_some() { query.wait + query.wait / 16 + SLACK } else { SLACK }
+}
+
+fn hint(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::FORBIDDEN => {
+            "; the token has to allow agent:read, node:read and service:read (or it is unknown here)"
+        }
+        StatusCode::UNAUTHORIZED => "; something before Consul asks for a user name and a password",
+        StatusCode::NOT_FOUND => "; is this the address of a Consul agent's HTTP interface?",
+        StatusCode::TOO_MANY_REQUESTS => "; Consul's rate limit",
+        status if status.is_redirection() => {
+            "; redirects are not followed, since they would be given the token"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! The edge to Consul: settings, one HTTP client, and what its answers mean.
+//!
+//! Boundary: this module alone knows Consul's URLs, headers and JSON. It hands out the nouns of
+//! `catalog`, keeps no state between two queries but the token that it last read, and never waits
+//! to try again: that is `source`'s work.
+//!
+//! Invariant: no error, log line or `Debug` output of this module shows a token or a password.
+
+mod address;
+mod client;
+mod env;
+mod error;
+mod secret;
+mod settings;
+mod token;
+mod transport;
+mod wait_index;
+mod wire;
+
+pub use address::{Address, AddressError};
+pub use client::{Answer, Client, Query};
+pub use env::EnvError;
+pub(crate) use error::chain;
+pub use error::{ClientError, Garbage, SetupError};
+pub use secret::Secret;
+pub use settings::{BLOCK_QUERY_WAIT_DEFAULT, BLOCK_QUERY_WAIT_MAX, BasicAuth, Settings, Token};
+pub use token::TokenError;
+pub use wait_index::{IndexError, Progress, WaitIndex};

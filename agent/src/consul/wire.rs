@@ -1,0 +1,219 @@
+//! Consul's JSON, and how it becomes the nouns of `catalog`.
+//!
+//! Boundary: bytes in, plain data out. Fields that we do not use are ignored, so a newer Consul is
+//! no surprise; a field that we live by and that is missing is an error that names it, never a
+//! default: an empty `ServiceID`, for example, would turn a service's check into its node's.
+//!
+//! Invariant: no bytes make this panic.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::Garbage;
+use crate::catalog::{self, LocalNode};
+
+/// One element of `/v1/health/node/<node>` and its kin.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Check {
+    node: Option<String>,
+    #[serde(rename = "CheckID")]
+    id: Option<String>,
+    name: Option<String>,
+    status: Option<String>,
+    notes: Option<String>,
+    output: Option<String>,
+    #[serde(rename = "ServiceID")]
+    service_id: Option<String>,
+    service_name: Option<String>,
+    /// `null` for no tags.
+    service_tags: Option<Vec<String>>,
+    create_index: Option<u64>,
+    modify_index: Option<u64>,
+}
+
+/// What we need of `/v1/agent/self`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Agent {
+    config: Option<AgentConfig>,
+    /// `null` for no metadata.
+    meta: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AgentConfig {
+    node_name: Option<String>,
+    datacenter: Option<String>,
+}
+
+/// Reads a list of checks; `null` is an empty one.
+pub(super) fn checks(body: &[u8]) -> Result<Vec<catalog::Check>, Garbage> {
+    let list: Option<Vec<Check>> = serde_json::from_slice(body)?;
+    list.unwrap_or_default().into_iter().map(Check::read).collect()
+}
+
+/// Reads what an agent says of itself.
+pub(super) fn local_node(body: &[u8]) -> Result<LocalNode, Garbage> {
+    let missing = |field| Garbage::MissingField { thing: "the agent's description".into(), field };
+    let agent: Agent = serde_json::from_slice(body)?;
+    let config = agent.config.ok_or_else(|| missing("Config"))?;
+    Ok(LocalNode {
+        name: config.node_name.filter(|name| !name.is_empty()).ok_or_else(|| missing("NodeName"))?,
+        datacenter: config.datacenter.ok_or_else(|| missing("Datacenter"))?,
+        meta: agent.meta.unwrap_or_default(),
+    })
+}
+
+impl Check {
+    fn read(self) -> Result<catalog::Check, Garbage> {
+        let anonymous = || Garbage::MissingField { thing: "a check".into(), field: "CheckID" };
+        let check_id = self.id.ok_or_else(anonymous)?;
+        let missing = |field| Garbage::MissingField { thing: format!("check {check_id:?}"), field };
+        let status = self.status.ok_or_else(|| missing("Status"))?;
+        Ok(catalog::Check {
+            node: self.node.ok_or_else(|| missing("Node"))?,
+            name: self.name.ok_or_else(|| missing("Name"))?,
+            status: status.parse().map_err(|source| Garbage::Status { check: check_id.clone(), source })?,
+            notes: self.notes.ok_or_else(|| missing("Notes"))?,
+            output: self.output.ok_or_else(|| missing("Output"))?,
+            service_id: self.service_id.ok_or_else(|| missing("ServiceID"))?,
+            service: self.service_name.ok_or_else(|| missing("ServiceName"))?,
+            service_tags: self.service_tags.unwrap_or_default(),
+            create_index: self.create_index.ok_or_else(|| missing("CreateIndex"))?,
+            modify_index: self.modify_index.ok_or_else(|| missing("ModifyIndex"))?,
+            check_id,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::catalog::CheckStatus;
+    use crate::consul::chain;
+
+    fn web() -> Value {
+        json!({
+            "Node": "n1", "CheckID": "service:web", "Name": "web alive", "Status": "warning",
+            "Notes": "who to call", "Output": "429", "ServiceID": "web-1", "ServiceName": "web",
+            "ServiceTags": ["a", "b"], "CreateIndex": 7, "ModifyIndex": u64::MAX,
+            "Definition": {}, "Type": "http", "SomethingNew": [1, {"deep": null}],
+        })
+    }
+
+    #[track_caller]
+    fn check_fault(edit: impl FnOnce(&mut Value), want: &str) {
+        let mut check = web();
+        edit(&mut check);
+        let error = checks(json!([check]).to_string().as_bytes()).unwrap_err();
+        assert_eq!(chain(&error), want);
+    }
+
+    #[test]
+    fn a_check_is_read_and_unknown_fields_are_ignored() {
+        let found = checks(json!([web()]).to_string().as_bytes()).unwrap();
+        let want = catalog::Check {
+            node: "n1".into(),
+            check_id: "service:web".into(),
+            name: "web alive".into(),
+            status: CheckStatus::Warning,
+            notes: "who to call".into(),
+            output: "429".into(),
+            service_id: "web-1".into(),
+            service: "web".into(),
+            service_tags: vec!["a".into(), "b".into()],
+            create_index: 7,
+            modify_index: u64::MAX,
+        };
+        assert_eq!(found, [want]);
+    }
+
+    #[test]
+    fn null_is_an_empty_list() {
+        assert_eq!(checks(b"null").unwrap(), []);
+        assert_eq!(checks(b"[]").unwrap(), []);
+        let mut check = web();
+        check["ServiceTags"] = Value::Null;
+        let found = checks(json!([check]).to_string().as_bytes()).unwrap();
+        assert_eq!(found[0].service_tags, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_check_that_makes_no_sense_is_named() {
+        check_fault(
+            |check| check["Status"] = "maintenance".into(),
+            r#"read check "service:web": read check status "maintenance": not passing, warning or critical"#,
+        );
+        check_fault(|check| drop(check["CheckID"].take()), "read a check: the field CheckID is missing");
+        for field in [
+            "Node",
+            "Name",
+            "Status",
+            "Notes",
+            "Output",
+            "ServiceID",
+            "ServiceName",
+            "CreateIndex",
+            "ModifyIndex",
+        ] {
+            check_fault(
+                |check| drop(check.as_object_mut().unwrap().remove(field)),
+                &format!(r#"read check "service:web": the field {field} is missing"#),
+            );
+        }
+    }
+
+    #[test]
+    fn an_agent_is_read() {
+        let body =
+            json!({"Config": {"NodeName": "n1", "Datacenter": "dc1"}, "Meta": {"rack": "7"}, "Stats": {}});
+        let node = local_node(body.to_string().as_bytes()).unwrap();
+        let meta = BTreeMap::from([("rack".into(), "7".into())]);
+        assert_eq!(node, LocalNode { name: "n1".into(), datacenter: "dc1".into(), meta });
+
+        let body = json!({"Config": {"NodeName": "n1", "Datacenter": "dc1"}, "Meta": null});
+        assert_eq!(local_node(body.to_string().as_bytes()).unwrap().meta, BTreeMap::new());
+    }
+
+    #[test]
+    fn an_agent_that_makes_no_sense_is_told_by_field() {
+        let fault = |body: Value| local_node(body.to_string().as_bytes()).unwrap_err().to_string();
+        let want = |field| format!("read the agent's description: the field {field} is missing");
+        assert_eq!(fault(json!({})), want("Config"));
+        assert_eq!(fault(json!({"Config": {"Datacenter": "dc1"}})), want("NodeName"));
+        assert_eq!(fault(json!({"Config": {"NodeName": "n1"}})), want("Datacenter"));
+        assert_eq!(fault(json!([])), "read the body as JSON");
+    }
+
+    /// Bytes that look like an answer with a few of them overwritten, cut or repeated.
+    fn damaged() -> impl Strategy<Value = Vec<u8>> {
+        let body = json!([web(), web()]).to_string().into_bytes();
+        let hits = prop::collection::vec((0..body.len(), any::<u8>()), 0..8);
+        (hits, 0..=body.len()).prop_map(move |(hits, length)| {
+            let mut body = body.clone();
+            for (at, byte) in hits {
+                body[at] = byte;
+            }
+            body.truncate(length);
+            body
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+            drop((checks(&bytes), local_node(&bytes)));
+        }
+
+        #[test]
+        fn no_damage_makes_it_panic(bytes in damaged()) {
+            drop((checks(&bytes), local_node(&bytes)));
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What we know of Consul, and what an answer makes of it: one pure step.
+//!
+//! ```text
+//!  Locate ──node──► Ask ──answer──► Wait ◄─┐ answer: news, or none
+//!    ▲               │                │ └──┘
+//!    │               └──── doubt ─────┤
+//!    │                                ▼
+//!    └──────── any error ──────── Confirm ──answer──► Wait
+//! ```
+//!
+//! Boundary: no I/O, no clock, no randomness; all three come in as arguments.
+//!
+//! Invariants:
+//! - An answer in doubt (a lower index, no leader, suddenly no checks, fewer checks and a token that
+//!   hides some) is never passed on: the leader is asked, and what it says is.
+//! - `Lost` and `Recovered` alternate, and an answer that is passed on is never behind a `Lost`.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Update;
+use super::pace::{Bucket, backoff};
+use crate::catalog::{Check, LocalNode};
+use crate::consul::{Answer, Progress, Query, WaitIndex};
+
+/// Everything between two queries.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    phase: Phase,
+    wait: Duration,
+    node: Option<LocalNode>,
+    /// Of the last answer that was passed on, by us or (at the start) by the process before us.
+    index: Option<WaitIndex>,
+    /// None until an answer was passed on.
+    content: Option<Content>,
+    /// Errors since the last good answer; we are lost while there are any.
+    failures: u32,
+    bucket: Bucket,
+    not_before: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Find out which node this is: at the start and after each error, since the agent may be another.
+    Locate,
+    /// Ask without an index and compare. After an error too: if Consul restarted, our index may lie
+    /// in its future, and a query that waits from there is blind until its wait ends.
+    Ask,
+    /// Wait for something newer.
+    Wait,
+    /// The last answer was in doubt: ask the leader, without an index.
+    Confirm,
+}
+
+/// As much of the checks as it takes to see that they are the same or fewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Content {
+    count: usize,
+    fingerprint: u64,
+}
+
+/// How an answer stands to what we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    Same,
+    Newer,
+    /// Another history: the index went back, or the same index stands for something else.
+    Anew,
+}
+
+/// The next query, and when.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Next<'a> {
+    /// None: at once.
+    pub(super) not_before: Option<Instant>,
+    pub(super) ask: Ask<'a>,
+}
+
+/// What to ask for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ask<'a> {
+    Node,
+    Checks { node: &'a str, query: Query },
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Node(LocalNode),
+    Checks(Answer<Vec<Check>>),
+    Failed { reason: String },
+}
+
+/// The outside world of one step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// When the query was sent.
+    pub(super) asked: Instant,
+    /// When its answer was there.
+    pub(super) now: Instant,
+    /// A random number.
+    pub(super) jitter: u16,
+}
+
+impl State {
+    pub(super) fn new(wait: Duration, committed: Option<WaitIndex>) -> Self {
+        Self {
+            phase: Phase::Locate,
+            wait,
+            node: None,
+            index: committed,
+            content: None,
+            failures: 0,
+            bucket: Bucket::default(),
+            not_before: None,
+        }
+    }
+
+    /// What to ask next.
+    pub(super) fn next(&self) -> Next<'_> {
+        let query = |index, consistent| Query { index, wait: self.wait, consistent };
+        let ask = match (&self.node, self.phase) {
+            (None, _) | (_, Phase::Locate) => Ask::Node,
+            (Some(node), Phase::Ask) => Ask::Checks { node: &node.name, query: query(None, false) },
+            (Some(node), Phase::Wait) => Ask::Checks { node: &node.name, query: query(self.index, false) },
+            (Some(node), Phase::Confirm) => Ask::Checks { node: &node.name, query: query(None, true) },
+        };
+        Next { not_before: self.not_before, ask }
+    }
+
+    /// Takes in what was heard; gives what is to be passed on, in this order.
+    pub(super) fn step(&mut self, heard: Heard, moment: Moment) -> Vec<Update> {
+        self.not_before = None;
+        match heard {
+            Heard::Failed { reason } => self.failed(reason, moment),
+            Heard::Node(node) => self.located(node),
+            Heard::Checks(answer) => self.answered(answer, moment),
+        }
+    }
+
+    fn failed(&mut self, reason: String, moment: Moment) -> Vec<Update> {
+        self.phase = Phase::Locate;
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = Some(moment.now + backoff(self.failures, moment.jitter));
+        if self.failures == 1 { vec![Update::Lost { reason }] } else { Vec::new() }
+    }
+
+    fn located(&mut self, node: LocalNode) -> Vec<Update> {
+        self.phase = Phase::Ask;
+        if self.node.as_ref() == Some(&node) {
+            return Vec::new();
+        }
+        if self.node.as_ref().is_some_and(|known| known.name != node.name) {
+            // Another node's checks say nothing about these.
+            self.content = None;
+        }
+        self.node = Some(node.clone());
+        vec![Update::Node(node)]
+    }
+
+    fn answered(&mut self, answer: Answer<Vec<Check>>, moment: Moment) -> Vec<Update> {
+        let content = Content::of(&answer.value);
+        let relation = self.relation(answer.index, content);
+        if self.phase != Phase::Confirm && self.doubts(&answer, relation) {
+            self.phase = Phase::Confirm;
+            return Vec::new();
+        }
+        let news = self.content != Some(content) && relation != Relation::Anew;
+        if !news && moment.now.duration_since(moment.asked) < self.wait {
+            // A history that begins anew again and again is paced too: two servers may disagree.
+            let pause = self.bucket.take(moment.now);
+            self.not_before = (!pause.is_zero()).then(|| moment.now + pause);
+        }
+        let mut updates = Vec::new();
+        if self.failures > 0 {
+            updates.push(Update::Recovered);
+        }
+        self.phase = Phase::Wait;
+        self.failures = 0;
+        self.index = Some(answer.index);
+        self.content = Some(content);
+        if relation != Relation::Same {
+            let reset = relation == Relation::Anew;
+            updates.push(Update::Checks { checks: answer.value, index: answer.index, reset });
+        }
+        updates
+    }
+
+    fn relation(&self, index: WaitIndex, content: Content) -> Relation {
+        match WaitIndex::progress(self.index, index) {
+            Progress::Advanced => Relation::Newer,
+            Progress::Reset => Relation::Anew,
+            Progress::Unchanged => match self.content {
+                // The answer that was committed by the process before us; its content is not known here.
+                None => Relation::Newer,
+                Some(known) if known == content => Relation::Same,
+                Some(_) => Relation::Anew,
+            },
+        }
+    }
+
+    fn doubts(&self, answer: &Answer<Vec<Check>>, relation: Relation) -> bool {
+        let count = answer.value.len();
+        // Without knowledge of what was, nothing and less are doubtful too: it costs one query.
+        let emptied = count == 0 && self.content.is_none_or(|known| known.count > 0);
+        let hidden = answer.filtered_by_acls && self.content.is_none_or(|known| count < known.count);
+        relation == Relation::Anew || answer.known_leader == Some(false) || emptied || hidden
+    }
+}
+
+impl Content {
+    /// Each write of a check by Consul gives it another modify index, so the rest need not be read.
+    fn of(checks: &[Check]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        for check in checks {
+            (&check.check_id, check.status, check.create_index, check.modify_index).hash(&mut hasher);
+        }
+        Self { count: checks.len(), fingerprint: hasher.finish() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
