@@ -33,8 +33,6 @@ pub enum StoreError {
     NotDatabase {
         /// The file.
         path: PathBuf,
-        /// What `SQLite` said.
-        source: rusqlite::Error,
     },
     /// The file is a database, but not one that Lictor made.
     #[error("open {}: it belongs to another program (application id {found:#010x}, lictor's is {known:#010x})",
@@ -131,7 +129,7 @@ impl StoreError {
             Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
                 Self::Io { path, source }
             }
-            Some(ErrorCode::NotADatabase) => Self::NotDatabase { path, source },
+            Some(ErrorCode::NotADatabase) => Self::NotDatabase { path },
             Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt { path, source: source.into() },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path, source },
             Some(_) => Self::Sqlite { path, source },

@@ -97,6 +97,8 @@ mod outbox;
 mod types;
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;
@@ -156,7 +158,11 @@ impl Store {
             Ok(state) => Ok((key, state)),
             Err(error) => Err(StoreError::Corrupt { path: self.path.to_path_buf(), source: error.into() }),
         });
-        Ok(Some(Saved { index: rows.index, generation: rows.generation, states: states.collect::<Result<_, _>>()? }))
+        Ok(Some(Saved {
+            index: rows.index,
+            generation: rows.generation,
+            states: states.collect::<Result<_, _>>()?,
+        }))
     }
 
     /// Stores an answer of a watch with its events and deliveries: whole, or, on an error, not at all.
@@ -170,7 +176,12 @@ impl Store {
 
     /// Takes up to `limit` deliveries of `receiver` that are due at `now` and that no earlier open
     /// delivery of the same subject precedes. They run until they are settled or recovered.
-    pub async fn claim(&self, receiver: &str, limit: usize, now: Timestamp) -> Result<Vec<Claimed>, StoreError> {
+    pub async fn claim(
+        &self,
+        receiver: &str,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Claimed>, StoreError> {
         let receiver = receiver.to_owned();
         self.run(move |connection| outbox::claim(connection, &receiver, limit, now)).await
     }

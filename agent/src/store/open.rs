@@ -95,9 +95,8 @@ pub(super) struct Database {
 /// Opens the database at `path`, or makes it there. The folder must exist.
 pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     let lock = lock(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sort = |source| StoreError::sort(path, source);
     let mut connection = Connection::open_with_flags(path, flags).map_err(sort)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sort)?;
@@ -114,8 +113,13 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
 fn lock(path: &Path) -> Result<File, StoreError> {
     let file_path = path.with_extension("lock");
     let failed = |source| StoreError::Lock { path: file_path.clone(), source };
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&file_path).map_err(failed)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&file_path)
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {
             sign(&mut file).map_err(failed)?;

@@ -184,8 +184,7 @@ fn bounded(text: &str) -> &str {
 
 /// When the first delivery of `receiver` that could be claimed is due.
 pub(super) fn next_due(connection: &Connection, receiver: &str) -> rusqlite::Result<Option<Timestamp>> {
-    let due: Option<i64> =
-        connection.prepare_cached(NEXT_DUE)?.query_row([receiver], |row| row.get(0))?;
+    let due: Option<i64> = connection.prepare_cached(NEXT_DUE)?.query_row([receiver], |row| row.get(0))?;
     due.map(|due| time(due, 0)).transpose()
 }
 
