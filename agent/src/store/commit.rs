@@ -1,0 +1,213 @@
+//! A watch's answer into the tables and back: the durable line of the house.
+//!
+//! Encoding JSON is done by the caller's task, so that the store's thread has only `SQLite` to do.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
+
+use super::{Commit, NewDelivery, StoreError};
+use crate::event::{Change, CheckState, Event, id};
+
+/// A commit in the form of its rows.
+pub(super) struct Encoded {
+    watch: String,
+    index: u64,
+    reset: bool,
+    /// Key and JSON; without JSON the thing is gone.
+    states: Vec<(String, Option<String>)>,
+    events: Vec<EncodedEvent>,
+    deliveries: Vec<NewDelivery>,
+    now: Timestamp,
+}
+
+struct EncodedEvent {
+    id: String,
+    kind: String,
+    source: String,
+    subject: String,
+    time: i64,
+    data: String,
+}
+
+/// The rows of a watch, its states not yet decoded.
+pub(super) struct SavedRows {
+    pub(super) index: u64,
+    pub(super) generation: u64,
+    pub(super) states: Vec<(String, String)>,
+}
+
+impl Encoded {
+    /// Encodes `commit`, and checks that each delivery has an event.
+    pub(super) fn new(commit: Commit) -> Result<Self, StoreError> {
+        let events = commit.events.len();
+        if let Some(delivery) = commit.deliveries.iter().find(|delivery| delivery.event >= events) {
+            return Err(StoreError::NoSuchEvent { position: delivery.event, events });
+        }
+        Ok(Self {
+            states: commit.changes.into_iter().map(encode_change).collect::<Result<_, _>>()?,
+            events: commit.events.into_iter().map(encode_event).collect::<Result<_, _>>()?,
+            watch: commit.watch,
+            index: commit.index,
+            reset: commit.reset,
+            deliveries: commit.deliveries,
+            now: commit.now,
+        })
+    }
+}
+
+fn encode_change(change: Change<CheckState>) -> Result<(String, Option<String>), StoreError> {
+    match change {
+        Change::Removed(key, _) => Ok((key, None)),
+        Change::Added(key, new) | Change::Modified { key, new, .. } => {
+            let json = serde_json::to_string(&new)
+                .map_err(|source| StoreError::Encode { what: format!("the state of {key}"), source })?;
+            Ok((key, Some(json)))
+        }
+    }
+}
+
+fn encode_event(event: Event) -> Result<EncodedEvent, StoreError> {
+    let data = serde_json::to_string(&event.data)
+        .map_err(|source| StoreError::Encode { what: format!("event {}", event.id), source })?;
+    Ok(EncodedEvent {
+        id: event.id,
+        kind: format!("lictor.{}", event.kind),
+        source: event.source,
+        subject: event.subject,
+        time: event.time.as_millisecond(),
+        data,
+    })
+}
+
+/// Everything of `commit`, or nothing.
+pub(super) fn commit(connection: &mut Connection, commit: &Encoded) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let generation = write_watch(&transaction, commit)?;
+    write_states(&transaction, commit)?;
+    let events = write_events(&transaction, commit, generation)?;
+    write_deliveries(&transaction, commit, generation, &events)?;
+    transaction.commit()
+}
+
+/// Returns the generation that the commit's events belong to.
+fn write_watch(transaction: &Transaction<'_>, commit: &Encoded) -> rusqlite::Result<u64> {
+    // A new watch joins the generation of the others: they see the same Consul, and an event that
+    // two watches see must be one event.
+    let mut last = transaction.prepare_cached(
+        "SELECT coalesce((SELECT generation FROM watch WHERE name = ?1), (SELECT max(generation) FROM watch), 0)",
+    )?;
+    let last: i64 = last.query_row([&commit.watch], |row| row.get(0))?;
+    let generation = last.cast_unsigned() + u64::from(commit.reset);
+    transaction
+        .prepare_cached(
+            "INSERT INTO watch (name, wait_index, generation, committed_at)
+             VALUES (:name, :wait_index, :generation, :now)
+             ON CONFLICT (name) DO UPDATE SET wait_index = excluded.wait_index,
+               generation = excluded.generation, committed_at = excluded.committed_at",
+        )?
+        .execute(named_params! {
+            ":name": commit.watch,
+            ":wait_index": commit.index.cast_signed(),
+            ":generation": generation.cast_signed(),
+            ":now": commit.now.as_millisecond(),
+        })?;
+    Ok(generation)
+}
+
+fn write_states(transaction: &Transaction<'_>, commit: &Encoded) -> rusqlite::Result<()> {
+    let mut put = transaction.prepare_cached(
+        "INSERT INTO snapshot (watch, key, state) VALUES (?1, ?2, ?3)
+         ON CONFLICT (watch, key) DO UPDATE SET state = excluded.state",
+    )?;
+    let mut remove = transaction.prepare_cached("DELETE FROM snapshot WHERE watch = ?1 AND key = ?2")?;
+    for (key, state) in &commit.states {
+        match state {
+            Some(state) => put.execute((&commit.watch, key, state))?,
+            None => remove.execute((&commit.watch, key))?,
+        };
+    }
+    Ok(())
+}
+
+/// Returns each event's row; none for an event that is there already.
+fn write_events(
+    transaction: &Transaction<'_>,
+    commit: &Encoded,
+    generation: u64,
+) -> rusqlite::Result<Vec<Option<i64>>> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO event (id, generation, watch, kind, source, subject, time, data)
+         VALUES (:id, :generation, :watch, :kind, :source, :subject, :time, :data)
+         ON CONFLICT (id, generation) DO NOTHING",
+    )?;
+    let mut write = |event: &EncodedEvent| {
+        let inserted = insert.execute(named_params! {
+            ":id": event.id,
+            ":generation": generation.cast_signed(),
+            ":watch": commit.watch,
+            ":kind": event.kind,
+            ":source": event.source,
+            ":subject": event.subject,
+            ":time": event.time,
+            ":data": event.data,
+        })?;
+        Ok((inserted > 0).then(|| transaction.last_insert_rowid()))
+    };
+    commit.events.iter().map(&mut write).collect()
+}
+
+fn write_deliveries(
+    transaction: &Transaction<'_>,
+    commit: &Encoded,
+    generation: u64,
+    events: &[Option<i64>],
+) -> rusqlite::Result<()> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO delivery (id, event, rule, receiver, subject, state, head, due_at, attempts, created_at)
+         VALUES (:id, :event, :rule, :receiver, :subject, 'pending',
+           NOT EXISTS (SELECT 1 FROM delivery
+             WHERE receiver = :receiver AND subject = :subject AND settled_at IS NULL),
+           :due_at, 0, :now)
+         ON CONFLICT (id) DO NOTHING",
+    )?;
+    for delivery in &commit.deliveries {
+        let row = events.get(delivery.event).copied().flatten();
+        let (Some(row), Some(event)) = (row, commit.events.get(delivery.event)) else { continue };
+        insert.execute(named_params! {
+            ":id": delivery_id(&event.id, delivery, generation),
+            ":event": row,
+            ":rule": delivery.rule,
+            ":receiver": delivery.receiver,
+            ":subject": event.subject,
+            ":due_at": delivery.due_at.as_millisecond(),
+            ":now": commit.now.as_millisecond(),
+        })?;
+    }
+    Ok(())
+}
+
+/// The idempotency key, the same on every attempt and after every restart.
+fn delivery_id(event: &str, delivery: &NewDelivery, generation: u64) -> String {
+    id::derive(&[
+        event.as_bytes(),
+        delivery.rule.as_bytes(),
+        delivery.receiver.as_bytes(),
+        &generation.to_be_bytes(),
+    ])
+}
+
+/// What is known of `watch`, or none when it was never committed.
+pub(super) fn load(connection: &mut Connection, watch: &str) -> rusqlite::Result<Option<SavedRows>> {
+    // One transaction, so that index and states are of the same answer.
+    let transaction = connection.transaction()?;
+    let head = transaction
+        .prepare_cached("SELECT wait_index, generation FROM watch WHERE name = ?1")?
+        .query_row([watch], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
+        .optional()?;
+    let Some((index, generation)) = head else { return Ok(None) };
+    let states = transaction
+        .prepare_cached("SELECT key, state FROM snapshot WHERE watch = ?1")?
+        .query_map([watch], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    Ok(Some(SavedRows { index: index.cast_unsigned(), generation: generation.cast_unsigned(), states }))
+}

@@ -1,0 +1,92 @@
+//! Small things to store, for the tests of this crate.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Commit, NewDelivery, Store};
+use crate::catalog::{Check, CheckStatus};
+use crate::event::{CheckData, CheckState, Event, EventType, NodeRole};
+
+/// A time `milliseconds` after a certain moment.
+pub(crate) fn at(milliseconds: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000).unwrap() + SignedDuration::from_millis(milliseconds)
+}
+
+/// A state of the check `key`.
+pub(crate) fn state(key: &str, status: CheckStatus) -> CheckState {
+    let check = Check {
+        node: "web1".into(),
+        check_id: key.into(),
+        name: key.into(),
+        status,
+        notes: String::new(),
+        output: "said \"no\"".into(),
+        service_id: "web".into(),
+        service: "web".into(),
+        service_tags: vec!["prod".into()],
+        create_index: u64::MAX,
+        modify_index: 7,
+    };
+    CheckState { check, ran: true, result: Some(status), since: at(0) }
+}
+
+/// An event about `subject`.
+pub(crate) fn event(id: &str, subject: &str) -> Event {
+    let data = CheckData {
+        node: "web1".into(),
+        node_meta: BTreeMap::new(),
+        datacenter: "dc1".into(),
+        check_id: subject.into(),
+        check_name: subject.into(),
+        service_id: "web".into(),
+        service: "web".into(),
+        service_tags: Vec::new(),
+        from: Some(CheckStatus::Passing),
+        to: Some(CheckStatus::Critical),
+        since: at(0),
+        output: String::new(),
+        notes: String::new(),
+        initial: false,
+        catch_up: false,
+        environment: String::new(),
+        node_role: NodeRole::Standalone,
+        create_index: 7,
+        modify_index: 9,
+    };
+    let source = "consul://dc1".into();
+    Event { id: id.into(), source, kind: EventType::CheckStatus, subject: subject.into(), time: at(1), data }
+}
+
+/// A delivery of the first event of a commit, due at once.
+pub(crate) fn delivery(receiver: &str) -> NewDelivery {
+    NewDelivery { event: 0, rule: "down".into(), receiver: receiver.into(), due_at: at(0) }
+}
+
+/// A commit of the watch `checks` with nothing in it.
+pub(crate) fn nothing() -> Commit {
+    Commit {
+        watch: "checks".into(),
+        index: 7,
+        reset: false,
+        changes: Vec::new(),
+        events: Vec::new(),
+        deliveries: Vec::new(),
+        now: at(0),
+    }
+}
+
+/// Commits one event for each of `(id, subject)`, each to be delivered to `receiver` at once.
+pub(crate) async fn commit(store: &Store, receiver: &str, events: &[(&str, &str)]) {
+    let deliveries = (0..events.len()).map(|event| NewDelivery { event, ..delivery(receiver) }).collect();
+    let events = events.iter().map(|(id, subject)| event(id, subject)).collect();
+    store.commit(Commit { events, deliveries, ..nothing() }).await.unwrap();
+}
+
+/// Lets the database have no more than `pages`, or than it has now: a full disk for `SQLite`.
+pub(crate) async fn limit_pages(store: &Store, pages: u32) {
+    let limit = move |connection: &mut rusqlite::Connection| {
+        connection.pragma_update_and_check(None, "max_page_count", pages.max(1), |_| Ok(()))
+    };
+    store.run(limit).await.unwrap();
+}

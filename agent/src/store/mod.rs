@@ -1,0 +1,254 @@
+//! The durable line: what was seen, what it means, and what became of each delivery.
+//!
+//! Boundary: `SQLite` and its tables are known here alone. Rules, retries and plugins are not.
+//!
+//! # Files
+//!
+//! ```text
+//! <data_dir>/lictor.db       the database: application_id 0x6c696374 ("lict"), user_version 1
+//! <data_dir>/lictor.db-wal   its newest transactions; belongs to it, never to be moved alone
+//! <data_dir>/lictor.db-shm   an index of the former, made anew when it is gone
+//! <data_dir>/lictor.lock     locked (flock) by the one Lictor that writes; holds its process id
+//! ```
+//!
+//! A file of another program or another version is refused and not written to. Other processes may
+//! read the database while Lictor runs; the lock is advisory and keeps out only a second Lictor.
+//!
+//! # Tables
+//!
+//! Times are milliseconds since 1970 in UTC. Consul's indexes and our generations are unsigned 64-bit
+//! numbers and `SQLite`'s integers are signed: the same 64 bits are stored, so one above 2^63 - 1
+//! shows as negative. They are never compared or ordered in SQL, but for the small generations.
+//!
+//! ```text
+//! watch      one row per watch; written by commit, deleted by no one
+//!   name         as the configuration says
+//!   wait_index   Consul's index of the last committed answer
+//!   generation   how often Consul's indexes have started over; a new watch joins the highest one
+//!   committed_at
+//!
+//! snapshot   the last committed answer; written and deleted by commit
+//!   watch, key   the thing, and the watch that follows it
+//!   state        JSON
+//!
+//! event      what changed; written by commit, never altered
+//!   seq          the order in which it happened
+//!   id           derived from the change, unique within its generation
+//!   generation   that of its watch at the time: an id that comes again after a reset is a new event
+//!   watch, kind, source, subject, time, data (JSON)
+//!
+//! delivery   an event on its way to a receiver; written by commit, altered by claim, settle, recover
+//!   seq          the order within a lane: the deliveries of one receiver and one subject
+//!   id           derived from event id, rule, receiver and generation
+//!   event        its row; of a group that is sent as one, the first
+//!   rule, receiver, subject
+//!   state        pending │ running │ delivered │ dead
+//!   head         1 for the first delivery of its lane that is not settled, else 0
+//!   due_at       not before this time
+//!   attempts     how many were begun, the running one included
+//!   created_at, claimed_at (last), settled_at (null while it is open)
+//!   outcome      of the last attempt: a word, as is `delivered` or `transient`
+//!   detail       of the last attempt: the receipt, or why it failed
+//!
+//! attempt    one try; written by settle, and by recover for those that were cut off (`interrupted`)
+//!   delivery, number, started_at, ended_at, outcome, detail
+//! ```
+//!
+//! Nothing is deleted yet but what Consul no longer has. What deletes old events must delete whole,
+//! settled deliveries with their attempts, oldest first, and never the newest row of a table: a `seq`
+//! must not come again.
+//!
+//! # Order
+//!
+//! `claim` takes heads only. A commit makes a delivery the head of its lane when the lane is empty, a
+//! verdict that settles a head makes the next one the head, in the same transaction. So a lane is in
+//! order whatever its retries, lanes never wait for each other, and a claim reads just the index of
+//! the heads: a backlog costs it nothing.
+//!
+//! # Twice
+//!
+//! An event whose id is there already in its generation was seen before, by another watch for example:
+//! it is ignored together with its deliveries, because those of the first were decided by the same
+//! rules. So a commit that is made twice by mistake delivers once.
+//!
+//! # Crashes
+//!
+//! Each method is one transaction, written to the log without waiting for the disk (`synchronous =
+//! NORMAL`). When the process ends, at any point, all finished transactions are there. When the
+//! machine loses power the last ones may be missing, but only the last ones, so what is left is a
+//! state that once was:
+//!
+//! * before `commit`: the next answer differs from the old snapshot, and the change is found again;
+//! * after `commit`: the deliveries are there and are claimed;
+//! * after `claim`: `recover` makes the delivery claimable; its call repeats with the same id;
+//! * after the call, before `settle`: the same, and the receiver can drop what it knows by its id;
+//! * after `settle`: nothing is left to do.
+//!
+//! # Errors
+//!
+//! A method that fails has changed nothing, whatever the error; the caller waits and makes the same
+//! call again. On a full disk nothing is taken in (Consul keeps the state, the next difference is the
+//! net one), what is stored stays, and all goes on when there is room.
+
+mod commit;
+mod error;
+mod open;
+mod outbox;
+mod types;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+pub use error::StoreError;
+pub use types::{Claimed, Commit, DETAIL_MAX, NewDelivery, Saved, Settlement, StoredEvent, Verdict};
+
+/// Commands that wait for the store's thread. Each caller waits for its answer, so there are never
+/// more than callers; the bound only says that a disk that hangs must not let memory grow.
+const QUEUE: usize = 64;
+
+/// A handle to the open store; clones share it.
+///
+/// A method whose future is dropped may still be carried out: its command is on its way.
+#[derive(Clone, Debug)]
+pub struct Store {
+    commands: mpsc::Sender<Command>,
+    path: Arc<Path>,
+}
+
+/// What the store's thread is asked to do.
+enum Command {
+    Run(Box<dyn FnOnce(&mut Connection) + Send>),
+    Close(oneshot::Sender<rusqlite::Result<()>>),
+}
+
+impl Store {
+    /// Opens the database at `path`, or makes it there; the folder must exist. Takes the lock beside
+    /// it, which is given back when the store is closed or the process ends.
+    ///
+    /// Call [`Store::recover`] next.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let database = open::open(path)?;
+        let (commands, queue) = mpsc::channel(QUEUE);
+        thread::Builder::new()
+            .name("lictor-store".into())
+            .spawn(move || serve(database, queue))
+            .map_err(StoreError::Thread)?;
+        Ok(Self { commands, path: path.into() })
+    }
+
+    /// What is known of `watch`; none when it was never committed.
+    pub async fn load(&self, watch: &str) -> Result<Option<Saved>, StoreError> {
+        let name = watch.to_owned();
+        let Some(rows) = self.run(move |connection| commit::load(connection, &name)).await? else {
+            return Ok(None);
+        };
+        let states = rows.states.into_iter().map(|(key, json)| match serde_json::from_str(&json) {
+            Ok(state) => Ok((key, state)),
+            Err(error) => Err(StoreError::Corrupt { path: self.path.to_path_buf(), source: error.into() }),
+        });
+        Ok(Some(Saved {
+            index: rows.index,
+            generation: rows.generation,
+            states: states.collect::<Result<_, _>>()?,
+        }))
+    }
+
+    /// Stores an answer of a watch with its events and deliveries: whole, or, on an error, not at all.
+    ///
+    /// Events that are known already are left out with their deliveries. A rule and a receiver that
+    /// are named twice for one event make one delivery.
+    pub async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        let encoded = commit::Encoded::new(commit)?;
+        self.run(move |connection| commit::commit(connection, &encoded)).await
+    }
+
+    /// Takes up to `limit` deliveries of `receiver` that are due at `now` and that no earlier open
+    /// delivery of the same subject precedes. They run until they are settled or recovered.
+    pub async fn claim(
+        &self,
+        receiver: &str,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let receiver = receiver.to_owned();
+        self.run(move |connection| outbox::claim(connection, &receiver, limit, now)).await
+    }
+
+    /// Says how an attempt ended. It may be said again: once settled, it changes nothing.
+    pub async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+        self.run(move |connection| outbox::settle(connection, &settlement)).await
+    }
+
+    /// When `receiver` next has something to claim; it may be past.
+    pub async fn next_due(&self, receiver: &str) -> Result<Option<Timestamp>, StoreError> {
+        let receiver = receiver.to_owned();
+        self.run(move |connection| outbox::next_due(connection, &receiver)).await
+    }
+
+    /// Makes the deliveries that ran when Lictor ended claimable again; returns how many those were.
+    /// Only for the start, before anything is claimed.
+    pub async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.run(move |connection| outbox::recover(connection, now)).await
+    }
+
+    /// Writes the log back into the database and gives the lock back. Other handles get
+    /// [`StoreError::Closed`] from then on. On an error nothing is lost: the next start does it.
+    pub async fn close(self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Close(reply)).await.map_err(|_| StoreError::Closed)?;
+        self.receive(answer).await
+    }
+
+    /// Has `work` done by the store's thread.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Run(Box::new(move |connection| {
+            // A caller that has gone needs no answer.
+            drop(reply.send(work(connection)));
+        }));
+        self.commands.send(command).await.map_err(|_| StoreError::Closed)?;
+        self.receive(answer).await
+    }
+
+    async fn receive<T: Send + 'static>(
+        &self,
+        answer: oneshot::Receiver<rusqlite::Result<T>>,
+    ) -> Result<T, StoreError> {
+        // Paused time runs ahead while a test's runtime waits for a thread that it does not know.
+        #[cfg(test)]
+        let answer = async { tokio::task::spawn_blocking(|| answer.blocking_recv()).await.unwrap() };
+        answer.await.map_err(|_| StoreError::Closed)?.map_err(|source| StoreError::sort(&self.path, source))
+    }
+}
+
+/// The store's thread: one command after another, until it is closed or no handle is left.
+fn serve(database: open::Database, mut queue: mpsc::Receiver<Command>) {
+    let open::Database { mut connection, lock } = database;
+    while let Some(command) = queue.blocking_recv() {
+        match command {
+            Command::Run(work) => work(&mut connection),
+            Command::Close(reply) => {
+                // The last connection that is closed writes the log back.
+                let closed = connection.close().map_err(|(_, error)| error);
+                drop(lock);
+                drop(reply.send(closed));
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The life of a delivery: claimed, settled, recovered.
+//!
+//! Invariant: at most one delivery of a lane (a receiver and a subject) has `head = 1`: the first one
+//! that is not settled. Only a head is claimed, so a lane is in order whatever its retries, and what
+//! waits behind a head costs a claim nothing.
+
+use jiff::Timestamp;
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, named_params};
+
+use super::{Claimed, DETAIL_MAX, Settlement, StoredEvent, Verdict};
+
+/// Heads of a receiver that are due, longest due first.
+pub(super) const CLAIMABLE: &str = "
+    SELECT delivery.seq, delivery.id, delivery.attempts, delivery.rule, delivery.subject, delivery.created_at,
+      event.id, event.source, event.kind, event.subject, event.time, event.data
+    FROM delivery JOIN event ON event.seq = delivery.event
+    WHERE delivery.receiver = :receiver AND delivery.state = 'pending' AND delivery.head = 1
+      AND delivery.due_at <= :now
+    ORDER BY delivery.due_at, delivery.seq
+    LIMIT :limit";
+
+/// When the first head of a receiver is due.
+pub(super) const NEXT_DUE: &str =
+    "SELECT min(due_at) FROM delivery WHERE receiver = ?1 AND state = 'pending' AND head = 1";
+
+/// Makes the first delivery of a lane that is not settled its head.
+pub(super) const PROMOTE: &str = "
+    UPDATE delivery SET head = 1 WHERE seq = (SELECT min(seq) FROM delivery
+      WHERE receiver = ?1 AND subject = ?2 AND settled_at IS NULL)";
+
+/// Notes the attempts that a crash cut off. A delivery that runs is a head, so only heads are read.
+pub(super) const RECOVER_ATTEMPTS: &str = "
+    INSERT INTO attempt (delivery, number, started_at, ended_at, outcome, detail)
+    SELECT seq, attempts, claimed_at, ?1, 'interrupted', 'Lictor ended while it ran'
+    FROM delivery WHERE head = 1 AND state = 'running'";
+
+/// Makes what ran at a crash claimable again.
+pub(super) const RECOVER: &str = "
+    UPDATE delivery SET state = 'pending', due_at = ?1, outcome = 'interrupted',
+      detail = 'Lictor ended while it ran'
+    WHERE head = 1 AND state = 'running'";
+
+/// Takes up to `limit` deliveries of `receiver` that are due, and marks them as running.
+pub(super) fn claim(
+    connection: &mut Connection,
+    receiver: &str,
+    limit: usize,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<Claimed>> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let now = now.as_millisecond();
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let claimed: Vec<(i64, Claimed)> = transaction
+        .prepare_cached(CLAIMABLE)?
+        .query_map(named_params! { ":receiver": receiver, ":now": now, ":limit": limit }, read_claimed)?
+        .collect::<Result<_, _>>()?;
+    {
+        let mut run = transaction.prepare_cached(
+            "UPDATE delivery SET state = 'running', attempts = ?2, claimed_at = ?3 WHERE seq = ?1",
+        )?;
+        for (seq, claimed) in &claimed {
+            run.execute((seq, claimed.attempt, now))?;
+        }
+    }
+    transaction.commit()?;
+    Ok(claimed.into_iter().map(|(_, claimed)| claimed).collect())
+}
+
+/// One row of [`CLAIMABLE`], as it will be once it is claimed.
+fn read_claimed(row: &Row<'_>) -> rusqlite::Result<(i64, Claimed)> {
+    let event = StoredEvent {
+        id: row.get(6)?,
+        source: row.get(7)?,
+        kind: row.get(8)?,
+        subject: row.get(9)?,
+        time: time(row.get(10)?, 10)?.to_string(),
+        data: row.get(11)?,
+    };
+    let claimed = Claimed {
+        id: row.get(1)?,
+        attempt: row.get::<_, u32>(2)?.saturating_add(1),
+        rule: row.get(3)?,
+        subject: row.get(4)?,
+        event,
+        created_at: time(row.get(5)?, 5)?,
+    };
+    Ok((row.get(0)?, claimed))
+}
+
+/// A time from its column.
+fn time(milliseconds: i64, column: usize) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_millisecond(milliseconds)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, error.into()))
+}
+
+/// The columns that a verdict sets.
+struct Outcome<'a> {
+    state: &'static str,
+    /// Milliseconds; none leaves the time as it was.
+    due_at: Option<i64>,
+    outcome: &'static str,
+    detail: &'a str,
+}
+
+impl<'a> Outcome<'a> {
+    fn of(verdict: &'a Verdict) -> Self {
+        match verdict {
+            Verdict::Delivered { receipt } => {
+                Self { state: "delivered", due_at: None, outcome: "delivered", detail: receipt }
+            }
+            Verdict::RetryAt { at, outcome, detail } => {
+                Self { state: "pending", due_at: Some(milliseconds_up(*at)), outcome, detail }
+            }
+            Verdict::Dead { outcome, detail } => Self { state: "dead", due_at: None, outcome, detail },
+        }
+    }
+}
+
+/// Rounded up: what may not happen before a time does not happen a fraction earlier.
+fn milliseconds_up(time: Timestamp) -> i64 {
+    let down = time.as_millisecond();
+    // `as_millisecond` rounds towards zero, which before 1970 is up already.
+    if time.as_nanosecond() > i128::from(down) * 1_000_000 { down.saturating_add(1) } else { down }
+}
+
+/// Carries out a verdict. One on an attempt that is not running changes nothing.
+pub(super) fn settle(connection: &mut Connection, settlement: &Settlement) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let outcome = Outcome::of(&settlement.verdict);
+    let detail = bounded(outcome.detail);
+    let now = settlement.now.as_millisecond();
+    let lane: Option<(i64, String, String)> = transaction
+        .prepare_cached(
+            "UPDATE delivery SET state = :state, head = (:settled_at IS NULL),
+               due_at = coalesce(:due_at, due_at), settled_at = :settled_at,
+               outcome = :outcome, detail = :detail
+             WHERE id = :id AND state = 'running' AND attempts = :attempt
+             RETURNING seq, receiver, subject",
+        )?
+        .query_row(
+            named_params! {
+                ":state": outcome.state,
+                ":due_at": outcome.due_at,
+                ":settled_at": outcome.due_at.is_none().then_some(now),
+                ":outcome": outcome.outcome,
+                ":detail": detail,
+                ":id": settlement.id,
+                ":attempt": settlement.attempt,
+            },
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .optional()?;
+    let Some((seq, receiver, subject)) = lane else { return Ok(()) };
+    transaction
+        .prepare_cached(
+            "INSERT INTO attempt (delivery, number, started_at, ended_at, outcome, detail)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute((
+            seq,
+            settlement.attempt,
+            settlement.started_at.as_millisecond(),
+            now,
+            outcome.outcome,
+            detail,
+        ))?;
+    if outcome.due_at.is_none() {
+        promote(&transaction, &receiver, &subject)?;
+    }
+    transaction.commit()
+}
+
+/// Gives a lane whose head was settled its next one.
+fn promote(transaction: &Transaction<'_>, receiver: &str, subject: &str) -> rusqlite::Result<()> {
+    transaction.prepare_cached(PROMOTE)?.execute((receiver, subject))?;
+    Ok(())
+}
+
+/// The start of `text` that is kept.
+fn bounded(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(DETAIL_MAX)).unwrap_or(text)
+}
+
+/// When the first delivery of `receiver` that could be claimed is due.
+pub(super) fn next_due(connection: &Connection, receiver: &str) -> rusqlite::Result<Option<Timestamp>> {
+    let due: Option<i64> = connection.prepare_cached(NEXT_DUE)?.query_row([receiver], |row| row.get(0))?;
+    due.map(|due| time(due, 0)).transpose()
+}
+
+/// Makes all that is marked as running claimable at once; returns how many deliveries that were.
+pub(super) fn recover(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<u64> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let now = now.as_millisecond();
+    transaction.execute(RECOVER_ATTEMPTS, [now])?;
+    let recovered = transaction.execute(RECOVER, [now])?;
+    transaction.commit()?;
+    Ok(u64::try_from(recovered).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,363 @@
+//! The store by examples: whose file it is, what is refused, what survives.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::fixture::{at, commit, delivery, event, limit_pages, nothing, state};
+use super::open::{APPLICATION_ID, VERSION};
+use super::*;
+use crate::catalog::CheckStatus;
+use crate::event::Change;
+
+/// A folder and the database in it.
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lictor.db");
+    (folder, path)
+}
+
+/// The text of an error and of all its causes.
+fn text(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", text(source)))
+}
+
+async fn pragma(store: &Store, name: &'static str) -> String {
+    let read = move |connection: &mut Connection| {
+        connection.pragma_query_value(None, name, |row| {
+            Ok(row
+                .get_ref(0)?
+                .as_i64()
+                .map_or_else(|_| row.get::<_, String>(0).unwrap(), |number| number.to_string()))
+        })
+    };
+    store.run(read).await.unwrap()
+}
+
+async fn claim(store: &Store, receiver: &str) -> Vec<Claimed> {
+    store.claim(receiver, 10, at(1000)).await.unwrap()
+}
+
+/// `id attempt` of each event that is claimed.
+async fn claimed(store: &Store, receiver: &str) -> Vec<String> {
+    let claimed = claim(store, receiver).await;
+    claimed.into_iter().map(|claimed| format!("{} {}", claimed.event.id, claimed.attempt)).collect()
+}
+
+fn settlement(claimed: &Claimed, verdict: Verdict) -> Settlement {
+    Settlement { id: claimed.id.clone(), attempt: claimed.attempt, started_at: at(5), now: at(9), verdict }
+}
+
+fn delivered() -> Verdict {
+    Verdict::Delivered { receipt: "ok".into() }
+}
+
+/// `number outcome: detail` of each attempt, in the order of deliveries.
+async fn attempts(store: &Store) -> Vec<String> {
+    let read = |connection: &mut Connection| {
+        let sql = "SELECT number || ' ' || outcome || ': ' || detail FROM attempt ORDER BY delivery, number";
+        connection.prepare(sql)?.query_map((), |row| row.get(0))?.collect()
+    };
+    store.run(read).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_new_database_is_signed_and_set_up() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    for (name, want) in [
+        ("application_id", APPLICATION_ID.to_string()),
+        ("user_version", VERSION.to_string()),
+        ("journal_mode", "wal".to_owned()),
+        ("synchronous", "1".to_owned()),
+        ("foreign_keys", "1".to_owned()),
+        ("busy_timeout", "5000".to_owned()),
+    ] {
+        assert_eq!(pragma(&store, name).await, want, "{name}");
+    }
+}
+
+/// Has `make` write a file, and checks that opening it is refused with `want` and leaves it as it is.
+#[track_caller]
+fn refused(make: impl FnOnce(&Path), want: &str) {
+    let (folder, path) = folder();
+    make(&path);
+    let before = std::fs::read(&path).unwrap();
+    let refusal = text(&Store::open(&path).unwrap_err()).replace(folder.path().to_str().unwrap(), "DIR");
+    assert_eq!(refusal, want);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_file_that_is_not_ours_is_refused_and_left_alone() {
+    refused(
+        |path| std::fs::write(path, "[agent]\n".repeat(100)).unwrap(),
+        "open DIR/lictor.db: it is not an SQLite database; move it away, or name another data_dir",
+    );
+    refused(
+        |path| Connection::open(path).unwrap().execute_batch("CREATE TABLE song (name TEXT)").unwrap(),
+        "open DIR/lictor.db: it belongs to another program \
+         (application id 0x00000000, lictor's is 0x6c696374)",
+    );
+    refused(
+        |path| {
+            let connection = Connection::open(path).unwrap();
+            connection.pragma_update(None, "application_id", 0x4750_4b47).unwrap();
+        },
+        "open DIR/lictor.db: it belongs to another program \
+         (application id 0x47504b47, lictor's is 0x6c696374)",
+    );
+    refused(
+        |path| {
+            let connection = Connection::open(path).unwrap();
+            connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+            connection.pragma_update(None, "user_version", 2).unwrap();
+        },
+        "open DIR/lictor.db: it has schema version 2, and this lictor knows version 1 only; \
+         run the lictor that wrote it, or move the file away to start anew",
+    );
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let (folder, path) = folder();
+    drop(folder);
+    let refusal = Store::open(&path).unwrap_err();
+    assert_eq!(refusal.to_string(), format!("lock {}", path.with_extension("lock").display()));
+}
+
+#[tokio::test]
+async fn the_second_to_open_is_refused_until_the_first_is_closed() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    let refusal = Store::open(&path).unwrap_err().to_string();
+    let pid = std::process::id();
+    assert!(refusal.contains(&format!("another lictor (process {pid}) uses it")), "{refusal}");
+    let other = store.clone();
+    store.close().await.unwrap();
+    assert!(matches!(other.load("checks").await, Err(StoreError::Closed)));
+    assert!(!path.with_extension("db-wal").exists(), "the log is written back");
+    Store::open(&path).unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_keeps_everything() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.load("checks").await.unwrap(), None);
+    let (a, b, c) = ("web1/a", "web1/b", "web1/c");
+    let added = [a, b, c].map(|key| Change::Added(key.to_owned(), state(key, CheckStatus::Passing)));
+    let first = Commit { changes: added.into(), index: 1, ..nothing() };
+    store.commit(first).await.unwrap();
+    let old = state(b, CheckStatus::Passing);
+    let new = state(b, CheckStatus::Critical);
+    let changes = vec![
+        Change::Modified { key: b.into(), old: old.clone(), new: new.clone() },
+        Change::Removed(c.into(), old.clone()),
+    ];
+    let index = u64::MAX - 1;
+    let second = Commit {
+        changes,
+        index,
+        events: vec![event("e1", b)],
+        deliveries: vec![delivery("mail")],
+        ..nothing()
+    };
+    store.commit(second).await.unwrap();
+    store.close().await.unwrap();
+
+    let store = Store::open(&path).unwrap();
+    let states = [(a.to_owned(), state(a, CheckStatus::Passing)), (b.to_owned(), new)].into();
+    assert_eq!(store.load("checks").await.unwrap(), Some(Saved { index, generation: 0, states }));
+    assert_eq!(store.load("other").await.unwrap(), None);
+    let claimed = claim(&store, "mail").await.remove(0);
+    assert_eq!((claimed.id.len(), claimed.attempt, claimed.rule.as_str()), (32, 1, "down"));
+    assert_eq!((claimed.subject.as_str(), claimed.created_at), (b, at(0)));
+    let stored = claimed.event;
+    assert_eq!((stored.id.as_str(), stored.kind.as_str()), ("e1", "lictor.check.status"));
+    assert_eq!((stored.source.as_str(), stored.subject.as_str()), ("consul://dc1", b));
+    assert_eq!(stored.time, "2023-11-14T22:13:20.001Z");
+    assert_eq!(stored.data, serde_json::to_string(&event("e1", b).data).unwrap());
+}
+
+#[tokio::test]
+async fn an_event_is_delivered_once_in_a_generation() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    let once = |watch: &str, reset| Commit {
+        watch: watch.into(),
+        reset,
+        events: vec![event("e1", "web1/a")],
+        deliveries: vec![delivery("mail"), delivery("mail")],
+        ..nothing()
+    };
+    for (watch, reset, want) in [
+        ("checks", false, vec!["e1 1"]),
+        ("checks", false, vec![]),  // made again by mistake
+        ("service", false, vec![]), // seen by another watch
+        ("checks", true, vec!["e1 1"]),
+        ("service", true, vec![]), // it sees the same reset
+        ("late", false, vec![]),   // new, it joins the generation of the others
+    ] {
+        store.commit(once(watch, reset)).await.unwrap();
+        let claims = claim(&store, "mail").await;
+        let got: Vec<_> =
+            claims.iter().map(|claimed| format!("{} {}", claimed.event.id, claimed.attempt)).collect();
+        assert_eq!(got, want, "{watch} {reset}");
+        for claimed in &claims {
+            store.settle(settlement(claimed, delivered())).await.unwrap();
+        }
+    }
+    let ids = "SELECT count(DISTINCT id) FROM delivery";
+    let ids: i64 = store.run(|connection| connection.query_row(ids, (), |row| row.get(0))).await.unwrap();
+    assert_eq!(ids, 2, "each generation has its own delivery");
+}
+
+#[tokio::test]
+async fn a_subject_waits_for_its_first_and_others_do_not() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    commit(&store, "mail", &[("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a")]).await;
+    commit(&store, "chat", &[("a4", "a")]).await;
+    let first = claim(&store, "mail").await;
+    assert_eq!(first.iter().map(|claimed| claimed.event.id.as_str()).collect::<Vec<_>>(), ["a1", "b1"]);
+    assert_eq!(claimed(&store, "chat").await, ["a4 1"]);
+    assert_eq!(claimed(&store, "mail").await, [""; 0]);
+    assert_eq!(store.next_due("mail").await.unwrap(), None, "what waits is not due");
+    let retry = Verdict::RetryAt { at: at(2000), outcome: "transient", detail: "refused".into() };
+    store.settle(settlement(&first[0], retry)).await.unwrap();
+    assert_eq!(claimed(&store, "mail").await, [""; 0], "a retry keeps its place");
+    assert_eq!(store.next_due("mail").await.unwrap(), Some(at(2000)));
+    let again = store.claim("mail", 10, at(2000)).await.unwrap().remove(0);
+    assert_eq!((again.id.as_str(), again.attempt), (first[0].id.as_str(), 2));
+    let dead = Verdict::Dead { outcome: "permanent", detail: "no such address".into() };
+    store.settle(settlement(&again, dead)).await.unwrap();
+    assert_eq!(claimed(&store, "mail").await, ["a2 1"]);
+    assert_eq!(attempts(&store).await, ["1 transient: refused", "2 permanent: no such address"]);
+}
+
+#[tokio::test]
+async fn a_retry_is_never_a_fraction_early() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    commit(&store, "mail", &[("a1", "a")]).await;
+    let first = claim(&store, "mail").await.remove(0);
+    let at_fraction = at(2000) + jiff::SignedDuration::from_nanos(1);
+    let retry = Verdict::RetryAt { at: at_fraction, outcome: "retry-after", detail: String::new() };
+    store.settle(settlement(&first, retry)).await.unwrap();
+    assert_eq!(store.next_due("mail").await.unwrap(), Some(at(2001)));
+}
+
+#[tokio::test]
+async fn a_settlement_that_comes_again_or_late_changes_nothing() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    commit(&store, "mail", &[("a1", "a")]).await;
+    let first = claim(&store, "mail").await.remove(0);
+    let retry = Verdict::RetryAt { at: at(10), outcome: "transient", detail: "1st".into() };
+    store.settle(settlement(&first, retry)).await.unwrap();
+    store.settle(settlement(&first, delivered())).await.unwrap();
+    let second = claim(&store, "mail").await.remove(0);
+    store.settle(settlement(&first, delivered())).await.unwrap();
+    store.settle(settlement(&second, delivered())).await.unwrap();
+    store.settle(settlement(&second, delivered())).await.unwrap();
+    assert_eq!(attempts(&store).await, ["1 transient: 1st", "2 delivered: ok"]);
+    assert_eq!(claimed(&store, "mail").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_ran_at_the_end_is_recovered_with_its_id() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    commit(&store, "mail", &[("a1", "a"), ("b1", "b"), ("a2", "a")]).await;
+    let first = store.claim("mail", 1, at(1)).await.unwrap().remove(0);
+    store.close().await.unwrap();
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.recover(at(500)).await.unwrap(), 1);
+    assert_eq!(store.recover(at(500)).await.unwrap(), 0);
+    let again = claim(&store, "mail").await;
+    assert_eq!(again.iter().map(|claimed| claimed.event.id.as_str()).collect::<Vec<_>>(), ["b1", "a1"]);
+    assert_eq!((again[1].id.as_str(), again[1].attempt), (first.id.as_str(), 2));
+    assert_eq!(attempts(&store).await, ["1 interrupted: Lictor ended while it ran"]);
+}
+
+#[tokio::test]
+async fn a_long_text_is_cut_at_a_character() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    commit(&store, "mail", &[("a1", "a")]).await;
+    let first = claim(&store, "mail").await.remove(0);
+    let receipt = format!("x{}", "ü".repeat(DETAIL_MAX));
+    store.settle(settlement(&first, Verdict::Delivered { receipt })).await.unwrap();
+    let kept = attempts(&store).await.remove(0);
+    assert_eq!(kept.len(), "1 delivered: ".len() + DETAIL_MAX - 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_leaves_nothing_half_done() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    commit(&store, "mail", &[("a1", "a")]).await;
+    limit_pages(&store, 0).await;
+    let mut big = event("a2", "a");
+    big.data.output = "x".repeat(100_000);
+    let key = "web1/a".to_owned();
+    let changes = vec![Change::Added(key.clone(), state(&key, CheckStatus::Passing))];
+    let commit =
+        Commit { index: 8, changes, events: vec![big], deliveries: vec![delivery("mail")], ..nothing() };
+    let error = store.commit(commit.clone()).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("write {}: no room is left on its disk", path.display()));
+    let saved = store.load("checks").await.unwrap().unwrap();
+    assert_eq!((saved.index, saved.states.len()), (7, 0));
+    limit_pages(&store, u32::MAX).await;
+    store.commit(commit).await.unwrap();
+    assert_eq!(store.load("checks").await.unwrap().unwrap().index, 8);
+    assert_eq!(claimed(&store, "mail").await, ["a1 1"]);
+}
+
+#[tokio::test]
+async fn a_delivery_without_its_event_is_not_committed() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    let error = store.commit(Commit { deliveries: vec![delivery("mail")], ..nothing() }).await.unwrap_err();
+    assert_eq!(error.to_string(), "commit a delivery of event 0, where there are 0");
+    assert_eq!(store.load("checks").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn each_statement_that_a_backlog_could_slow_down_uses_its_index() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    let heads = "INDEX delivery_head (receiver=? AND state=?";
+    for (sql, want) in [
+        (
+            outbox::CLAIMABLE,
+            vec![
+                format!("SEARCH delivery USING {heads} AND due_at<?)"),
+                "SEARCH event USING INTEGER PRIMARY KEY (rowid=?)".into(),
+            ],
+        ),
+        (outbox::NEXT_DUE, vec![format!("SEARCH delivery USING COVERING {heads})")]),
+        (
+            outbox::PROMOTE,
+            vec![
+                "SEARCH delivery USING INTEGER PRIMARY KEY (rowid=?)".into(),
+                "SCALAR SUBQUERY 1".into(),
+                "SEARCH delivery USING INDEX delivery_lane (receiver=? AND subject=?)".into(),
+            ],
+        ),
+        (outbox::RECOVER_ATTEMPTS, vec!["SCAN delivery USING INDEX delivery_head".into()]),
+        (outbox::RECOVER, vec!["SCAN delivery USING INDEX delivery_head".into()]),
+    ] {
+        let plan = move |connection: &mut Connection| {
+            let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+            let mut rows = plan.raw_query();
+            let mut lines = Vec::new();
+            while let Some(row) = rows.next()? {
+                lines.push(row.get::<_, String>(3)?);
+            }
+            Ok(lines)
+        };
+        assert_eq!(store.run(plan).await.unwrap(), want, "{sql}");
+    }
+}

@@ -1,0 +1,127 @@
+//! What goes into the store and comes out of it.
+
+use jiff::Timestamp;
+
+use crate::event::{Change, CheckState, Event, Snapshot};
+
+/// Bytes of a receipt or of a failure's text that are kept: enough for the end of a stack trace or a
+/// server's answer, little enough that a million deliveries do not fill a disk with prose.
+pub const DETAIL_MAX: usize = 4096;
+
+/// What is known of a watch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Saved {
+    /// Consul's index of the last committed answer.
+    pub index: u64,
+    /// How often Consul's indexes have started over.
+    pub generation: u64,
+    /// The last committed answer.
+    pub states: Snapshot<CheckState>,
+}
+
+/// One answer of a watch with all that it caused: it is stored whole, or not at all.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The watch that was answered.
+    pub watch: String,
+    /// Consul's index of the answer.
+    pub index: u64,
+    /// Consul's indexes have started over: ids that come again tell of new events.
+    pub reset: bool,
+    /// From the last committed answer to this one.
+    pub changes: Vec<Change<CheckState>>,
+    /// What the changes mean, in the order in which it happened.
+    pub events: Vec<Event>,
+    /// What is to be delivered.
+    pub deliveries: Vec<NewDelivery>,
+    /// The time of the commit.
+    pub now: Timestamp,
+}
+
+/// An event that is to be delivered to a receiver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDelivery {
+    /// The event's position in [`Commit::events`].
+    pub event: usize,
+    /// The rule that wants it.
+    pub rule: String,
+    /// The receiver that gets it.
+    pub receiver: String,
+    /// Not before this time; rounded down to a millisecond.
+    pub due_at: Timestamp,
+}
+
+/// A delivery that the caller now has to make and to settle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The idempotency key, the same on every attempt: 32 hexadecimal digits.
+    pub id: String,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// The rule that wanted it.
+    pub rule: String,
+    /// What it is about.
+    pub subject: String,
+    /// What happened.
+    pub event: StoredEvent,
+    /// When it was committed.
+    pub created_at: Timestamp,
+}
+
+/// An event as plugins get it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Derived from the change: 32 hexadecimal digits.
+    pub id: String,
+    /// `consul://<datacenter>`.
+    pub source: String,
+    /// The `CloudEvents` type, such as `lictor.check.status`.
+    pub kind: String,
+    /// What it is about.
+    pub subject: String,
+    /// RFC 3339, in UTC, to the millisecond.
+    pub time: String,
+    /// JSON.
+    pub data: String,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// The delivery.
+    pub id: String,
+    /// The attempt; it is ignored when this is not the one that is running.
+    pub attempt: u32,
+    /// When the attempt started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub now: Timestamp,
+    /// What becomes of the delivery.
+    pub verdict: Verdict,
+}
+
+/// What becomes of a delivery after an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was made.
+    Delivered {
+        /// What the plugin says for the record; kept up to [`DETAIL_MAX`] bytes.
+        receipt: String,
+    },
+    /// It is tried again. What comes after it for the same subject waits.
+    RetryAt {
+        /// Not before this time; rounded up to a millisecond.
+        at: Timestamp,
+        /// The kind of failure, a short word.
+        outcome: &'static str,
+        /// Why; kept up to [`DETAIL_MAX`] bytes.
+        detail: String,
+    },
+    /// It is given up and kept for a person to look at.
+    Dead {
+        /// The kind of failure, a short word.
+        outcome: &'static str,
+        /// Why; kept up to [`DETAIL_MAX`] bytes.
+        detail: String,
+    },
+}
