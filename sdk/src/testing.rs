@@ -1,0 +1,222 @@
+//! A host for a plugin's own tests: it records what the plugin asks for, and answers as the test says.
+//!
+//! ```
+//! use lictor_sdk::{exec, testing::{Call, Host}};
+//!
+//! let host = Host::start();
+//! host.answer_exec(Ok(exec::Output {
+//!     status: exec::Status::Code(1),
+//!     stdout: String::new(),
+//!     stderr: "no such unit".into(),
+//! }));
+//!
+//! let command = exec::Command::new(["/usr/bin/systemctl", "restart", "web"]);
+//! assert_eq!(command.run().unwrap().stderr, "no such unit");
+//! assert_eq!(host.calls(), [Call::Exec(command)]);
+//! ```
+//!
+//! It belongs to the test's thread, so tests do not see each other. It checks no grants: what the plugin asks for
+//! is the test's to judge. What the test gives no answer for succeeds: a command exits with 0, a request is
+//! answered with an empty 200, a mail is taken.
+
+use std::{cell::RefCell, collections::VecDeque, marker::PhantomData};
+
+use serde_json::Value;
+
+use crate::{
+    CallError, Delivery, Event, Failure, Plugin, Request,
+    exec::{Command, Output, Status},
+    http,
+    log::Level,
+    plugin,
+    smtp::{Message, SendError},
+};
+
+/// What a plugin asked of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// To run a program.
+    Exec(Command),
+    /// To append to a file: its path, and the data.
+    Append(String, Vec<u8>),
+    /// To send an HTTP request.
+    Http(http::Request),
+    /// To send a mail.
+    Smtp(Message),
+}
+
+impl Call {
+    /// That `data` was appended to the file at `path`.
+    pub fn append(path: impl Into<String>, data: impl Into<Vec<u8>>) -> Self {
+        Self::Append(path.into(), data.into())
+    }
+}
+
+#[derive(Default)]
+struct State {
+    calls: Vec<Call>,
+    logs: Vec<(Level, String)>,
+    exec: VecDeque<Result<Output, CallError>>,
+    append: VecDeque<Result<(), CallError>>,
+    http: VecDeque<Result<http::Response, CallError>>,
+    smtp: VecDeque<Result<String, SendError>>,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::default();
+}
+
+/// The host that this thread's plugins talk to, until it is dropped.
+pub struct Host {
+    /// It is this thread's: neither `Send` nor `Sync`.
+    thread: PhantomData<*const ()>,
+}
+
+impl Host {
+    /// Starts with no answers and no calls, whatever this thread did before.
+    #[must_use = "the host ends when it is dropped"]
+    pub fn start() -> Self {
+        STATE.take();
+        Self { thread: PhantomData }
+    }
+
+    /// Answers the next command that has no answer yet.
+    pub fn answer_exec(&self, answer: Result<Output, CallError>) {
+        STATE.with_borrow_mut(|state| state.exec.push_back(answer));
+    }
+
+    /// Answers the next append that has no answer yet.
+    pub fn answer_append(&self, answer: Result<(), CallError>) {
+        STATE.with_borrow_mut(|state| state.append.push_back(answer));
+    }
+
+    /// Answers the next HTTP request that has no answer yet.
+    pub fn answer_http(&self, answer: Result<http::Response, CallError>) {
+        STATE.with_borrow_mut(|state| state.http.push_back(answer));
+    }
+
+    /// Answers the next mail that has no answer yet.
+    pub fn answer_smtp(&self, answer: Result<String, SendError>) {
+        STATE.with_borrow_mut(|state| state.smtp.push_back(answer));
+    }
+
+    /// What was asked for so far, in order.
+    pub fn calls(&self) -> Vec<Call> {
+        STATE.with_borrow(|state| state.calls.clone())
+    }
+
+    /// What was logged so far, in order.
+    pub fn logs(&self) -> Vec<(Level, String)> {
+        STATE.with_borrow(|state| state.logs.clone())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        STATE.take();
+    }
+}
+
+pub(crate) fn exec(command: &Command) -> Result<Output, CallError> {
+    STATE.with_borrow_mut(|state| {
+        state.calls.push(Call::Exec(command.clone()));
+        let done = || Output { status: Status::Code(0), stdout: String::new(), stderr: String::new() };
+        state.exec.pop_front().unwrap_or_else(|| Ok(done()))
+    })
+}
+
+pub(crate) fn append(path: &str, data: &[u8]) -> Result<(), CallError> {
+    STATE.with_borrow_mut(|state| {
+        state.calls.push(Call::append(path, data));
+        state.append.pop_front().unwrap_or(Ok(()))
+    })
+}
+
+pub(crate) fn http(request: &http::Request) -> Result<http::Response, CallError> {
+    STATE.with_borrow_mut(|state| {
+        state.calls.push(Call::Http(request.clone()));
+        let done = || http::Response { status: 200, headers: Vec::new(), body: Vec::new() };
+        state.http.pop_front().unwrap_or_else(|| Ok(done()))
+    })
+}
+
+pub(crate) fn smtp(message: &Message) -> Result<String, SendError> {
+    STATE.with_borrow_mut(|state| {
+        state.calls.push(Call::Smtp(message.clone()));
+        state.smtp.pop_front().unwrap_or_else(|| Ok("250 OK".into()))
+    })
+}
+
+pub(crate) fn log(level: Level, message: &str) {
+    STATE.with_borrow_mut(|state| state.logs.push((level, message.into())));
+}
+
+/// A check's change of status, with this `data`.
+pub fn event(data: &Value) -> Event {
+    Event {
+        id: "e1".into(),
+        source: "consul://dc1".into(),
+        type_: "lictor.check.status".into(),
+        subject: "n1/service:web".into(),
+        time: "2026-01-01T00:00:00Z".into(),
+        data: data.to_string(),
+    }
+}
+
+/// The first attempt to deliver one event (`e1`, `e2`, …) for each `data`.
+pub fn delivery(data: impl IntoIterator<Item = Value>) -> Delivery {
+    let numbered = (1..).zip(data).map(|(number, data)| Event { id: format!("e{number}"), ..event(&data) });
+    Delivery {
+        id: "d1".into(),
+        attempt: 1,
+        rule: "web-down".into(),
+        receiver: "ops".into(),
+        environment: "production".into(),
+        node: "n1".into(),
+        events: numbered.collect(),
+    }
+}
+
+/// Asks a plugin which grants this configuration needs, as the host does.
+pub fn requests<P: Plugin>(config: &Value) -> Result<Vec<Request>, String> {
+    P::requests(&plugin::parse(&config.to_string())?)
+}
+
+/// Has a plugin handle a delivery, as the host does.
+pub fn handle<P: Plugin>(delivery: &Delivery, config: &Value) -> Result<String, Failure> {
+    plugin::handle::<P>(delivery, &config.to_string())
+}
+
+/// Compares the schema in a plugin's description with the configuration that it parses: `config` sets
+/// every field, each field is in the schema, is there required exactly if the plugin cannot do without it,
+/// and no other field is taken. Says what differs.
+pub fn check_schema<P: Plugin>(config: &Value) -> Result<(), String> {
+    let schema = P::describe().config_schema;
+    let schema: Value =
+        serde_json::from_str(&schema).map_err(|error| format!("the schema is no JSON: {error}"))?;
+    let fields = config.as_object().ok_or("the configuration is no object")?;
+    let parses = |config: &Value| plugin::parse::<P::Config>(&config.to_string());
+    parses(config).map_err(|error| format!("the configuration does not parse: {error}"))?;
+
+    let properties = schema["properties"].as_object().ok_or("the schema has no properties")?;
+    if !properties.keys().eq(fields.keys()) {
+        let (named, set): (Vec<_>, Vec<_>) = (properties.keys().collect(), fields.keys().collect());
+        return Err(format!("the schema names {named:?}, the configuration sets {set:?}"));
+    }
+    for field in fields.keys() {
+        let mut without = fields.clone();
+        without.remove(field);
+        let needed = parses(&Value::Object(without)).is_err();
+        let required =
+            schema["required"].as_array().is_some_and(|names| names.contains(&field.as_str().into()));
+        if needed != required {
+            return Err(format!("{field}: required is {required} in the schema, {needed} in truth"));
+        }
+    }
+    let mut more = fields.clone();
+    more.insert("no-such-field".into(), Value::Null);
+    if parses(&Value::Object(more)).is_ok() || schema["additionalProperties"] != Value::Bool(false) {
+        return Err("an unknown field must be refused by schema and plugin".into());
+    }
+    Ok(())
+}
