@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::chain::chain;
 use crate::catalog::{Check, CheckStatus, LocalNode};
 use crate::event::{Change, CheckState, Context, Event, Snapshot, diff, events};
 use crate::rules::{Roles, Rule, route};
@@ -30,8 +31,8 @@ pub struct Pipeline {
     pub routing: Routing,
     /// Where all of it is kept.
     pub store: Store,
-    /// Called after each commit with deliveries.
-    pub wake: Box<dyn Fn() + Send>,
+    /// Called with the receiver of each delivery that was committed.
+    pub wake: Box<dyn Fn(&str) + Send>,
 }
 
 /// What an answer means: the pure part.
@@ -162,16 +163,15 @@ impl Pipeline {
     async fn commit(&self, commit: Commit) {
         let mut delay = COMMIT_RETRY;
         while let Err(error) = self.store.commit(commit.clone()).await {
-            let error = anyhow::Error::new(error);
-            error!(error = format!("{error:#}"), retry_in = ?delay, "The store cannot write; nothing new is taken in.");
+            error!(error = chain(&error), retry_in = ?delay, "The store cannot write; nothing new is taken in.");
             tokio::time::sleep(delay).await;
             delay = (delay * 2).min(COMMIT_RETRY_MAX);
         }
         for (at, event) in commit.events.iter().enumerate() {
             tell(event, commit.deliveries.iter().filter(|delivery| delivery.event == at).count());
         }
-        if !commit.deliveries.is_empty() {
-            (self.wake)();
+        for delivery in &commit.deliveries {
+            (self.wake)(&delivery.receiver);
         }
     }
 }

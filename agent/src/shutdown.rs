@@ -6,13 +6,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// The two stages of an end. Cheap to clone.
+/// The two stages of an end. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    /// Take nothing new in, and let what runs come to its end.
+    /// Take nothing new in, and let what runs come to its end within the grace period.
     pub drain: CancellationToken,
-    /// Let go of what runs, too.
-    pub now: CancellationToken,
+    /// Let go of what runs, too. It is repeated after the next start.
+    pub abort: CancellationToken,
 }
 
 impl Shutdown {
@@ -36,8 +36,8 @@ impl Shutdown {
             info!(signal, "Shutting down; a second signal ends at once.");
             stages.drain.cancel();
             let signal = next().await;
-            warn!(signal, "Ending at once; what was running is tried again at the next start.");
-            stages.now.cancel();
+            warn!(signal, "Ending at once; what was running is repeated after the next start.");
+            stages.abort.cancel();
         });
         Ok(shutdown)
     }

@@ -191,6 +191,22 @@ impl SmtpGrant {
         Ok(Self { relay, login, ca_file: spec.ca_file, from, to })
     }
 
+    /// The same grant, where it says nothing of senders or recipients only for these.
+    ///
+    /// # Errors
+    /// One of them is no address.
+    pub fn limited_to(mut self, from: &str, to: &[String]) -> Result<Self, GrantError> {
+        let parties = Parties::parse(from, to).map_err(GrantError)?;
+        let exact = |mailbox: &Mailbox| AddressPattern::parse(mailbox.email.as_ref()).map_err(GrantError);
+        if self.from.is_none() {
+            self.from = Some(exact(&parties.from)?);
+        }
+        if self.to.is_empty() {
+            self.to = parties.to.iter().map(exact).collect::<Result<_, _>>()?;
+        }
+        Ok(self)
+    }
+
     /// What it allows, in words.
     pub(crate) fn in_words(&self) -> String {
         let user =

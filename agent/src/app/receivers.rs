@@ -1,36 +1,160 @@
 //! From a receiver's configuration to something that can be called: its plugin is loaded, and what that
 //! says it needs is held against what it is granted.
 //!
-//! Invariant: every receiver is looked at, so that all faults are told at once; one with a fault is not
-//! among the built ones.
+//! Invariant: every receiver is looked at, so that all faults are told at once.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lictor_capability::{
     AppendGrant, Capabilities, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, OutputLimits, Request,
-    SmtpGrant, SmtpGrantSpec,
 };
-use lictor_host::{Host, Plugin, RequestsError};
+use lictor_host::{Host, Limits, Plugin, RequestsError};
 
 use crate::bundled;
-use crate::config::{self, Fault, PluginRef};
+use crate::chain::chain;
+use crate::config::{Fault, Faults, Look, PluginRef, Receiver};
+
+mod surroundings;
 
 /// A receiver that can be called.
-pub(crate) struct Built<'a> {
-    pub(crate) config: &'a config::Receiver,
+pub(crate) struct Ready<'a> {
+    pub(crate) config: &'a Receiver,
     pub(crate) plugin: Plugin,
-    pub(crate) capabilities: Arc<Capabilities>,
-    /// The plugin's configuration as it gets it.
+    /// The plugin's configuration as it gets it: a JSON object.
     pub(crate) json: Arc<str>,
+    pub(crate) capabilities: Arc<Capabilities>,
+    pub(crate) limits: Limits,
 }
 
-/// Loads each component once, however many receivers use it.
-pub(crate) struct Loader<'a> {
-    host: &'a Host,
-    loaded: BTreeMap<PluginRef, Result<Plugin, String>>,
+/// Makes all receivers ready, or says all that is wrong with them.
+pub(crate) async fn ready<'a>(
+    receivers: &'a [Receiver],
+    host: &Host,
+    look: Look,
+) -> Result<Vec<Ready<'a>>, Faults> {
+    let mut loaded = BTreeMap::new();
+    let mut built = Vec::new();
+    let mut faults = Vec::new();
+    for receiver in receivers {
+        let plugin = loaded.entry(&receiver.plugin).or_insert_with(|| load(host, &receiver.plugin));
+        match plugin {
+            Ok(plugin) => match make(receiver, plugin, look).await {
+                Ok(ready) => built.push(ready),
+                Err(found) => faults.extend(found),
+            },
+            Err(problem) => faults.push(Fault::at(receiver.places.plugin.clone(), problem.clone())),
+        }
+    }
+    if faults.is_empty() { Ok(built) } else { Err(Faults::new(faults)) }
+}
+
+/// Reads and compiles a plugin; many receivers may share it.
+fn load(host: &Host, plugin: &PluginRef) -> Result<Plugin, String> {
+    let wasm = match plugin {
+        PluginRef::Bundled(name) => {
+            Cow::Borrowed(bundled::get(name).ok_or_else(|| format!("this Lictor was built without {name}"))?)
+        }
+        PluginRef::File(path) => Cow::Owned(
+            fs::read(path).map_err(|error| format!("failed to read the plugin {}: {error}", path.display()))?,
+        ),
+    };
+    host.load(&wasm).map_err(|error| format!("failed to load the plugin: {}", chain(&error)))
+}
+
+async fn make<'a>(receiver: &'a Receiver, plugin: &Plugin, look: Look) -> Result<Ready<'a>, Vec<Fault>> {
+    let places = &receiver.places;
+    if let Some(pinned) = receiver.sha256.as_deref().filter(|pinned| *pinned != plugin.digest()) {
+        let fault = Fault::at(places.sha256.clone(), format!("the plugin's SHA-256 is not {pinned}"));
+        return Err(vec![fault.help(format!(
+            "it is {}; write that if you trust this file, else restore the one that you pinned",
+            plugin.digest()
+        ))]);
+    }
+    let limits = limits(receiver);
+    let json: Arc<str> = receiver.config.to_string().into();
+    let requests = plugin.requests(&json, &limits).await.map_err(|error| vec![unusable(receiver, error)])?;
+    let grants = grants(receiver, &requests).map_err(|error| {
+        vec![Fault::at(places.config.clone(), format!("failed to grant what this needs: {error}"))]
+    })?;
+    let mut faults = uncovered(receiver, &grants, &requests);
+    if look == Look::Everywhere {
+        faults.extend(surroundings::missing(receiver, &requests));
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let output = OutputLimits { exec_output: receiver.limits.output, http_response: receiver.limits.response };
+    let capabilities = Capabilities::new(grants, output)
+        .map_err(|error| vec![Fault::at(places.allow.clone(), format!("failed to {error}"))])?;
+    Ok(Ready { config: receiver, plugin: plugin.clone(), json, capabilities: Arc::new(capabilities), limits })
+}
+
+fn limits(receiver: &Receiver) -> Limits {
+    let crate::config::Limits { memory, cpu, log, transfer, .. } = receiver.limits;
+    Limits { timeout: receiver.timeout, cpu, memory, log, transfer }
+}
+
+fn unusable(receiver: &Receiver, error: RequestsError) -> Fault {
+    let name = receiver.plugin.name();
+    match error {
+        RequestsError::Config(why) => {
+            Fault::at(receiver.places.config.clone(), format!("the plugin {name} cannot work with this: {why}"))
+        }
+        RequestsError::Call(failure) => Fault::at(
+            receiver.places.plugin.clone(),
+            format!("the plugin {name} did not say what it needs: {failure}"),
+        ),
+    }
+}
+
+/// What the operator wrote; where nothing was written, a shipped plugin gets what its configuration names,
+/// and any other plugin gets nothing.
+fn grants(receiver: &Receiver, requests: &[Request]) -> Result<Grants, GrantError> {
+    let allow = receiver.allow.clone();
+    let shipped = matches!(receiver.plugin, PluginRef::Bundled(_));
+    let mut exec = allow.exec.clone().unwrap_or_default();
+    let mut append = allow.append.clone().unwrap_or_default();
+    let mut http = allow.http.clone().unwrap_or_default();
+    let mut smtp = allow.smtp;
+    for request in requests.iter().filter(|_| shipped) {
+        match request {
+            Request::Exec { command, .. } if allow.exec.is_none() => {
+                exec.push(ExecGrant::parse(command.clone(), None, Vec::new())?);
+            }
+            Request::Append { path } if allow.append.is_none() => append.push(AppendGrant::parse(path)?),
+            Request::Http { method, url } if allow.http.is_none() => {
+                let (url, methods) = (url.clone(), vec![method.clone()]);
+                http.push(HttpGrant::parse(HttpGrantSpec { url, methods, ..HttpGrantSpec::default() })?);
+            }
+            // The relay is the operator's to name: nothing in a mail's configuration says it.
+            Request::Smtp { from, to } => smtp = smtp.map(|grant| grant.limited_to(from, to)).transpose()?,
+            _ => {}
+        }
+    }
+    Ok(Grants { exec, append, http, smtp })
+}
+
+/// What the plugin needs and is not granted, or not for as long as it needs.
+fn uncovered(receiver: &Receiver, grants: &Grants, requests: &[Request]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for request in requests {
+        if let Err(refusal) = grants.covers(request) {
+            faults.push(Fault::at(receiver.places.allow.clone(), refusal.to_string()));
+        }
+        if let Request::Exec { command, timeout } = request
+            && *timeout >= receiver.timeout
+        {
+            let program = command.first().map(String::as_str).unwrap_or_default();
+            let problem = format!(
+                "{program} may run for {timeout:?}, but a call of this receiver ends after {:?}",
+                receiver.timeout
+            );
+            let fault = Fault::at(receiver.places.config.clone(), problem);
+            faults.push(fault.help("raise the receiver's `timeout` above that of the command"));
+        }
+    }
+    faults
 }

@@ -5,13 +5,16 @@
 mod run;
 mod validate;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
-use crate::config::{Config, Faults};
+use crate::app::AppError;
+use crate::config::Faults;
 use crate::logging::{LogFormat, LogLevels};
 
 /// Something that Lictor needs is not there, or not to be used: the store, a signal handler.
@@ -63,17 +66,39 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     crate::logging::init(&cli.log_level, cli.log_format);
     match cli.verb {
-        Verb::Run(config) => run::run(&config),
-        Verb::Validate { config, offline } => validate::validate(&config, offline),
+        Verb::Run(config) => ended(run::run(&config)),
+        Verb::Validate { config, offline } => ended(validate::validate(&config, offline)),
     }
 }
 
-/// Prints every fault, and how many there are.
-fn refuse(faults: &Faults) -> ExitCode {
-    let mut stderr = anstream_like();
-    let count = faults.len();
+/// A variable of the environment, if it is set and text.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Enough for all but the guests, which have threads of their own: the way of an event is short, and on one
+/// thread it wakes nobody.
+fn runtime() -> Result<Runtime, AppError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.context("start the runtime")?)
+}
+
+/// Says how it went, and what that means for who asked.
+fn ended(result: Result<(), AppError>) -> ExitCode {
+    let (text, code) = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(AppError::Config(faults)) => (refusal(&faults), EXIT_CONFIG),
+        Err(AppError::Unavailable(error)) => (format!("lictor: failed to {error:#}\n"), EXIT_UNAVAILABLE),
+    };
+    // When the standard error is gone, the exit code is all that can be said.
+    drop(io::stderr().write_all(text.as_bytes()));
+    ExitCode::from(code)
+}
+
+/// Every fault, and how many there are.
+fn refusal(faults: &Faults) -> String {
+    let shown = if io::stderr().is_terminal() { faults.coloured() } else { faults.to_string() };
+    let count = faults.iter().len();
     let noun = if count == 1 { "fault" } else { "faults" };
-    // Nothing is left to be told when the standard error is gone.
-    let _ = writeln!(stderr, "{faults}\n{count} {noun}; nothing was started.");
-    ExitCode::from(EXIT_CONFIG)
+    format!("{shown}\n{count} {noun}; nothing was started.\n")
 }

@@ -143,9 +143,3 @@ pub enum Garbage {
         limit: usize,
     },
 }
-
-/// The error and its causes in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
-}

@@ -20,7 +20,6 @@ mod wire;
 pub use address::{Address, AddressError};
 pub use client::{Answer, Client, Query};
 pub use env::EnvError;
-pub(crate) use error::chain;
 pub use error::{ClientError, Garbage, SetupError};
 pub use secret::Secret;
 pub use settings::{BLOCK_QUERY_WAIT_DEFAULT, BLOCK_QUERY_WAIT_MAX, BasicAuth, Settings, Token};

@@ -17,7 +17,8 @@ use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use crate::catalog::{Check, LocalNode};
-use crate::consul::{Client, WaitIndex, chain};
+use crate::chain::chain;
+use crate::consul::{Client, WaitIndex};
 use state::{Ask, Heard, Moment, State};
 
 /// Something new from Consul.

@@ -1,0 +1,164 @@
+//! Builds every part from the configuration, starts them, and waits for their end.
+//!
+//! The only module, beside `cli`, that knows all the others. What may fail is done before anything is
+//! started, so a configuration with a fault changes nothing.
+
+mod receivers;
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use lictor_host::{Host, HostSettings};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::config::{Config, Faults, Look};
+use crate::consul::{Client, WaitIndex};
+use crate::dispatch::{Dispatcher, PluginHandler, Receiver, RetryPolicy, Settings};
+use crate::pipeline::{Known, Pipeline, Routing};
+use crate::shutdown::Shutdown;
+use crate::source::Source;
+use crate::store::Store;
+use receivers::Ready;
+
+/// Threads that run guests: two, so that one that spins for its second of CPU time does not hold up all the
+/// others.
+const GUEST_THREADS: usize = 2;
+
+/// Why Lictor does not run.
+#[derive(Debug)]
+pub enum AppError {
+    /// The configuration is at fault.
+    Config(Faults),
+    /// Something that is needed cannot be had.
+    Unavailable(anyhow::Error),
+}
+
+impl From<Faults> for AppError {
+    fn from(faults: Faults) -> Self {
+        Self::Config(faults)
+    }
+}
+
+impl From<anyhow::Error> for AppError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+/// What one receiver may do, for a person to read.
+#[derive(Debug)]
+pub struct Granted {
+    /// The receiver.
+    pub receiver: String,
+    /// Its plugin.
+    pub plugin: String,
+    /// One line for each grant.
+    pub grants: Vec<String>,
+}
+
+/// Checks all that can be checked without starting anything.
+///
+/// # Errors
+/// All faults, or what is needed to look for them is not there.
+pub async fn check(config: &Config, look: Look) -> Result<Vec<Granted>, AppError> {
+    // The cache is used where there is one; a check makes no folders.
+    let data_dir = &config.agent.data_dir;
+    let cache_dir = data_dir.is_dir().then(|| data_dir.join("plugins"));
+    let host = host(cache_dir)?;
+    let ready = receivers::ready(&config.receivers, &host, look).await?;
+    let granted = |ready: &Ready<'_>| Granted {
+        receiver: ready.config.name.clone(),
+        plugin: ready.config.plugin.to_string(),
+        grants: ready.capabilities.grants().in_words(),
+    };
+    Ok(ready.iter().map(granted).collect())
+}
+
+/// Runs until `shutdown`.
+///
+/// # Errors
+/// All faults of the configuration, or what Lictor needs is not there. Nothing was started then.
+pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
+    let data_dir = &config.agent.data_dir;
+    let client = Client::new(&config.consul).context("reach Consul")?;
+    make_data_dir(data_dir)?;
+    let host = host(Some(data_dir.join("plugins")))?;
+    let ready = receivers::ready(&config.receivers, &host, Look::Everywhere).await?;
+    let store = Store::open(&data_dir.join("lictor.db")).context("open the store")?;
+    let repeated = store.recover(Timestamp::now()).await.context("read the store")?;
+    if repeated > 0 {
+        warn!(deliveries = repeated, "The last run did not end in order; what it was delivering is repeated.");
+    }
+    let settings = Settings { grace: config.agent.shutdown_grace, ..Settings::default() };
+    let receivers = ready.into_iter().map(receiver).collect();
+    let dispatcher = Dispatcher::start(&store, receivers, &settings, shutdown);
+    let mut pipelines = start_pipelines(&config, &store, &client, &dispatcher, shutdown).await?;
+    info!(version = env!("CARGO_PKG_VERSION"), rules = config.rules.len(), receivers = config.receivers.len(), "Lictor runs.");
+    while pipelines.join_next().await.is_some() {}
+    dispatcher.finish().await;
+    store.close().await.context("close the store")?;
+    info!("Lictor ended.");
+    Ok(())
+}
+
+fn host(cache_dir: Option<PathBuf>) -> Result<Host, AppError> {
+    let host = Host::new(HostSettings { cache_dir, workers: GUEST_THREADS }).context("start the sandbox")?;
+    Ok(host)
+}
+
+/// Only our own user reads what checks said.
+fn make_data_dir(path: &Path) -> Result<(), AppError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let help = || {
+        format!("make the folder {}; write another [agent] data_dir, or start as a user who may", path.display())
+    };
+    Ok(made.with_context(help)?)
+}
+
+fn receiver(ready: Ready<'_>) -> Receiver {
+    let Ready { config, plugin, json, capabilities, limits } = ready;
+    Receiver {
+        name: config.name.clone(),
+        handler: Arc::new(PluginHandler { plugin, config: json, capabilities, limits }),
+        retry: RetryPolicy {
+            attempts: config.retry.attempts,
+            backoff: config.retry.backoff,
+            max_backoff: config.retry.max_backoff,
+        },
+        max_in_flight: config.max_in_flight,
+    }
+}
+
+async fn start_pipelines(
+    config: &Config,
+    store: &Store,
+    client: &Client,
+    dispatcher: &Dispatcher,
+    shutdown: &Shutdown,
+) -> Result<JoinSet<()>, AppError> {
+    let mut pipelines = JoinSet::new();
+    for watch in &config.watches {
+        let saved = store.load(watch.name()).await.context("read the store")?;
+        let committed = saved.as_ref().and_then(|saved| WaitIndex::new(saved.index));
+        let source = Source::new(client.clone(), config.consul.block_query_wait, committed);
+        let wakers = dispatcher.wakers();
+        let pipeline = Pipeline {
+            watch: watch.name().into(),
+            routing: Routing {
+                rules: config.rules.clone(),
+                roles: config.roles.clone(),
+                environment: config.agent.environment.clone(),
+            },
+            store: store.clone(),
+            wake: Box::new(move |receiver| wakers.wake(receiver)),
+        };
+        let known = saved.map_or_else(Known::default, Known::from);
+        pipelines.spawn(pipeline.run(known, source, shutdown.drain.clone()));
+    }
+    Ok(pipelines)
+}

@@ -1,0 +1,36 @@
+//! Does this machine have what a receiver's configuration names?
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use lictor_capability::Request;
+
+use crate::config::{Fault, Receiver};
+
+/// The programs and folders that `requests` name and that are not there.
+pub(super) fn missing(receiver: &Receiver, requests: &[Request]) -> Vec<Fault> {
+    requests
+        .iter()
+        .filter_map(|request| match request {
+            Request::Exec { command, .. } => program(command.first()?),
+            Request::Append { path } => folder(path),
+            Request::Http { .. } | Request::Smtp { .. } => None,
+        })
+        .map(|problem| Fault::at(receiver.places.config.clone(), problem))
+        .collect()
+}
+
+fn program(path: &str) -> Option<String> {
+    match fs::metadata(path) {
+        Err(error) => Some(format!("there is no program {path}: {error}")),
+        Ok(found) if !found.is_file() => Some(format!("{path} is no program")),
+        Ok(found) if found.permissions().mode() & 0o111 == 0 => Some(format!("{path} is not executable")),
+        Ok(_) => None,
+    }
+}
+
+fn folder(path: &str) -> Option<String> {
+    let folder = Path::new(path).parent()?;
+    (!folder.is_dir()).then(|| format!("there is no folder {} for the file", folder.display()))
+}

@@ -1,0 +1,26 @@
+//! `lictor validate`: is the configuration right, and what may its plugins do?
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+
+use super::{ConfigArgs, runtime, variable};
+use crate::app::{self, AppError, Granted};
+use crate::config::{Config, Look};
+
+pub(super) fn validate(args: &ConfigArgs, offline: bool) -> Result<(), AppError> {
+    let look = if offline { Look::Inside } else { Look::Everywhere };
+    let config = Config::load(&args.paths, &variable, look)?;
+    let granted = runtime()?.block_on(app::check(&config, look))?;
+    let (rules, receivers) = (config.rules.len(), granted.len());
+    let grants: String = granted.iter().map(in_words).collect();
+    let text = format!("{grants}The configuration is right: {rules} rules, {receivers} receivers.\n");
+    Ok(io::stdout().write_all(text.as_bytes()).context("write to the standard output")?)
+}
+
+/// What a person reads before giving the grants.
+fn in_words(granted: &Granted) -> String {
+    let Granted { receiver, plugin, grants } = granted;
+    let grants = if grants.is_empty() { "may do nothing".to_owned() } else { grants.join("\n    ") };
+    format!("{receiver} (plugin {plugin})\n    {grants}\n\n")
+}
