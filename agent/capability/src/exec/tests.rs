@@ -269,6 +269,13 @@ async fn a_program_may_clean_up_within_the_grace() {
 }
 
 #[tokio::test]
+async fn the_grace_is_for_the_whole_group_not_for_its_leader_only() {
+    let script = "(trap 'sleep 0.1; echo cleaned >&2; exit' TERM; while :; do sleep 0.02; done) & wait";
+    let error = shell(script, |asked| asked.timeout = LIMIT).await.unwrap_err();
+    assert!(matches!(&error, CallError::TimedOut(text) if text.ends_with("cleaned")), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_call_that_is_dropped_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let note = folder.path().join("pids");

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::trust::tests::Authority;
+use crate::trust::tests::{Authority, note, with_system_roots};
 
 fn spec(url: &str) -> HttpGrantSpec {
     HttpGrantSpec { url: url.into(), ..HttpGrantSpec::default() }
@@ -286,4 +286,21 @@ async fn a_server_is_trusted_by_its_ca_file_only() {
         }
         assert_eq!(serving.join().unwrap(), want);
     }
+}
+
+#[tokio::test]
+async fn a_ca_file_replaces_the_systems_roots() {
+    let Some(note) = note() else {
+        let (system, other) = (Authority::new(), Authority::new());
+        let answers = &["", "HTTP/1.1 204 No Content\r\n\r\n"];
+        let ((first, _), (second, _)) = (system.serve(answers), system.serve(answers));
+        let note = format!("{first} {second} {}", other.ca_file().display());
+        return with_system_roots(&system, "http::tests::a_ca_file_replaces_the_systems_roots", &note);
+    };
+    let [first, second, ca_file] = note.split(' ').collect::<Vec<_>>()[..] else { panic!("{note}") };
+    let url = |port| format!("https://127.0.0.1:{port}/");
+    assert_eq!(send(spec(&url(first)), request("POST", &url(first))).await.unwrap().status, 204);
+    let narrow = HttpGrantSpec { ca_file: Some(ca_file.into()), ..spec(&url(second)) };
+    let error = send(narrow, request("POST", &url(second))).await.unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
 }
