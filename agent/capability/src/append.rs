@@ -16,7 +16,8 @@ pub(crate) use write::append;
 
 use crate::{CallError, GrantError, refusal};
 
-/// A file, or a folder with all that is below it, that may be appended to.
+/// A file, or a folder with all that is below it, that may be appended to. Symlinks on the way to the
+/// folder are followed; one below it, or the file itself, must not lead out of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppendGrant {
     /// Ends in `/`. Opened first: symlinks in it are the operator's and are followed.

@@ -87,7 +87,7 @@ pub struct HttpResponse {
     pub body: Vec<u8>,
 }
 
-/// A request that a grant covers, ready to be sent.
+/// A request that a grant covers, ready to be sent but for the secrets.
 #[derive(Debug)]
 pub(crate) struct Granted<'g> {
     /// The grant's place in the list; its client has the same.
@@ -96,16 +96,17 @@ pub(crate) struct Granted<'g> {
     method: Method,
     target: Target,
     headers: HeaderMap,
+    body: Vec<u8>,
+    timeout: Duration,
 }
 
 impl HttpGrant {
     /// Reads a grant. Nothing is opened yet.
     pub fn parse(spec: HttpGrantSpec) -> Result<Self, GrantError> {
-        let shown = refusal::quote(&spec.url);
-        let fault = |why: &str| GrantError(format!("read the http grant {shown}: {why}"));
-        // A password in a URL that was written wrongly must not reach the log.
+        // Not quoted: a URL that was written wrongly may hold a password.
         let scope =
             Scope::parse(&spec.url).map_err(|why| GrantError(format!("read an http grant's url: {why}")))?;
+        let fault = |why: &str| GrantError(format!("read the http grant {scope}: {why}"));
         let mut methods = Vec::new();
         for name in &spec.methods {
             let Some(method) = method(name) else {
@@ -149,8 +150,8 @@ pub(crate) fn covers(grants: &[HttpGrant], method: &str, url: &str) -> Result<()
     find(grants, method, url).map(|_| ())
 }
 
-/// The first grant that covers the request, and the request as it will be sent, but for the secrets.
-pub(crate) fn decide<'g>(grants: &'g [HttpGrant], request: &HttpRequest) -> Result<Granted<'g>, CallError> {
+/// The request as the first grant that covers it lets it be sent.
+pub(crate) fn decide(grants: &[HttpGrant], request: HttpRequest) -> Result<Granted<'_>, CallError> {
     let (index, grant, method, target) = find(grants, &request.method, &request.url)?;
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
@@ -165,7 +166,7 @@ pub(crate) fn decide<'g>(grants: &'g [HttpGrant], request: &HttpRequest) -> Resu
         })?;
         headers.append(header, value);
     }
-    Ok(Granted { index, grant, method, target, headers })
+    Ok(Granted { index, grant, method, target, headers, body: request.body, timeout: request.timeout })
 }
 
 fn find<'g>(

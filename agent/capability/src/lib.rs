@@ -14,6 +14,8 @@ mod smtp;
 mod trust;
 mod wildcard;
 
+use std::fmt;
+
 pub use append::AppendGrant;
 pub use exec::{Command, ExecGrant, ExecOutput, ExitStatus};
 pub use http::{HttpGrant, HttpGrantSpec, HttpRequest, HttpResponse};
@@ -122,6 +124,12 @@ pub struct Capabilities {
     sender: smtp::Sender,
 }
 
+impl fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capabilities").field("grants", &self.grants).finish_non_exhaustive()
+    }
+}
+
 impl Capabilities {
     /// Builds the clients that the grants need, which reads the trusted certificates. Blocks on files.
     ///
@@ -151,10 +159,9 @@ impl Capabilities {
     }
 
     /// Sends one HTTP request. Any answer of the server is an answer, whatever its status.
-    pub async fn http(&self, mut request: HttpRequest) -> Result<HttpResponse, CallError> {
-        let granted = http::decide(&self.grants.http, &request)?;
-        let body = std::mem::take(&mut request.body);
-        self.clients.send(granted, body, (request.timeout, self.limits.http_response)).await
+    pub async fn http(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
+        let granted = http::decide(&self.grants.http, request)?;
+        self.clients.send(granted, self.limits.http_response).await
     }
 
     /// Sends a mail to all its recipients or to none, and answers with the relay's own words.

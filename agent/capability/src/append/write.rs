@@ -109,3 +109,26 @@ fn take_back(file: &File, before: u64, written: usize, cause: &io::Error) -> Str
     }
     format!("{cause}; the {written} bytes that were written could not be taken back")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(content: &str, (before, written): (u64, usize), want: (&str, &str)) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        std::fs::write(&path, content).unwrap();
+        let file = File::options().append(true).open(&path).unwrap();
+        let text = take_back(&file, before, written, &io::ErrorKind::StorageFull.into());
+        assert_eq!((std::fs::read_to_string(&path).unwrap().as_str(), text.as_str()), want);
+    }
+
+    #[test]
+    fn what_was_written_is_taken_back_unless_someone_wrote_after_it() {
+        check("old,new", (4, 3), ("old,", "no storage space"));
+        check("old,", (4, 0), ("old,", "no storage space"));
+        let why = "no storage space; the 3 bytes that were written could not be taken back";
+        check("old,new,theirs", (4, 3), ("old,new,theirs", why));
+    }
+}

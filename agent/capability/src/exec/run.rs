@@ -4,7 +4,7 @@
 //!
 //! Invariants: a group is signalled only while its leader has not been reaped, so its number cannot belong
 //! to someone else by then. A call that is dropped leaves no process of the group behind; one that ended
-//! by itself does, so that a program may start a daemon.
+//! by itself does, so that a program may start a daemon. Who leaves the group (`setsid`) is out of reach.
 
 use std::{future::Future, io, pin::Pin, process::Stdio, time::Duration};
 

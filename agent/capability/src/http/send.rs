@@ -4,7 +4,12 @@
 //!
 //! Invariant: an error names scheme, host and port, and nothing else of the request.
 
-use std::{collections::HashMap, error::Error as _, path::PathBuf, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    error::Error as _,
+    path::PathBuf,
+    time::Duration,
+};
 
 use reqwest::{
     Client, Response,
@@ -31,9 +36,30 @@ pub(crate) struct Clients(Vec<Client>);
 /// Whom a client trusts.
 #[derive(PartialEq, Eq, Hash)]
 enum Trust {
+    /// It speaks plain HTTP only.
     Nobody,
+    /// The system's roots.
     System,
+    /// The certificates of this file.
     File(PathBuf),
+}
+
+impl Trust {
+    fn of(grant: &HttpGrant) -> Self {
+        match &grant.ca_file {
+            _ if !grant.scope.is_encrypted() => Self::Nobody,
+            Some(path) => Self::File(path.clone()),
+            None => Self::System,
+        }
+    }
+
+    fn tls(&self) -> Result<ClientConfig, GrantError> {
+        match self {
+            Self::Nobody => trust::only(None),
+            Self::System => trust::system(),
+            Self::File(path) => trust::only(Some(path)),
+        }
+    }
 }
 
 impl Clients {
@@ -42,55 +68,37 @@ impl Clients {
         let mut built: HashMap<Trust, Client> = HashMap::new();
         let mut clients = Vec::new();
         for grant in grants {
-            let (trust, tls) = match &grant.ca_file {
-                _ if !grant.scope.is_encrypted() => (Trust::Nobody, None),
-                None => (Trust::System, None),
-                Some(path) => (Trust::File(path.clone()), Some(path.as_path())),
+            let client = match built.entry(Trust::of(grant)) {
+                Entry::Occupied(known) => known.get().clone(),
+                Entry::Vacant(place) => {
+                    let built = client(place.key().tls()?)?;
+                    place.insert(built).clone()
+                }
             };
-            if let Some(client) = built.get(&trust) {
-                clients.push(client.clone());
-                continue;
-            }
-            let tls = if trust == Trust::System { trust::system()? } else { trust::only(tls)? };
-            let client = client(tls)?;
-            clients.push(client.clone());
-            built.insert(trust, client);
+            clients.push(client);
         }
         Ok(Self(clients))
     }
 
     /// Sends the request and keeps the first `keep` bytes of the answer's body.
-    pub(crate) async fn send(
-        &self,
-        granted: Granted<'_>,
-        body: Vec<u8>,
-        (limit, keep): (Duration, usize),
-    ) -> Result<HttpResponse, CallError> {
+    pub(crate) async fn send(&self, granted: Granted<'_>, keep: usize) -> Result<HttpResponse, CallError> {
         let what = format!("send {} to {}", granted.method, granted.target.origin());
-        timeout(limit, self.exchange(granted, body, keep))
-            .await
-            .unwrap_or_else(|_| Err(CallError::TimedOut(format!("{what}: no whole answer within {limit:?}"))))
-            .map_err(|error| match error {
-                CallError::Failed(why) => CallError::Failed(format!("{what}: {why}")),
-                other => other,
-            })
+        let limit = granted.timeout;
+        match timeout(limit, self.exchange(granted, keep)).await {
+            Ok(answer) => answer.map_err(|why| CallError::Failed(format!("{what}: {why}"))),
+            Err(_) => Err(CallError::TimedOut(format!("{what}: no whole answer within {limit:?}"))),
+        }
     }
 
-    async fn exchange(
-        &self,
-        granted: Granted<'_>,
-        body: Vec<u8>,
-        keep: usize,
-    ) -> Result<HttpResponse, CallError> {
-        let Granted { index, grant, method, target, mut headers } = granted;
+    async fn exchange(&self, granted: Granted<'_>, keep: usize) -> Result<HttpResponse, String> {
+        let Granted { index, grant, method, target, mut headers, body, .. } = granted;
         let Some(client) = self.0.get(index) else {
-            return Err(CallError::Failed("its grant is not one of this receiver's".to_owned()));
+            return Err("its grant is not one of this receiver's".to_owned());
         };
         for (name, path) in &grant.header_files {
-            let secret = secret::read(path).await.map_err(CallError::Failed)?;
-            let mut value = HeaderValue::from_str(&secret).map_err(|_| {
-                CallError::Failed(format!("the secret {} cannot be a header's value", path.display()))
-            })?;
+            let secret = secret::read(path).await?;
+            let mut value = HeaderValue::from_str(&secret)
+                .map_err(|_| format!("the secret {} cannot be a header's value", path.display()))?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }
@@ -114,7 +122,7 @@ fn client(tls: ClientConfig) -> Result<Client, GrantError> {
         .map_err(|error| GrantError(format!("build the HTTP client: {error}")))
 }
 
-async fn read(mut response: Response, keep: usize) -> Result<HttpResponse, CallError> {
+async fn read(mut response: Response, keep: usize) -> Result<HttpResponse, String> {
     let status = response.status().as_u16();
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers =
@@ -129,7 +137,7 @@ async fn read(mut response: Response, keep: usize) -> Result<HttpResponse, CallE
 }
 
 /// The causes, innermost last. The outer error would name the URL.
-fn failed(error: reqwest::Error) -> CallError {
+fn failed(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut causes = vec![error.to_string()];
     let mut cause = error.source();
@@ -137,5 +145,5 @@ fn failed(error: reqwest::Error) -> CallError {
         causes.push(inner.to_string());
         cause = inner.source();
     }
-    CallError::Failed(refusal::shorten(&causes.join(": "), MAX_CAUSE))
+    refusal::shorten(&causes.join(": "), MAX_CAUSE)
 }

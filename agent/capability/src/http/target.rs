@@ -105,7 +105,7 @@ impl Scope {
         let place = |url: &Url| {
             (url.scheme().to_owned(), url.host().map(|host| host.to_owned()), url.port_or_known_default())
         };
-        let same_place: bool = place(&self.url) == place(&target.0);
+        let same_place = place(&self.url) == place(&target.0);
         let path: Vec<&str> = segments(&target.0).collect();
         let count_agrees =
             if self.below { path.len() > self.segments.len() } else { path.len() == self.segments.len() };
@@ -118,14 +118,18 @@ impl Scope {
     }
 }
 
+/// A query other than `*` is not shown, since it may hold a secret.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.url.as_str())
+        let (url, query) = (self.url.as_str(), self.url.query());
+        let shown = query.map_or(url, |query| &url[..url.len() - query.len() - 1]);
+        let mark = query.map_or("", |query| if query == "*" { "?*" } else { "?…" });
+        write!(f, "{shown}{mark}")
     }
 }
 
-/// A `*` needs at least one character and stays in its segment, also where a server decodes `%2F`: else
-/// `/a/*/b` could be made to mean `/a/b` or `/a/x/y/b`.
+/// A `*` needs at least one character and stays in its segment, also where a server decodes `%2F` or drops
+/// what follows a `;`: else `/a/*/b` could be made to mean `/a/b` or `/a/x/y/b`.
 fn takes(pattern: &Pattern, segment: &str) -> bool {
     if pattern.is_exact() {
         return pattern.as_str() == segment;
@@ -291,6 +295,17 @@ mod tests {
         ] {
             let text = Target::parse(url).unwrap_err();
             assert!(text.contains(want) && !text.contains("hunter2"), "{url}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_scope_hides_a_query_that_may_be_a_secret() {
+        for (url, want) in [
+            ("http://h", "http://h/"),
+            ("http://h/a?*", "http://h/a?*"),
+            ("http://h/a?key=1", "http://h/a?…"),
+        ] {
+            assert_eq!(Scope::parse(url).unwrap().to_string(), want);
         }
     }
 

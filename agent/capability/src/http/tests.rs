@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::trust::tests::Authority;
+use crate::trust::tests::{Authority, note, with_system_roots};
 
 fn spec(url: &str) -> HttpGrantSpec {
     HttpGrantSpec { url: url.into(), ..HttpGrantSpec::default() }
@@ -86,7 +86,7 @@ fn a_guest_sets_no_header_that_frames_the_message_or_belongs_to_the_grant() {
         ("X-Nul", "a\0b", Err("control")),
     ] {
         let asked = HttpRequest { headers: headers(&[(name, value)]), ..request("POST", "http://h/x") };
-        match (decide(&grants, &asked).map(|_| ()), want) {
+        match (decide(&grants, asked).map(|_| ()), want) {
             (Ok(()), Ok(())) => {}
             (Err(CallError::Refused(text)), Err(want)) => {
                 assert!(text.contains(want) && !text.contains("guess"), "{text}");
@@ -135,8 +135,7 @@ const KEEP: usize = 1000;
 async fn send(spec: HttpGrantSpec, request: HttpRequest) -> Result<HttpResponse, CallError> {
     let grants = [HttpGrant::parse(spec).unwrap()];
     let clients = Clients::build(&grants).unwrap();
-    let granted = decide(&grants, &request)?;
-    clients.send(granted, request.body, (request.timeout, KEEP)).await
+    clients.send(decide(&grants, request)?, KEEP).await
 }
 
 /// What a server saw: method, URL, headers.
@@ -229,7 +228,8 @@ async fn rude(answer: &'static [u8], slow: bool) -> String {
 
 async fn check_rude(answer: &'static [u8], slow: bool, want: &str) {
     let url = rude(answer, slow).await;
-    let asked = HttpRequest { timeout: Duration::from_millis(200), ..request("POST", &url) };
+    let timeout = if slow { Duration::from_millis(200) } else { Duration::from_secs(10) };
+    let asked = HttpRequest { timeout, ..request("POST", &url) };
     let error = send(spec(&url), asked).await.unwrap_err();
     let text = error.to_string();
     assert_eq!(matches!(error, CallError::TimedOut(_)), slow, "{text}");
@@ -286,4 +286,21 @@ async fn a_server_is_trusted_by_its_ca_file_only() {
         }
         assert_eq!(serving.join().unwrap(), want);
     }
+}
+
+#[tokio::test]
+async fn a_ca_file_replaces_the_systems_roots() {
+    let Some(note) = note() else {
+        let (system, other) = (Authority::new(), Authority::new());
+        let answers = &["", "HTTP/1.1 204 No Content\r\n\r\n"];
+        let ((first, _), (second, _)) = (system.serve(answers), system.serve(answers));
+        let note = format!("{first} {second} {}", other.ca_file().display());
+        return with_system_roots(&system, "http::tests::a_ca_file_replaces_the_systems_roots", &note);
+    };
+    let [first, second, ca_file] = note.split(' ').collect::<Vec<_>>()[..] else { panic!("{note}") };
+    let url = |port| format!("https://127.0.0.1:{port}/");
+    assert_eq!(send(spec(&url(first)), request("POST", &url(first))).await.unwrap().status, 204);
+    let narrow = HttpGrantSpec { ca_file: Some(ca_file.into()), ..spec(&url(second)) };
+    let error = send(narrow, request("POST", &url(second))).await.unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
 }

@@ -9,7 +9,7 @@ use std::{path::PathBuf, time::Duration};
 
 use lettre::{
     Message,
-    message::header::ContentType,
+    message::header::{ContentType, MIME_VERSION_1_0},
     transport::smtp::{
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters},
@@ -139,6 +139,7 @@ fn compose(parties: Parties, mail: &Mail) -> Result<Message, String> {
         .subject(subject)
         .date_now()
         .message_id(Some(format!("<{}@{MESSAGE_ID_DOMAIN}>", mail.id)))
+        .header(MIME_VERSION_1_0)
         .header(ContentType::TEXT_PLAIN);
     for to in parties.to {
         builder = builder.to(to);

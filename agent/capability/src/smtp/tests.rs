@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::trust::tests::Authority;
+use crate::trust::tests::{Authority, note, with_system_roots};
 
 fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(ToString::to_string).collect()
@@ -240,7 +240,7 @@ async fn a_mail_arrives_as_it_was_written() {
     let (url, heard) = relay("-", "").await;
     let asked = Mail {
         to: strings(&["ops@example.com", "Ops <ops2@EXAMPLE.com>"]),
-        subject: "wéb is critical".into(),
+        subject: "wéb\nis critical".into(),
         body: "first\n.\nlone \r cr\r\nlast".into(),
         ..mail()
     };
@@ -337,7 +337,9 @@ async fn check_answer(at: &'static str, answer: &'static str, want: Result<(), S
     std::fs::write(&file, "hunter2").unwrap();
     let (url, _) = relay(at, answer).await;
     let login = SmtpGrantSpec { username: Some("u".into()), password_file: Some(file), ..spec(&url) };
-    let sent = send(login, Mail { timeout: Duration::from_millis(500), ..mail() }).await;
+    // A short time only where it will be over.
+    let timeout = if answer.is_empty() && want.is_err() { 500 } else { 10_000 };
+    let sent = send(login, Mail { timeout: Duration::from_millis(timeout), ..mail() }).await;
     match (&sent, &want) {
         (Ok(_), Ok(())) => {}
         (Err(SmtpError::Transient(text)), Err(SmtpError::Transient(want)))
@@ -389,13 +391,15 @@ async fn without_the_starttls_that_is_required_nothing_is_sent() {
     assert_eq!(heard.lock().unwrap().iter().filter(|line| !line.starts_with("EHLO")).count(), 0);
 }
 
+/// A relay that takes one mail.
+const ANSWERS: &[&str] =
+    &["220 relay\r\n", "250 relay\r\n", "250 ok\r\n", "250 ok\r\n", "354 go on\r\n", "250 queued\r\n"];
+
 #[tokio::test]
 async fn a_relay_is_trusted_by_its_ca_file_only() {
     let (ours, other) = (Authority::new(), Authority::new());
-    let answers =
-        &["220 relay\r\n", "250 relay\r\n", "250 ok\r\n", "250 ok\r\n", "354 go on\r\n", "250 queued\r\n"];
     for (trusted, want) in [(&ours, true), (&other, false)] {
-        let (port, serving) = ours.serve(answers);
+        let (port, serving) = ours.serve(ANSWERS);
         let url = format!("smtps://127.0.0.1:{port}");
         let secured = SmtpGrantSpec { ca_file: Some(trusted.ca_file()), ..spec(&url) };
         let sent = send(secured, mail()).await;
@@ -417,4 +421,20 @@ fn what_a_grant_leaves_open_is_limited_to_the_addresses_of_the_configuration() {
     assert!(covers(Some(&limited), "me@here", &strings(&["b@b.c"])).is_err());
     let written = SmtpGrant::parse(spec("smtp://m")).unwrap().limited_to("me@here", &strings(&["a@b.c"])).unwrap();
     assert!(covers(Some(&written), "me@here", &strings(&["b@example.com"])).is_ok(), "what was written stays");
+}
+
+#[tokio::test]
+async fn a_ca_file_replaces_the_systems_roots() {
+    let Some(note) = note() else {
+        let (system, other) = (Authority::new(), Authority::new());
+        let ((first, _), (second, _)) = (system.serve(ANSWERS), system.serve(ANSWERS));
+        let note = format!("{first} {second} {}", other.ca_file().display());
+        return with_system_roots(&system, "smtp::tests::a_ca_file_replaces_the_systems_roots", &note);
+    };
+    let [first, second, ca_file] = note.split(' ').collect::<Vec<_>>()[..] else { panic!("{note}") };
+    let url = |port| format!("smtps://127.0.0.1:{port}");
+    assert_eq!(send(spec(&url(first)), mail()).await.unwrap(), "250 queued");
+    let narrow = SmtpGrantSpec { ca_file: Some(ca_file.into()), ..spec(&url(second)) };
+    let error = send(narrow, mail()).await.unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
 }

@@ -4,6 +4,7 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpListener,
     path::PathBuf,
+    process,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -68,6 +69,26 @@ impl Authority {
         });
         (port, serving)
     }
+}
+
+/// Set in a process that was started by `with_system_roots`.
+const NOTE: &str = "LICTOR_TEST_NOTE";
+
+/// Runs the named test again in a process whose system roots are the authority's, and hands it a note.
+pub(crate) fn with_system_roots(authority: &Authority, test: &str, note: &str) {
+    let output = process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env("SSL_CERT_FILE", authority.ca_file())
+        .env(NOTE, note)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// The note, in the process that got one.
+pub(crate) fn note() -> Option<String> {
+    std::env::var(NOTE).ok()
 }
 
 #[track_caller]
