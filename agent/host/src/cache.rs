@@ -138,3 +138,78 @@ fn write(path: &Path, code: &[u8]) -> io::Result<()> {
     }
     renamed
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::test_support::EMPTY;
+
+    #[test]
+    fn a_file_is_used_only_if_it_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path().join("cwasm")).unwrap();
+        let engine = Engine::default();
+        assert!(cache.load(&engine, "d").is_none(), "there is nothing yet");
+
+        cache.store(&engine, "d", &Component::from_binary(&engine, EMPTY).unwrap());
+        let path = cache.path(&engine, "d");
+        let whole = fs::read(&path).unwrap();
+        assert!(cache.load(&engine, "d").is_some());
+        assert!(cache.load(&engine, "e").is_none(), "another plugin");
+
+        let flip = |at: usize| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            bytes
+        };
+        let damaged = [
+            flip(whole.len() / 2),
+            flip(0),
+            flip(whole.len() - 1),
+            whole[..whole.len() - 1].to_vec(),
+            whole[..DIGEST - 1].to_vec(),
+            vec![0; whole.len()],
+            vec![],
+        ];
+        for (case, bytes) in damaged.into_iter().enumerate() {
+            fs::write(&path, bytes).unwrap();
+            assert!(cache.load(&engine, "d").is_none(), "case {case}");
+        }
+        fs::write(&path, &whole).unwrap();
+        assert!(cache.load(&engine, "d").is_some());
+        assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_digest_does_not_make_code_of_anything_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path().join("cwasm")).unwrap();
+        let engine = Engine::default();
+        write(&cache.path(&engine, "d"), EMPTY).unwrap();
+        assert!(cache.load(&engine, "d").is_none());
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_to_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("cwasm");
+        let mode = |mode| fs::set_permissions(&cache, fs::Permissions::from_mode(mode)).unwrap();
+        assert!(Cache::open(cache.clone()).is_some());
+        assert_eq!(fs::metadata(&cache).unwrap().mode() & 0o777, 0o700);
+        mode(0o770);
+        assert!(Cache::open(cache.clone()).is_none());
+        mode(0o702);
+        assert!(Cache::open(cache.clone()).is_none());
+        mode(0o755);
+        assert!(Cache::open(cache.clone()).is_some());
+
+        let link = dir.path().join("link");
+        symlink(&cache, &link).unwrap();
+        assert!(Cache::open(link).is_none());
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(Cache::open(file).is_none());
+    }
+}

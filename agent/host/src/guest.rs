@@ -51,6 +51,7 @@ impl Guest {
     pub(crate) fn new(log: GuestLog, capabilities: Option<Arc<Capabilities>>, limits: &Limits) -> Self {
         let stdout = MemoryOutputPipe::new(STREAM);
         let stderr = MemoryOutputPipe::new(STREAM);
+        // Without TCP and UDP not even a socket is opened; by default one is, and only its use is refused.
         let wasi = WasiCtx::builder()
             .stdout(stdout.clone())
             .stderr(stderr.clone())

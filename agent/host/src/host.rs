@@ -188,3 +188,54 @@ fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
     digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::test_support::EMPTY;
+
+    fn host(cache_dir: Option<PathBuf>) -> Host {
+        Host::new(HostSettings { cache_dir, workers: 1 }).unwrap()
+    }
+
+    #[test]
+    fn a_damaged_cache_file_is_compiled_anew_and_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let cached = || {
+            let entry = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap();
+            (entry.path(), fs::read(entry.path()).unwrap())
+        };
+        let host = host(Some(dir.path().into()));
+        host.compile(EMPTY, "d").unwrap();
+        let (path, whole) = cached();
+        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        host.compile(EMPTY, "d").unwrap();
+        assert_eq!(cached(), (path, whole));
+    }
+
+    #[test]
+    fn without_a_cache_it_only_takes_longer() {
+        host(None).compile(EMPTY, "d").unwrap();
+        host(Some("/dev/null/cwasm".into())).compile(EMPTY, "d").unwrap();
+    }
+
+    #[test]
+    fn a_component_may_have_a_size_and_not_more() {
+        let host = host(None);
+        let at = |size| host.load(&vec![0; size]).err().unwrap();
+        assert!(matches!(at(WASM), LoadError::Damaged(_)));
+        assert!(matches!(at(WASM + 1), LoadError::TooLarge { limit: WASM, .. }));
+    }
+
+    #[tokio::test]
+    async fn a_host_can_be_dropped_within_another_runtime() {
+        drop(host(None));
+    }
+
+    #[test]
+    fn a_digest_has_two_digits_for_each_byte() {
+        assert_eq!(hex(&[0, 0x0f, 0xa0, 0xff]), "000fa0ff");
+    }
+}

@@ -64,19 +64,7 @@ pub enum LoadError {
 
 /// Reads the capabilities that a component imports, in the contract's order.
 pub(crate) fn capabilities(wasm: &[u8]) -> Result<Vec<&'static str>, LoadError> {
-    let names = Names::read(wasm)?;
-    check_version(&names)?;
-    let handler = names.exports.iter().filter_map(|name| contract_interface(name));
-    if !handler.into_iter().any(|interface| interface == HANDLER) {
-        return Err(LoadError::NoHandler);
-    }
-    let unknown: Vec<_> = names.imports.iter().filter(|name| !is_known(name)).cloned().collect();
-    if !unknown.is_empty() {
-        return Err(LoadError::Imports(unknown));
-    }
-    let imported =
-        |capability: &&str| names.imports.iter().any(|name| contract_interface(name) == Some(capability));
-    Ok(CAPABILITIES.into_iter().filter(imported).collect())
+    Names::read(wasm)?.capabilities()
 }
 
 /// A component's outermost names.
@@ -112,20 +100,34 @@ impl Names {
         }
         Ok(names)
     }
+
+    fn capabilities(&self) -> Result<Vec<&'static str>, LoadError> {
+        self.check_version()?;
+        if !self.exports.iter().any(|name| contract_interface(name) == Some(HANDLER)) {
+            return Err(LoadError::NoHandler);
+        }
+        let unknown: Vec<_> = self.imports.iter().filter(|name| !is_known(name)).cloned().collect();
+        if !unknown.is_empty() {
+            return Err(LoadError::Imports(unknown));
+        }
+        let imported =
+            |capability: &&str| self.imports.iter().any(|name| contract_interface(name) == Some(capability));
+        Ok(CAPABILITIES.into_iter().filter(imported).collect())
+    }
+
+    /// Comes first, because next to another version the rest of the names mean nothing.
+    fn check_version(&self) -> Result<(), LoadError> {
+        let all = self.exports.iter().chain(&self.imports);
+        let ours = all.filter_map(|name| split(name)).filter(|(package, ..)| *package == PACKAGE);
+        match ours.map(|(_, _, version)| version).find(|version| *version != VERSION) {
+            Some(found) => Err(LoadError::Version { found: found.into(), known: VERSION }),
+            None => Ok(()),
+        }
+    }
 }
 
 fn damaged(error: &wasmparser::BinaryReaderError) -> LoadError {
     LoadError::Damaged(error.to_string())
-}
-
-/// Another version is told from an unknown name first: then the rest of the names mean nothing here.
-fn check_version(names: &Names) -> Result<(), LoadError> {
-    let all = names.exports.iter().chain(&names.imports);
-    let versions = all.filter_map(|name| split(name)).filter(|(package, ..)| *package == PACKAGE);
-    match versions.map(|(_, _, version)| version).find(|version| *version != VERSION) {
-        Some(found) => Err(LoadError::Version { found: found.into(), known: VERSION }),
-        None => Ok(()),
-    }
 }
 
 fn is_known(import: &str) -> bool {
@@ -156,43 +158,44 @@ fn split(name: &str) -> Option<(&str, &str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_support::EMPTY;
 
     #[track_caller]
-    fn check(imports: &[&str], exports: &[&str], want: Option<&str>) {
+    fn check(imports: &[&str], exports: &[&str], want: Result<&[&str], &str>) {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        let names = Names { imports: owned(imports), exports: owned(exports) };
-        let unknown: Vec<_> = names.imports.iter().filter(|name| !is_known(name)).cloned().collect();
-        let got = check_version(&names)
-            .err()
-            .or_else(|| (!unknown.is_empty()).then(|| LoadError::Imports(unknown)));
-        assert_eq!(got.map(|error| error.to_string()).as_deref(), want);
+        let got = Names { imports: owned(imports), exports: owned(exports) }.capabilities();
+        let got = got.map_err(|error| error.to_string());
+        assert_eq!(got.as_deref(), want.map_err(str::to_owned).as_deref());
     }
 
     #[test]
     fn names_are_known_by_package_interface_and_minor_version() {
         let handler = ["lictor:plugin/handler@0.1.0"];
-        check(&["lictor:plugin/exec@0.1.7", "lictor:plugin/types@0.1.0"], &handler, None);
-        check(&["wasi:io/streams@0.2.6", "wasi:cli/exit@0.2.12"], &handler, None);
+        let ours = ["lictor:plugin/log@0.1.0", "lictor:plugin/exec@0.1.7", "lictor:plugin/types@0.1.0"];
+        check(&ours, &handler, Ok(&["exec", "log"]));
+        check(&["wasi:io/streams@0.2.6", "wasi:cli/exit@0.2.12"], &handler, Ok(&[]));
         check(
             &["wasi:http/types@0.2.0", "lictor:plugin/kv@0.1.0", "env", "wasi:io/poll@0.3.0"],
             &handler,
-            Some(
+            Err(
                 "give it what it imports: Lictor has no wasi:http/types@0.2.0, lictor:plugin/kv@0.1.0, env, \
                  wasi:io/poll@0.3.0",
             ),
         );
-        let newer = Some("load a plugin built for lictor:plugin 0.3: this Lictor knows 0.1");
+        let newer = Err("load a plugin built for lictor:plugin 0.3: this Lictor knows 0.1");
         check(&["lictor:plugin/kv@0.3.0"], &["lictor:plugin/handler@0.3.1"], newer);
         check(&["lictor:plugin/log@0.3.0"], &handler, newer);
+        let none =
+            "find lictor:plugin/handler among its exports: it is a component, but not a plugin of Lictor";
+        check(&ours, &["wasi:cli/run@0.2.6"], Err(none));
     }
 
     #[test]
     fn a_file_that_is_no_component_is_said_to_be_what_it_is() {
         let core = b"\0asm\x01\0\0\0";
-        let empty = b"\0asm\x0d\0\x01\0";
         assert!(matches!(capabilities(core), Err(LoadError::CoreModule)));
-        assert!(matches!(capabilities(empty), Err(LoadError::NoHandler)));
-        assert!(matches!(capabilities(&empty[..6]), Err(LoadError::Damaged(_))));
+        assert!(matches!(capabilities(EMPTY), Err(LoadError::NoHandler)));
+        assert!(matches!(capabilities(&EMPTY[..6]), Err(LoadError::Damaged(_))));
         assert!(matches!(capabilities(b"#!/bin/sh"), Err(LoadError::Damaged(_))));
         assert!(matches!(capabilities(b""), Err(LoadError::Damaged(_))));
     }

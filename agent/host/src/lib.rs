@@ -31,3 +31,9 @@ pub use inspect::LoadError;
 pub use limits::Limits;
 pub use outcome::{Call, CallFailure, Delivery, Description, Event, Failure, Report, RequestsError};
 pub use plugin::Plugin;
+
+#[cfg(test)]
+mod test_support {
+    /// A component with nothing in it: compiled in no time.
+    pub(crate) const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+}

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
-/// Elements of all tables of a component together. A large Rust guest has a few thousand.
+/// Elements of all tables of a component together: one for each function whose address is taken.
 const TABLE_ELEMENTS: usize = 100_000;
 
-/// Core instances of one component. One of Rust has 4, one of Python about 20.
+/// Core instances of one component: its own and those that adapt it to its imports.
 const INSTANCES: usize = 40;
 
 /// Memories of one component: its own and those of adapters.

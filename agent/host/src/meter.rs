@@ -105,7 +105,7 @@ mod tests {
         let meter = Meter::default();
         let late = Instant::now();
         let later = late + Duration::from_secs(1);
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         meter
             .measure(async {
                 assert_eq!(meter.tick(Duration::ZERO, later).err(), Some(OverTime::Cpu));

@@ -218,8 +218,8 @@ fn classify(error: &wasmtime::Error, guest: &Guest, stderr: &str, limits: &Limit
         None => {}
     }
     if guest.limiter.denied() {
-        let limit = limits.memory >> 10;
-        return CallFailure::Memory(format!("the plugin needed more memory than its {limit} KiB"));
+        let limit = bytes(limits.memory);
+        return CallFailure::Memory(format!("the plugin needed more memory than its {limit}"));
     }
     if let Some(I32Exit(status)) = error.downcast_ref() {
         return CallFailure::Trapped(format!("the plugin exited with status {status} and gave no answer"));
@@ -234,6 +234,14 @@ fn classify(error: &wasmtime::Error, guest: &Guest, stderr: &str, limits: &Limit
             format!("the plugin crashed: {}", text::one_line(&error.root_cause().to_string(), WORDS))
         }
     })
+}
+
+/// A limit in the largest unit that tells it exactly.
+fn bytes(count: usize) -> String {
+    const UNITS: [(usize, &str); 2] = [(1 << 20, "MiB"), (1 << 10, "KiB")];
+    let exact = UNITS.into_iter().find(|(unit, _)| count.is_multiple_of(*unit));
+    let (unit, name) = exact.unwrap_or((1, "bytes"));
+    format!("{} {name}", count / unit)
 }
 
 /// What a runtime wrote when it gave up: a Rust panic with its place, else the last line.
@@ -322,6 +330,11 @@ mod tests {
             "started\n\nthread 'main' (1) panicked at src/lib.rs:7:9:\nno: \"x\"\nnote: run with `RUST_BACKTRACE=1`",
             Some("panicked at src/lib.rs:7:9: no: \"x\""),
         );
+    }
+
+    #[test]
+    fn a_limit_is_told_exactly() {
+        assert_eq!([64 << 20, 1536 << 10, 1000].map(bytes), ["64 MiB", "1536 KiB", "1000 bytes"]);
     }
 
     #[test]

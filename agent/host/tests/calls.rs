@@ -1,0 +1,187 @@
+//! One guest that misbehaves in every way we know, and what becomes of each: that call fails, nothing else.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot look has to fail")]
+
+mod common;
+
+use std::path::Path;
+use std::time::Duration;
+
+use common::{call, host, may_run, misbehave, patient, run};
+use lictor_capability::{AppendGrant, Grants};
+use lictor_host::{Failure, Limits};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long a test waits for what must happen soon.
+const SOON: Duration = Duration::from_mins(1);
+
+fn config(act: &str) -> String {
+    format!(r#"{{"do":"{act}"}}"#)
+}
+
+fn exec(command: &[&str]) -> String {
+    format!(r#"{{"do":"exec","command":{command:?}}}"#)
+}
+
+/// Whether a process with exactly these arguments is there.
+fn is_running(command: &[&str]) -> bool {
+    let wanted: Vec<u8> = command.iter().flat_map(|argument| [argument.as_bytes(), b"\0"].concat()).collect();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .into_iter()
+        .any(|process| std::fs::read(process.path().join("cmdline")).is_ok_and(|c| c == wanted))
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < SOON, "waited in vain: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn each_call_gets_a_fresh_instance() {
+    for _ in 0..3 {
+        let report = run(&config("ok"), patient()).await;
+        assert_eq!(report.result.as_deref(), Ok("handled 1 event(s), call 1"));
+        assert!(report.refusals.is_empty());
+        assert!(report.peak_memory > 0 && report.peak_memory < 8 << 20, "{}", report.peak_memory);
+        assert!(report.duration > Duration::ZERO);
+    }
+}
+
+#[tokio::test]
+async fn a_plugins_own_verdict_is_passed_on() {
+    let verdict = async |act| run(&config(act), patient()).await.result.unwrap_err();
+    assert_eq!(verdict("transient").await, Failure::Transient("t".into()));
+    assert_eq!(verdict("retry_after").await, Failure::RetryAfter("r".into(), Duration::from_secs(2)));
+    assert_eq!(verdict("permanent").await, Failure::Permanent("p".into()));
+}
+
+#[tokio::test]
+async fn a_crash_is_told_in_words_and_the_next_call_is_fine() {
+    let check = async |act, wanted: &[&str]| {
+        let Err(Failure::Trapped(text)) = run(&config(act), patient()).await.result else {
+            panic!("{act} did not crash")
+        };
+        assert!(wanted.iter().any(|want| text.contains(want)), "{act}: {text}");
+        assert!(run(&config("ok"), patient()).await.result.is_ok());
+    };
+    check("trap", &["the plugin crashed: panicked at src/lib.rs:"]).await;
+    // A guest has two stacks: that of wasm and one in its memory. Which ends first depends on its frames.
+    check("recurse", &["stack overflowed", "out of bounds memory access"]).await;
+    check("exit", &["exited with status 1"]).await;
+    check("big_result", &["too much data"]).await;
+}
+
+#[tokio::test]
+async fn a_call_over_its_time_is_stopped() {
+    let check = async |act, limits, want: &str| {
+        let ended = timeout(SOON, run(&config(act), limits)).await.expect("it ends");
+        assert_eq!(ended.result, Err(Failure::Deadline(want.into())), "{act}");
+    };
+    let cpu = Limits { cpu: Duration::from_millis(50), ..patient() };
+    let wall = Limits { timeout: Duration::from_millis(200), ..patient() };
+    check("loop", cpu.clone(), "the plugin used more than 50ms of CPU time").await;
+    check("flood", cpu.clone(), "the plugin used more than 50ms of CPU time").await;
+    check("loop", wall.clone(), "the plugin was not done within 200ms").await;
+    check("sleep", wall, "the plugin was not done within 200ms").await;
+}
+
+#[tokio::test]
+async fn waiting_costs_no_cpu_time() {
+    let cpu = Limits { cpu: Duration::from_millis(400), ..patient() };
+    let command = ["/bin/sleep", "1"];
+    let report = misbehave().handle(call(&exec(&command), cpu, may_run(&command))).await;
+    assert_eq!(report.result.as_deref(), Ok("exit 0"));
+}
+
+#[tokio::test]
+async fn a_call_that_eats_memory_is_told_from_a_crash() {
+    let report = run(&config("eat"), Limits { memory: 16 << 20, ..patient() }).await;
+    let want = "the plugin needed more memory than its 16 MiB";
+    assert_eq!(report.result, Err(Failure::Memory(want.into())));
+    assert!(report.peak_memory <= 16 << 20, "{}", report.peak_memory);
+    let report = run(&config("ok"), Limits { memory: 64 << 10, ..patient() }).await;
+    assert!(matches!(report.result, Err(Failure::Memory(_))), "not even its first page: {:?}", report.result);
+}
+
+#[tokio::test]
+async fn what_a_guest_passes_at_once_is_bounded() {
+    let report = run(&config("huge_log"), Limits { transfer: 64 << 10, ..patient() }).await;
+    assert!(
+        matches!(&report.result, Err(Failure::Trapped(text)) if text.contains("too much data")),
+        "{:?}",
+        report.result
+    );
+}
+
+#[tokio::test]
+async fn a_program_ends_with_the_call_that_is_over_its_deadline() {
+    let command = ["/bin/sleep", "86399"];
+    let limits = Limits { timeout: Duration::from_millis(500), ..patient() };
+    let report = misbehave().handle(call(&exec(&command), limits, may_run(&command))).await;
+    assert!(matches!(report.result, Err(Failure::Deadline(_))), "{:?}", report.result);
+    until("the program is gone", || !is_running(&command)).await;
+}
+
+#[tokio::test]
+async fn dropping_the_future_ends_the_call() {
+    let command = ["/bin/sleep", "86398"];
+    let handle = misbehave().handle(call(&exec(&command), patient(), may_run(&command)));
+    tokio::select! {
+        report = handle => panic!("it ended by itself: {:?}", report.result),
+        () = until("the program runs", || is_running(&command)) => {}
+    }
+    until("the program is gone", || !is_running(&command)).await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_gives_up_after_a_refusal_is_refused_not_failed() {
+    let command = ["/bin/true"];
+    let report = misbehave().handle(call(&exec(&command), patient(), may_run(&["/bin/false"]))).await;
+    assert!(matches!(report.result, Err(Failure::Refused(_))), "{:?}", report.result);
+    assert!(
+        matches!(&report.refusals[..], [refusal] if refusal.contains("/bin/true")),
+        "{:?}",
+        report.refusals
+    );
+    let report = misbehave().handle(call(&exec(&command), patient(), may_run(&command))).await;
+    assert_eq!(report.result.as_deref(), Ok("exit 0"));
+}
+
+#[tokio::test]
+async fn a_granted_file_is_appended_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().canonicalize().unwrap().join("log");
+    let path = file.to_str().unwrap();
+    let grants = Grants { append: vec![AppendGrant::parse(path).unwrap()], ..Grants::default() };
+    let config = format!(r#"{{"do":"append","path":{path:?}}}"#);
+    let report = misbehave().handle(call(&config, patient(), grants)).await;
+    assert!(report.result.is_ok(), "{:?}", report.result);
+    assert!(!std::fs::read(Path::new(path)).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn four_spinning_guests_stop_nobody_else() {
+    let limits = Limits { timeout: Duration::from_secs(3), ..patient() };
+    let spinning: Vec<_> = (0..4)
+        .map(|_| {
+            let limits = limits.clone();
+            tokio::spawn(async move { run(&config("loop"), limits).await })
+        })
+        .collect();
+    // Bounds are wide: a starved task would wait for the guests' whole three seconds.
+    for _ in 0..20 {
+        let start = Instant::now();
+        sleep(Duration::from_millis(5)).await;
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+    assert!(run(&config("ok"), patient()).await.result.is_ok());
+    assert!(spinning.iter().all(|guest| !guest.is_finished()), "they span all the time");
+    for guest in spinning {
+        assert!(matches!(guest.await.unwrap().result, Err(Failure::Deadline(_))));
+    }
+    assert!(host().load(common::guest::guest()).is_ok());
+}

@@ -1,0 +1,76 @@
+//! Files that are no plugins, or not for this Lictor, and what is said about them.
+
+mod common;
+
+use common::{guest::guest, host, misbehave, patient};
+use lictor_capability::Request;
+use lictor_host::{LoadError, RequestsError};
+
+/// The guest, with one text in place of another one of the same length wherever it stands.
+fn patched(from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut wasm = guest().to_vec();
+    let mut patches = 0;
+    for at in 0..wasm.len() - from.len() {
+        if wasm[at..].starts_with(from.as_bytes()) {
+            wasm[at..at + to.len()].copy_from_slice(to.as_bytes());
+            patches += 1;
+        }
+    }
+    assert!(patches > 0, "{from} is not in the guest");
+    wasm
+}
+
+#[track_caller]
+fn check(wasm: &[u8], want: &str) {
+    let Err(error) = host().load(wasm) else { panic!("it was loaded") };
+    let text = error.to_string();
+    assert!(text.contains(want), "{text}");
+}
+
+#[test]
+fn a_file_that_is_no_component_is_refused() {
+    check(b"", "damaged, cut off or something else");
+    check(b"#!/bin/sh\necho no\n", "damaged, cut off or something else");
+    check(b"\0asm\x01\0\0\0", "build it for wasm32-wasip2");
+    let whole = guest();
+    check(&whole[..whole.len() / 2], "damaged, cut off or something else");
+    check(&whole[..whole.len() - 1], "damaged, cut off or something else");
+}
+
+#[test]
+fn a_component_for_another_lictor_is_refused_with_both_versions() {
+    let newer = patched("lictor:plugin/handler@0.1.0", "lictor:plugin/handler@0.3.0");
+    check(&newer, "built for lictor:plugin 0.3: this Lictor knows 0.1");
+    let newer = patched("lictor:plugin/exec@0.1.0", "lictor:plugin/exec@0.2.0");
+    check(&newer, "built for lictor:plugin 0.2: this Lictor knows 0.1");
+}
+
+#[test]
+fn an_import_that_no_plugin_can_have_is_named() {
+    check(&patched("lictor:plugin/exec@0.1.0", "lictor:plugin/kill@0.1.0"), "no lictor:plugin/kill@0.1.0");
+    check(&patched("wasi:cli/stderr@", "wasi:cpu/stderr@"), "no wasi:cpu/stderr@");
+}
+
+#[test]
+fn a_component_with_other_types_is_refused_before_it_is_called() {
+    // A field of the delivery: exports are only checked against an instance.
+    let Err(error) = host().load(&patched("attempt", "attemqt")) else { panic!("it was loaded") };
+    assert!(matches!(&error, LoadError::Trial(text) if text.contains("attemqt")), "{error}");
+}
+
+#[tokio::test]
+async fn a_plugin_says_what_it_is_and_what_it_needs() {
+    let plugin = misbehave();
+    assert_eq!(plugin.digest().len(), 64);
+    assert!(plugin.imports().contains(&"exec") && plugin.imports().contains(&"log"));
+    let description = plugin.describe(&patient()).await.unwrap();
+    assert_eq!(description.name, "misbehave");
+
+    let config = r#"{"do":"exec","command":["/bin/true","x"]}"#;
+    let requests = plugin.requests(config, &patient()).await.unwrap();
+    let [Request::Exec { command, .. }] = &requests[..] else { panic!("{requests:?}") };
+    assert_eq!(command, &["/bin/true", "x"]);
+    let refused = plugin.requests("{}", &patient()).await.unwrap_err();
+    assert!(matches!(&refused, RequestsError::Config(text) if text.contains("do")), "{refused}");
+}

@@ -1,0 +1,62 @@
+//! Builds the guests of `agent/tests/guests` and says where compiled code is shared between tests.
+//!
+//! Included with `#[path]` by the tests of several crates. The build has a target folder and a lock of its
+//! own, so that it neither waits for the build that runs the tests nor undoes its work.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The component `misbehave`: it does what its configuration's `do` says. Built once per process.
+pub(crate) fn guest() -> &'static [u8] {
+    static WASM: OnceLock<Vec<u8>> = OnceLock::new();
+    WASM.get_or_init(|| {
+        let target = repository().join("target/guests");
+        build(&repository().join("agent/tests/guests/Cargo.toml"), &target);
+        std::fs::read(target.join("wasm32-wasip2/release/misbehave.wasm")).expect("the guest was just built")
+    })
+}
+
+/// Where the tests of all processes keep compiled components: a debug build of the compiler takes seconds
+/// for each.
+pub(crate) fn compiled() -> PathBuf {
+    repository().join("target/tmp/cwasm")
+}
+
+fn repository() -> &'static Path {
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    folders.find(|folder| folder.join("agent/tests/guests").is_dir()).expect("the tests run in a checkout")
+}
+
+fn build(manifest: &Path, target: &Path) {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args([
+        "build",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--target",
+        "wasm32-wasip2",
+        "--manifest-path",
+    ]);
+    command.arg(manifest).arg("--target-dir").arg(target);
+    for (name, _) in std::env::vars_os() {
+        if is_of_the_outer_build(&name.to_string_lossy()) {
+            command.env_remove(&name);
+        }
+    }
+    let status = command.status().expect("cargo starts");
+    assert!(
+        status.success(),
+        "the guest does not build; is the target there? rustup target add wasm32-wasip2"
+    );
+}
+
+/// Variables with which the outer build would change the guest's: its flags, its wrappers, its job server.
+fn is_of_the_outer_build(name: &str) -> bool {
+    const PLACES: [&str; 4] = ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_"];
+    const FLAGS: [&str; 4] = ["RUSTFLAGS", "RUSTDOCFLAGS", "MAKEFLAGS", "MFLAGS"];
+    let of_cargo = name.starts_with("CARGO_") && !PLACES.iter().any(|place| name.starts_with(place));
+    of_cargo || name.starts_with("RUSTC") || FLAGS.contains(&name)
+}
