@@ -102,3 +102,6 @@ fn random() -> u16 {
     let [low, high, ..] = RandomState::new().build_hasher().finish().to_le_bytes();
     u16::from_le_bytes([low, high])
 }
+
+#[cfg(test)]
+mod tests;
