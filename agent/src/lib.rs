@@ -3,5 +3,6 @@
 //! Read `pipeline` first; `app` joins the parts. `ARCHITECTURE.md` has the map.
 
 pub mod catalog;
+pub mod dispatch;
 pub mod event;
 pub mod store;
