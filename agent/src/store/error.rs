@@ -132,11 +132,10 @@ impl StoreError {
             Some(ErrorCode::NotADatabase) => Self::NotDatabase { path },
             Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt { path, source: source.into() },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path, source },
-            Some(_) => Self::Sqlite { path, source },
             None if matches!(source, rusqlite::Error::FromSqlConversionFailure(..)) => {
                 Self::Corrupt { path, source: source.into() }
             }
-            None => Self::Sqlite { path, source },
+            _ => Self::Sqlite { path, source },
         }
     }
 }

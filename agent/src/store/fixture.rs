@@ -90,3 +90,17 @@ pub(crate) async fn limit_pages(store: &Store, pages: u32) {
     };
     store.run(limit).await.unwrap();
 }
+
+/// Has every write fail, as on a disk that became read-only.
+pub(crate) async fn refuse_writes(store: &Store, refuse: bool) {
+    store.run(move |connection| connection.pragma_update(None, "query_only", refuse)).await.unwrap();
+}
+
+/// `number outcome: detail` of each attempt, in the order of deliveries.
+pub(crate) async fn attempts(store: &Store) -> Vec<String> {
+    let read = |connection: &mut rusqlite::Connection| {
+        let sql = "SELECT number || ' ' || outcome || ': ' || detail FROM attempt ORDER BY delivery, number";
+        connection.prepare(sql)?.query_map((), |row| row.get(0))?.collect()
+    };
+    store.run(read).await.unwrap()
+}

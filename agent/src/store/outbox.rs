@@ -95,24 +95,29 @@ fn time(milliseconds: i64, column: usize) -> rusqlite::Result<Timestamp> {
 }
 
 /// The columns that a verdict sets.
-struct Outcome<'a> {
+struct Columns<'a> {
     state: &'static str,
-    /// Milliseconds; none leaves the time as it was.
+    /// Milliseconds; none when there is no other attempt.
     due_at: Option<i64>,
     outcome: &'static str,
     detail: &'a str,
 }
 
-impl<'a> Outcome<'a> {
-    fn of(verdict: &'a Verdict) -> Self {
+impl<'a> From<&'a Verdict> for Columns<'a> {
+    fn from(verdict: &'a Verdict) -> Self {
         match verdict {
             Verdict::Delivered { receipt } => {
-                Self { state: "delivered", due_at: None, outcome: "delivered", detail: receipt }
+                Self { state: "delivered", due_at: None, outcome: "delivered", detail: bounded(receipt) }
             }
-            Verdict::RetryAt { at, outcome, detail } => {
-                Self { state: "pending", due_at: Some(milliseconds_up(*at)), outcome, detail }
+            Verdict::RetryAt { at, outcome, detail } => Self {
+                state: "pending",
+                due_at: Some(milliseconds_up(*at)),
+                outcome,
+                detail: bounded(detail),
+            },
+            Verdict::Dead { outcome, detail } => {
+                Self { state: "dead", due_at: None, outcome, detail: bounded(detail) }
             }
-            Verdict::Dead { outcome, detail } => Self { state: "dead", due_at: None, outcome, detail },
         }
     }
 }
@@ -127,8 +132,7 @@ fn milliseconds_up(time: Timestamp) -> i64 {
 /// Carries out a verdict. One on an attempt that is not running changes nothing.
 pub(super) fn settle(connection: &mut Connection, settlement: &Settlement) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let outcome = Outcome::of(&settlement.verdict);
-    let detail = bounded(outcome.detail);
+    let columns = Columns::from(&settlement.verdict);
     let now = settlement.now.as_millisecond();
     let lane: Option<(i64, String, String)> = transaction
         .prepare_cached(
@@ -140,11 +144,11 @@ pub(super) fn settle(connection: &mut Connection, settlement: &Settlement) -> ru
         )?
         .query_row(
             named_params! {
-                ":state": outcome.state,
-                ":due_at": outcome.due_at,
-                ":settled_at": outcome.due_at.is_none().then_some(now),
-                ":outcome": outcome.outcome,
-                ":detail": detail,
+                ":state": columns.state,
+                ":due_at": columns.due_at,
+                ":settled_at": columns.due_at.is_none().then_some(now),
+                ":outcome": columns.outcome,
+                ":detail": columns.detail,
                 ":id": settlement.id,
                 ":attempt": settlement.attempt,
             },
@@ -162,10 +166,10 @@ pub(super) fn settle(connection: &mut Connection, settlement: &Settlement) -> ru
             settlement.attempt,
             settlement.started_at.as_millisecond(),
             now,
-            outcome.outcome,
-            detail,
+            columns.outcome,
+            columns.detail,
         ))?;
-    if outcome.due_at.is_none() {
+    if columns.due_at.is_none() {
         promote(&transaction, &receiver, &subject)?;
     }
     transaction.commit()

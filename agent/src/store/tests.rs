@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::fixture::{at, commit, delivery, event, limit_pages, nothing, state};
+use super::fixture::{at, attempts, commit, delivery, event, limit_pages, nothing, state};
 use super::open::{APPLICATION_ID, VERSION};
 use super::*;
 use crate::catalog::CheckStatus;
@@ -50,15 +50,6 @@ fn settlement(claimed: &Claimed, verdict: Verdict) -> Settlement {
 
 fn delivered() -> Verdict {
     Verdict::Delivered { receipt: "ok".into() }
-}
-
-/// `number outcome: detail` of each attempt, in the order of deliveries.
-async fn attempts(store: &Store) -> Vec<String> {
-    let read = |connection: &mut Connection| {
-        let sql = "SELECT number || ' ' || outcome || ': ' || detail FROM attempt ORDER BY delivery, number";
-        connection.prepare(sql)?.query_map((), |row| row.get(0))?.collect()
-    };
-    store.run(read).await.unwrap()
 }
 
 #[tokio::test]

@@ -1,0 +1,147 @@
+//! From a delivery that is due to a verdict in the store.
+//!
+//! Each receiver has one task that claims, and one task per call (`worker`). Receivers share nothing
+//! but the store, so one that is slow or down delays no other. What a failure means is decided in
+//! `retry`. The order of a subject is kept by the store, which hands out its first open delivery only.
+//!
+//! Boundary: knows the store and the host. Consul, watches and rules are not known here.
+
+mod call;
+mod retry;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use call::{Answer, Handler, Outcome, PluginHandler};
+pub use lictor_host::{Delivery, Event, Failure};
+pub use retry::{Decision, RetryPolicy, decide};
+
+use crate::store::Store;
+use worker::{Trouble, Worker};
+
+/// Calls of one receiver that run side by side, unless it is configured otherwise.
+pub const MAX_IN_FLIGHT: usize = 4;
+
+/// How long calls that run at a shutdown may go on, unless it is configured otherwise.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// One configured plugin and how deliveries are made to it.
+#[derive(Clone)]
+pub struct Receiver {
+    /// As the configuration says; deliveries name it.
+    pub name: String,
+    /// Makes the calls.
+    pub handler: Arc<dyn Handler>,
+    /// What happens after a failure.
+    pub retry: RetryPolicy,
+    /// How many calls run side by side, each for another subject; 0 is taken for 1.
+    pub max_in_flight: usize,
+}
+
+impl Receiver {
+    /// A receiver with the default policy.
+    pub fn new(name: impl Into<String>, handler: Arc<dyn Handler>) -> Self {
+        Self { name: name.into(), handler, retry: RetryPolicy::default(), max_in_flight: MAX_IN_FLIGHT }
+    }
+}
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What all receivers have in common.
+#[derive(Clone)]
+pub struct Settings {
+    /// Told to plugins: `production`, for example.
+    pub environment: String,
+    /// Told to plugins: the node that this is.
+    pub node: String,
+    /// How long calls that run at a shutdown may go on. Default: [`GRACE`].
+    pub grace: Duration,
+    /// The wall clock, which due times are compared with.
+    pub clock: Clock,
+}
+
+impl Settings {
+    /// The defaults, with the system's clock.
+    pub fn new(environment: impl Into<String>, node: impl Into<String>) -> Self {
+        Self {
+            environment: environment.into(),
+            node: node.into(),
+            grace: GRACE,
+            clock: Arc::new(Timestamp::now),
+        }
+    }
+}
+
+/// The two ways to end.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    /// Claim no more, and let the running calls finish within the grace period.
+    pub drain: CancellationToken,
+    /// Drop the running calls now. What is dropped is repeated after the next start.
+    pub abort: CancellationToken,
+}
+
+/// Wakes receivers that have something new. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Wakers(Arc<BTreeMap<String, Arc<Notify>>>);
+
+impl Wakers {
+    /// Tells `receiver` that something for it was committed; a name that is unknown is left alone.
+    /// Never waits, and is not forgotten when the receiver is busy.
+    pub fn wake(&self, receiver: &str) {
+        if let Some(notify) = self.0.get(receiver) {
+            notify.notify_one();
+        }
+    }
+}
+
+/// The running receivers. Dropping it ends them as an abort does.
+#[derive(Debug)]
+pub struct Dispatcher {
+    workers: JoinSet<()>,
+    wakers: Wakers,
+}
+
+impl Dispatcher {
+    /// Starts to work on what is due for `receivers`, within a tokio runtime. The store is to be
+    /// recovered before. The names of receivers are unique.
+    pub fn start(store: &Store, receivers: Vec<Receiver>, settings: &Settings, shutdown: &Shutdown) -> Self {
+        let trouble = Arc::new(Trouble::default());
+        let mut workers = JoinSet::new();
+        let mut wakers = BTreeMap::new();
+        for receiver in receivers {
+            let wake = Arc::new(Notify::new());
+            wakers.insert(receiver.name.clone(), Arc::clone(&wake));
+            let worker = Worker {
+                receiver,
+                store: store.clone(),
+                settings: settings.clone(),
+                wake,
+                trouble: Arc::clone(&trouble),
+            };
+            workers.spawn(Arc::new(worker).run(shutdown.clone()));
+        }
+        Self { workers, wakers: Wakers(Arc::new(wakers)) }
+    }
+
+    /// What the pipeline signals after a commit.
+    pub fn wakers(&self) -> Wakers {
+        self.wakers.clone()
+    }
+
+    /// Waits until all receivers have ended, which they do at a shutdown.
+    pub async fn finish(mut self) {
+        while self.workers.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,230 @@
+//! One receiver's work: claim what is due, call, settle, again.
+//!
+//! Invariant: a claimed delivery is settled, or it stays marked as running until the next start, which
+//! repeats it. No answer of a plugin is dropped because the store fails.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::call::caught;
+use super::retry::{Decision, decide};
+use super::{Delivery, Event, Failure, Outcome, Receiver, Settings, Shutdown};
+use crate::store::{Claimed, Settlement, Store, StoreError, Verdict};
+
+/// The pause after the first failure of the store; it doubles up to the next constant.
+const STORE_PAUSE: Duration = Duration::from_millis(50);
+
+/// A store that fails is tried about this often: soon enough after somebody made room on the disk.
+const STORE_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// A due time is one of the wall clock, a sleep is not: after so long it is looked at again, in case
+/// the clock was set or the machine slept.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+
+/// What the tasks of one receiver share.
+pub(super) struct Worker {
+    pub(super) receiver: Receiver,
+    pub(super) store: Store,
+    pub(super) settings: Settings,
+    /// There is something new to claim.
+    pub(super) wake: Arc<Notify>,
+    pub(super) trouble: Arc<Trouble>,
+}
+
+/// Whether the store fails, so that each change of that is told once, whoever finds it.
+#[derive(Default)]
+pub(super) struct Trouble(AtomicBool);
+
+impl Trouble {
+    fn begins(&self, error: &StoreError) {
+        if !self.0.swap(true, Ordering::Relaxed) {
+            let error: &dyn std::error::Error = error;
+            error!(error, "The store fails. Deliveries wait, and it is tried again until it works.");
+        }
+    }
+
+    fn is_over(&self) {
+        if self.0.swap(false, Ordering::Relaxed) {
+            info!("The store works again.");
+        }
+    }
+}
+
+impl Worker {
+    /// Works until `shutdown`.
+    pub(super) async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        let mut calls = JoinSet::new();
+        let out_of_time = async {
+            shutdown.drain.cancelled().await;
+            time::sleep(self.settings.grace).await;
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.abort.cancelled() => {}
+            () = out_of_time => {}
+            () = self.work(&mut calls, &shutdown.drain) => return,
+        }
+        if !calls.is_empty() {
+            let (receiver, running) = (&self.receiver.name, calls.len());
+            warn!(receiver, running, "Calls are cut off; the next start repeats them.");
+        }
+    }
+
+    /// Works until `drain`, and then waits for the calls that still run.
+    async fn work(self: &Arc<Self>, calls: &mut JoinSet<()>, drain: &CancellationToken) {
+        let mut failures = 0;
+        while !drain.is_cancelled() {
+            while calls.try_join_next().is_some() {}
+            let pause = match self.fill(calls).await {
+                Ok(pause) => {
+                    failures = 0;
+                    pause
+                }
+                Err(error) => {
+                    self.trouble.begins(&error);
+                    failures += 1;
+                    Some(store_pause(failures))
+                }
+            };
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => {}
+                () = self.wake.notified() => {}
+                Some(_) = calls.join_next() => {}
+                () = sleep(pause) => {}
+            }
+        }
+        while calls.join_next().await.is_some() {}
+    }
+
+    /// Claims for the free slots and starts the calls. Returns how long there is nothing more to
+    /// claim, if no call ends and nothing new comes; none is for ever.
+    async fn fill(self: &Arc<Self>, calls: &mut JoinSet<()>) -> Result<Option<Duration>, StoreError> {
+        let free = self.receiver.max_in_flight.max(1).saturating_sub(calls.len());
+        if free == 0 {
+            return Ok(None);
+        }
+        let name = &self.receiver.name;
+        let claimed = self.store.claim(name, free, self.now()).await?;
+        let full = claimed.len() == free;
+        if !claimed.is_empty() {
+            self.trouble.is_over();
+        }
+        for claimed in claimed {
+            calls.spawn(Arc::clone(self).deliver(claimed));
+        }
+        if full {
+            return Ok(None);
+        }
+        let due = self.store.next_due(name).await?;
+        // What is due already gives no positive pause: it is claimed at once.
+        let pause = |due: Timestamp| Duration::try_from(due.duration_since(self.now())).unwrap_or_default();
+        Ok(due.map(|due| pause(due).min(SLEEP_MAX)))
+    }
+
+    /// One attempt, from the claim to the verdict in the store.
+    async fn deliver(self: Arc<Self>, claimed: Claimed) {
+        let started_at = self.now();
+        let delivery = self.delivery(&claimed);
+        let result = caught(self.receiver.handler.handle(delivery)).await;
+        let now = self.now();
+        let verdict = self.judge(&claimed, result, now);
+        let settlement = Settlement { id: claimed.id, attempt: claimed.attempt, started_at, now, verdict };
+        let mut failures = 0;
+        while let Err(error) = self.store.settle(settlement.clone()).await {
+            self.trouble.begins(&error);
+            failures += 1;
+            time::sleep(store_pause(failures)).await;
+        }
+        self.trouble.is_over();
+    }
+
+    fn delivery(&self, claimed: &Claimed) -> Delivery {
+        let event = &claimed.event;
+        Delivery {
+            id: claimed.id.clone(),
+            attempt: claimed.attempt,
+            rule: claimed.rule.clone(),
+            receiver: self.receiver.name.clone(),
+            environment: self.settings.environment.clone(),
+            node: self.settings.node.clone(),
+            events: vec![Event {
+                id: event.id.clone(),
+                source: event.source.clone(),
+                kind: event.kind.clone(),
+                subject: event.subject.clone(),
+                time: event.time.clone(),
+                data: event.data.clone(),
+            }],
+        }
+    }
+
+    /// What becomes of the delivery. Says so in the log.
+    fn judge(&self, claimed: &Claimed, result: Result<String, Failure>, now: Timestamp) -> Verdict {
+        /// A line of the log about this attempt.
+        macro_rules! line {
+            ($level:ident, $outcome:expr, $($rest:tt)+) => {
+                $level!(
+                    delivery.id = %claimed.id,
+                    event.id = %claimed.event.id,
+                    receiver = %self.receiver.name,
+                    rule = %claimed.rule,
+                    attempt = claimed.attempt,
+                    outcome = %$outcome,
+                    $($rest)+
+                )
+            };
+        }
+        let failure = match result {
+            Ok(receipt) => {
+                line!(info, Outcome::Delivered, "Delivered.");
+                return Verdict::Delivered { receipt };
+            }
+            Err(failure) => failure,
+        };
+        let (outcome, detail) = (Outcome::from(&failure), failure.to_string());
+        match decide(&self.receiver.retry, claimed.attempt, &failure, now, jitter()) {
+            Decision::RetryAt(at) => {
+                line!(warn, outcome, reason = %detail, retry_at = %at, "Not delivered; it is tried again.");
+                Verdict::RetryAt { at, outcome: outcome.as_str(), detail }
+            }
+            Decision::Dead => {
+                line!(warn, outcome, reason = %detail, "Not delivered, and not tried again: it is dead.");
+                Verdict::Dead { outcome: outcome.as_str(), detail }
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.settings.clock)()
+    }
+}
+
+/// Sleeps so long; for ever when it is none.
+async fn sleep(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn store_pause(failures: u32) -> Duration {
+    STORE_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(STORE_PAUSE_MAX)
+}
+
+/// A number from 0 to 1. The keys of the standard library's hash tables are chance enough to keep
+/// agents apart.
+fn jitter() -> f64 {
+    let drawn = RandomState::new().build_hasher().finish() >> 32;
+    u32::try_from(drawn).map_or(0.5, |drawn| f64::from(drawn) / f64::from(u32::MAX))
+}
