@@ -1,0 +1,122 @@
+//! Builds the plugins that the binary embeds, with the cargo that builds the binary.
+//!
+//! They are a workspace of their own, for another target and with another profile. The build goes to a target
+//! directory of its own, because this cargo holds the lock on its own one until this script ends. That directory
+//! is shared by all profiles, so that `cargo test` after `cargo build` builds no plugin again.
+//!
+//! `LICTOR_PLUGINS_DIR` names a directory with `shell.wasm` and so on to embed instead, for packagers who build
+//! the plugins themselves.
+
+use std::{
+    env,
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Each is a crate in `plugins/`. `src/bundled.rs` embeds the same.
+const PLUGINS: [&str; 4] = ["email", "file", "shell", "webhook"];
+const TARGET: &str = "wasm32-wasip2";
+/// The variable with the directory of ready components.
+const PREBUILT: &str = "LICTOR_PLUGINS_DIR";
+
+fn main() {
+    if let Err(error) = run() {
+        // Cargo prints just this line, and fails.
+        println!("cargo::error=failed to embed the plugins: {error}");
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-env-changed={PREBUILT}");
+    println!("cargo::rerun-if-changed=build.rs");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let built = match env::var_os(PREBUILT) {
+        Some(directory) => PathBuf::from(directory),
+        None => build(&out)?,
+    };
+    for plugin in PLUGINS {
+        let file = format!("{plugin}.wasm");
+        let from = built.join(&file);
+        if env::var_os(PREBUILT).is_some() {
+            println!("cargo::rerun-if-changed={}", from.display());
+        }
+        fs::copy(&from, out.join(&file)).map_err(|error| format!("copy {}: {error}", from.display()))?;
+    }
+    Ok(())
+}
+
+/// Builds the plugins and returns the directory that holds them.
+fn build(out: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    let agent = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let root = agent.parent().ok_or("the agent has no parent directory")?;
+    rerun_if_changed(root);
+    check_target()?;
+
+    // OUT_DIR is <target>/<profile>/build/<package>/out.
+    let target_dir = out.ancestors().nth(4).ok_or("OUT_DIR is too short")?.join("bundled-plugins");
+    let mut cargo = Command::new(env::var("CARGO")?);
+    cargo
+        .args(["build", "--quiet", "--release", "--locked", "--target", TARGET])
+        .arg("--manifest-path")
+        .arg(root.join("plugins/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target_dir);
+    for (name, _) in env::vars_os().filter(|(name, _)| !is_inherited(&name.to_string_lossy())) {
+        cargo.env_remove(name);
+    }
+    let output = cargo.output()?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        for line in stderr.lines() {
+            println!("cargo::error={line}");
+        }
+        return Err(format!("the build ended with {}", output.status).into());
+    }
+    Ok(target_dir.join(TARGET).join("release"))
+}
+
+/// What the plugins are made of; never a directory that holds a target directory.
+fn rerun_if_changed(root: &Path) {
+    let shared = ["Cargo.toml", "plugins/Cargo.toml", "plugins/Cargo.lock", "sdk/Cargo.toml", "sdk/src"];
+    let own = PLUGINS.iter().flat_map(|plugin| {
+        ["Cargo.toml", "config.schema.json", "src"].map(|path| format!("plugins/{plugin}/{path}"))
+    });
+    for path in shared.map(String::from).into_iter().chain(own) {
+        println!("cargo::rerun-if-changed={}", root.join(path).display());
+    }
+}
+
+/// Says what to install; the compiler itself would only miss the crate `core`.
+fn check_target() -> Result<(), Box<dyn Error>> {
+    let rustc = env::var("RUSTC")?;
+    let output = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output()?;
+    let directory = PathBuf::from(String::from_utf8(output.stdout)?.trim());
+    if output.status.success() && directory.is_dir() {
+        return Ok(());
+    }
+    Err(format!("the target {TARGET} is not installed, run: rustup target add {TARGET}").into())
+}
+
+/// Whether the plugins' build may see this variable of ours. This cargo's own are about the binary: flags for its
+/// target, its profile, its target directory, its features, its job server (whose tokens we hold no claim to).
+fn is_inherited(name: &str) -> bool {
+    const CARGO: [&str; 2] = ["CARGO_HOME", "CARGO_NET_OFFLINE"];
+    const CARGO_PREFIXES: [&str; 4] = ["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_SOURCE_"];
+    const BUILD: [&str; 9] = [
+        "RUSTFLAGS",
+        "RUSTDOCFLAGS",
+        "RUSTC",
+        "RUSTDOC",
+        "MAKEFLAGS",
+        "MFLAGS",
+        "MAKELEVEL",
+        "PROFILE",
+        "TARGET",
+    ];
+    if name.starts_with("CARGO") {
+        return CARGO.contains(&name) || CARGO_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    }
+    !BUILD.contains(&name) && !name.starts_with("RUSTC_") && !name.starts_with("DEP_")
+}

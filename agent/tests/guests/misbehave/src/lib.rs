@@ -1,0 +1,199 @@
+//! Does what its configuration says, above all what no plugin should: each way in which a guest can harm its host
+//! is one value of `do`.
+
+use std::{
+    hint::black_box,
+    time::{Duration, SystemTime},
+};
+
+use lictor_sdk::{
+    Delivery, Description, Failure, Plugin, Request, append, duration, exec::Command, http, log, smtp,
+};
+use serde::Deserialize;
+
+const MIB: usize = 1 << 20;
+
+/// The plugin.
+pub struct Misbehave;
+
+/// What to do. With `request`, the plugin says beforehand what it will ask for; without, it only asks.
+#[derive(Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Config {
+    /// Answers with a receipt.
+    Ok,
+    /// Appends the time at which `handle` began, in nanoseconds since the epoch, and the delivery's id.
+    Stamp {
+        /// Where to.
+        path: String,
+        /// Whether to request it.
+        #[serde(default)]
+        request: bool,
+    },
+    /// Panics.
+    Trap,
+    /// Spins for ever.
+    Loop,
+    /// Takes memory until there is none.
+    Eat,
+    /// Calls itself until the stack ends.
+    Recurse,
+    /// Logs for ever.
+    Flood,
+    /// Logs one line of 32 MiB.
+    HugeLog,
+    /// Runs a command and reports what it got.
+    Exec {
+        /// What to run.
+        command: Vec<String>,
+        /// For how long.
+        #[serde(default = "default_timeout", with = "duration")]
+        timeout: Duration,
+        /// Whether to request it.
+        #[serde(default)]
+        request: bool,
+    },
+    /// Appends a line and reports what it got.
+    Append {
+        /// Where to.
+        path: String,
+        /// Whether to request it.
+        #[serde(default)]
+        request: bool,
+    },
+    /// Sends a request and reports what it got.
+    Http {
+        /// Its method.
+        method: String,
+        /// Where to.
+        url: String,
+        /// Whether to request it.
+        #[serde(default)]
+        request: bool,
+    },
+    /// Sends a mail and reports what it got.
+    Smtp {
+        /// From whom.
+        from: String,
+        /// To whom.
+        to: Vec<String>,
+        /// Whether to request it.
+        #[serde(default)]
+        request: bool,
+    },
+    /// Fails for now.
+    Transient,
+    /// Fails for good.
+    Permanent,
+    /// Fails for two seconds.
+    RetryAfter,
+    /// Waits in the host for a command that takes its time.
+    Sleep {
+        /// What to run.
+        command: Vec<String>,
+        /// For how long.
+        #[serde(default = "default_timeout", with = "duration")]
+        timeout: Duration,
+        /// Whether to request it.
+        #[serde(default)]
+        request: bool,
+    },
+    /// Answers with 24 MiB.
+    BigResult,
+    /// Ends its process.
+    Exit,
+}
+
+fn default_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+impl Plugin for Misbehave {
+    type Config = Config;
+
+    fn describe() -> Description {
+        Description {
+            name: "misbehave".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            summary: env!("CARGO_PKG_DESCRIPTION").into(),
+            config_schema: r#"{ "type": "object", "required": ["do"] }"#.into(),
+        }
+    }
+
+    fn requests(config: &Config) -> Result<Vec<Request>, String> {
+        Ok(match config {
+            Config::Exec { command, timeout, request: true }
+            | Config::Sleep { command, timeout, request: true } => vec![Request::exec(command, *timeout)],
+            Config::Append { path, request: true } | Config::Stamp { path, request: true } => {
+                vec![Request::append(path)]
+            }
+            Config::Http { method, url, request: true } => vec![Request::http(method, url)],
+            Config::Smtp { from, to, request: true } => vec![Request::smtp(from, to)],
+            _ => vec![],
+        })
+    }
+
+    fn handle(delivery: &Delivery, config: &Config) -> Result<String, Failure> {
+        let began = SystemTime::now();
+        match config {
+            Config::Ok => Ok("ok".into()),
+            Config::Stamp { path, .. } => stamp(began, &delivery.id, path),
+            Config::Trap => panic!("asked to"),
+            Config::Loop => loop {
+                black_box(());
+            },
+            Config::Eat => eat(),
+            Config::Recurse => Ok(recurse(0).to_string()),
+            Config::Flood => loop {
+                log::info("a line of a flood");
+            },
+            Config::HugeLog => {
+                log::info("x".repeat(32 * MIB));
+                Ok("logged".into())
+            }
+            Config::Exec { command, timeout, .. } => {
+                report(&Command::new(command).stdin("standard input\n").timeout(*timeout).run())
+            }
+            Config::Append { path, .. } => report(&append::append(path, "a line\n")),
+            Config::Http { method, url, .. } => {
+                report(&http::Request::new(method, url).body("a body").send())
+            }
+            Config::Smtp { from, to, .. } => {
+                report(&smtp::Message::new(&delivery.id, from, to).subject("a subject").body("a body").send())
+            }
+            Config::Transient => Err(Failure::transient("not now")),
+            Config::Permanent => Err(Failure::permanent("never")),
+            Config::RetryAfter => Err(Failure::retry_after("later", Duration::from_secs(2))),
+            Config::Sleep { command, timeout, .. } => report(&Command::new(command).timeout(*timeout).run()),
+            Config::BigResult => Ok("x".repeat(24 * MIB)),
+            Config::Exit => std::process::exit(3),
+        }
+    }
+}
+
+lictor_sdk::export!(Misbehave);
+
+/// Whatever a call came to, the delivery was made: the receipt tells.
+#[expect(clippy::unnecessary_wraps, reason = "it is what each arm of `handle` ends with")]
+fn report(result: &impl std::fmt::Debug) -> Result<String, Failure> {
+    Ok(format!("{result:?}"))
+}
+
+fn stamp(began: SystemTime, id: &str, path: &str) -> Result<String, Failure> {
+    let since = began.duration_since(SystemTime::UNIX_EPOCH).map_err(Failure::permanent)?;
+    append::append(path, format!("{} {id}\n", since.as_nanos()))?;
+    Ok("stamped".into())
+}
+
+fn eat() -> ! {
+    let mut eaten = Vec::new();
+    loop {
+        eaten.push(black_box(vec![1_u8; MIB]));
+    }
+}
+
+#[expect(unconditional_recursion, reason = "what it is for")]
+fn recurse(depth: u64) -> u64 {
+    // The black box keeps the compiler from making a loop of it.
+    black_box(recurse(depth + 1)) + 1
+}
