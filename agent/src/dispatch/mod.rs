@@ -20,12 +20,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 pub use call::{Answer, Handler, Outcome, PluginHandler};
 pub use lictor_host::{Delivery, Event, Failure};
 pub use retry::{Decision, RetryPolicy, decide};
 
+use crate::shutdown::Shutdown;
 use crate::store::Store;
 use worker::{Trouble, Worker};
 
@@ -61,10 +61,6 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// What all receivers have in common.
 #[derive(Clone)]
 pub struct Settings {
-    /// Told to plugins: `production`, for example.
-    pub environment: String,
-    /// Told to plugins: the node that this is.
-    pub node: String,
     /// How long calls that run at a shutdown may go on. Default: [`GRACE`].
     pub grace: Duration,
     /// The wall clock, which due times are compared with.
@@ -81,15 +77,6 @@ impl Settings {
             clock: Arc::new(Timestamp::now),
         }
     }
-}
-
-/// The two ways to end.
-#[derive(Clone, Debug, Default)]
-pub struct Shutdown {
-    /// Claim no more, and let the running calls finish within the grace period.
-    pub drain: CancellationToken,
-    /// Drop the running calls now. What is dropped is repeated after the next start.
-    pub abort: CancellationToken,
 }
 
 /// Wakes receivers that have something new. Clones share it.

@@ -96,7 +96,7 @@ impl World {
         let start = self.start;
         let shutdown = Shutdown::default();
         let clock = Arc::new(move || at(0) + SignedDuration::try_from(start.elapsed()).unwrap());
-        let settings = Settings { clock, ..Settings::new("production", "web1") };
+        let settings = Settings { clock, ..Settings::default() };
         (Dispatcher::start(&self.store, receivers, &settings, &shutdown), shutdown)
     }
 

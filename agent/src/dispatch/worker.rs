@@ -18,7 +18,8 @@ use tracing::{error, info, warn};
 
 use super::call::caught;
 use super::retry::{Decision, decide};
-use super::{Delivery, Event, Failure, Outcome, Receiver, Settings, Shutdown};
+use super::{Delivery, Event, Failure, Outcome, Receiver, Settings};
+use crate::shutdown::Shutdown;
 use crate::store::{Claimed, Settlement, Store, StoreError, Verdict};
 
 /// The pause after the first failure of the store; it doubles up to the next constant.
@@ -156,8 +157,8 @@ impl Worker {
             attempt: claimed.attempt,
             rule: claimed.rule.clone(),
             receiver: self.receiver.name.clone(),
-            environment: self.settings.environment.clone(),
-            node: self.settings.node.clone(),
+            environment: claimed.event.environment.clone(),
+            node: claimed.event.node.clone(),
             events: vec![Event {
                 id: event.id.clone(),
                 source: event.source.clone(),

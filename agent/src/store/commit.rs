@@ -17,6 +17,8 @@ pub(super) struct Encoded {
     states: Vec<(String, Option<String>)>,
     events: Vec<EncodedEvent>,
     deliveries: Vec<NewDelivery>,
+    node: String,
+    environment: String,
     now: Timestamp,
 }
 
@@ -50,6 +52,8 @@ impl Encoded {
             index: commit.index,
             reset: commit.reset,
             deliveries: commit.deliveries,
+            node: commit.node,
+            environment: commit.environment,
             now: commit.now,
         })
     }
@@ -136,8 +140,8 @@ fn write_events(
     generation: u64,
 ) -> rusqlite::Result<Vec<Option<i64>>> {
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO event (id, generation, watch, kind, source, subject, time, data)
-         VALUES (:id, :generation, :watch, :kind, :source, :subject, :time, :data)
+        "INSERT INTO event (id, generation, watch, kind, source, subject, time, data, node, environment)
+         VALUES (:id, :generation, :watch, :kind, :source, :subject, :time, :data, :node, :environment)
          ON CONFLICT (id, generation) DO NOTHING",
     )?;
     let mut write = |event: &EncodedEvent| {
@@ -150,6 +154,8 @@ fn write_events(
             ":subject": event.subject,
             ":time": event.time,
             ":data": event.data,
+            ":node": commit.node,
+            ":environment": commit.environment,
         })?;
         Ok((inserted > 0).then(|| transaction.last_insert_rowid()))
     };

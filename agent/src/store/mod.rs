@@ -36,6 +36,7 @@
 //!   id           derived from the change, unique within its generation
 //!   generation   that of its watch at the time: an id that comes again after a reset is a new event
 //!   watch, kind, source, subject, time, data (JSON)
+//!   node, environment   of the Lictor that saw it: a plugin is told the same after a restart
 //!
 //! delivery   an event on its way to a receiver; written by commit, altered by claim, settle, recover
 //!   seq          the order within a lane: the deliveries of one receiver and one subject

@@ -49,6 +49,8 @@ CREATE TABLE event (
   subject    TEXT    NOT NULL,
   time       INTEGER NOT NULL,
   data       TEXT    NOT NULL,
+  node       TEXT    NOT NULL,
+  environment TEXT   NOT NULL,
   UNIQUE (id, generation)
 ) STRICT;
 

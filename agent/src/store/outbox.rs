@@ -13,7 +13,8 @@ use super::{Claimed, DETAIL_MAX, Settlement, StoredEvent, Verdict};
 /// Heads of a receiver that are due, longest due first.
 pub(super) const CLAIMABLE: &str = "
     SELECT delivery.seq, delivery.id, delivery.attempts, delivery.rule, delivery.subject, delivery.created_at,
-      event.id, event.source, event.kind, event.subject, event.time, event.data
+      event.id, event.source, event.kind, event.subject, event.time, event.data,
+      event.node, event.environment
     FROM delivery JOIN event ON event.seq = delivery.event
     WHERE delivery.receiver = :receiver AND delivery.state = 'pending' AND delivery.head = 1
       AND delivery.due_at <= :now
@@ -76,6 +77,8 @@ fn read_claimed(row: &Row<'_>) -> rusqlite::Result<(i64, Claimed)> {
         subject: row.get(9)?,
         time: time(row.get(10)?, 10)?.to_string(),
         data: row.get(11)?,
+        node: row.get(12)?,
+        environment: row.get(13)?,
     };
     let claimed = Claimed {
         id: row.get(1)?,

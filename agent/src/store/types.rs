@@ -34,6 +34,10 @@ pub struct Commit {
     pub events: Vec<Event>,
     /// What is to be delivered.
     pub deliveries: Vec<NewDelivery>,
+    /// The node that Lictor runs on.
+    pub node: String,
+    /// Where it runs: `production`, for example; empty where nothing says it.
+    pub environment: String,
     /// The time of the commit.
     pub now: Timestamp,
 }
@@ -83,6 +87,10 @@ pub struct StoredEvent {
     pub time: String,
     /// JSON.
     pub data: String,
+    /// The node that Lictor ran on when it saw the event.
+    pub node: String,
+    /// Where it ran; empty where nothing said it.
+    pub environment: String,
 }
 
 /// How an attempt ended.
