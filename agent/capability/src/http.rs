@@ -123,6 +123,9 @@ impl HttpGrant {
             if !path.is_absolute() {
                 return Err(fault(&format!("the file for header {name} must be an absolute path")));
             }
+            if header_files.iter().any(|(other, _)| *other == header) {
+                return Err(fault(&format!("header {header} is named twice")));
+            }
             header_files.push((header, path));
         }
         if spec.ca_file.is_some() && !scope.is_encrypted() {

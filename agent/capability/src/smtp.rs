@@ -85,7 +85,7 @@ pub struct Mail {
     pub subject: String,
     /// Plain text.
     pub body: String,
-    /// The left side of the Message-ID: letters, digits and a few signs.
+    /// The left side of the Message-ID: letters, digits and the signs of an address, at most 200.
     pub id: String,
     /// For the whole exchange.
     pub timeout: Duration,

@@ -99,6 +99,8 @@ async fn supervise(
     let mut open = true;
     let deadline = sleep(limit);
     tokio::pin!(deadline);
+    // The pipes come last: a program that writes without end uses up a task's turn, and a timer that is
+    // asked after that might not fire.
     loop {
         tokio::select! {
             biased;
@@ -109,8 +111,8 @@ async fn supervise(
                 }
                 return Ok(Ending::Exited(status?));
             }
-            () = &mut pipes, if open => open = false,
             () = &mut deadline => break,
+            () = &mut pipes, if open => open = false,
         }
     }
     group.signal(Signal::TERM);
@@ -119,9 +121,10 @@ async fn supervise(
     // The group is gone when its leader is dead and nobody holds its output any more.
     while open || !group.leader_is_dead() {
         tokio::select! {
-            () = &mut pipes, if open => open = false,
-            () = sleep(GRACE_POLL) => {}
+            biased;
             () = &mut grace => break,
+            () = sleep(GRACE_POLL) => {}
+            () = &mut pipes, if open => open = false,
         }
     }
     group.signal(Signal::KILL);

@@ -252,6 +252,15 @@ async fn at_the_deadline_the_whole_group_is_told_to_end() {
 }
 
 #[tokio::test]
+async fn endless_output_does_not_hide_the_deadline() {
+    for script in ["yes", "yes >&2", "cat /dev/zero"] {
+        let call = shell(script, |asked| asked.timeout = LIMIT);
+        let error = timeout(Duration::from_secs(4), call).await.unwrap().unwrap_err();
+        assert!(matches!(error, CallError::TimedOut(_)), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn who_ignores_term_is_killed_after_the_grace() {
     let begin = Instant::now();
     let script = "trap '' TERM; sleep 30 & echo $!; sleep 30";

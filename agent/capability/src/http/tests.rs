@@ -108,6 +108,13 @@ fn a_wrong_grant_says_what_would_be_right() {
         ),
         (HttpGrantSpec { header_files: files("Host", "/x"), ..spec("http://h/") }, "set by the client alone"),
         (HttpGrantSpec { header_files: files("X-Key", "x"), ..spec("http://h/") }, "absolute path"),
+        (
+            HttpGrantSpec {
+                header_files: [("A".to_owned(), "/x".into()), ("a".to_owned(), "/y".into())].into(),
+                ..spec("http://h/")
+            },
+            "header a is named twice",
+        ),
         (HttpGrantSpec { ca_file: Some("/x".into()), ..spec("http://h/") }, "no meaning without https"),
     ] {
         let text = HttpGrant::parse(spec).unwrap_err().to_string();

@@ -127,8 +127,7 @@ async fn credentials(login: &Login) -> Result<Credentials, String> {
 
 /// Builds the message; the error says what in it cannot be sent.
 fn compose(parties: Parties, mail: &Mail) -> Result<Message, String> {
-    let is_atom = |c: char| c.is_ascii_alphanumeric() || ".-_+=:/$".contains(c);
-    if mail.id.is_empty() || mail.id.len() > MAX_ID || !mail.id.chars().all(is_atom) {
+    if mail.id.len() > MAX_ID || !mail.id.split('.').all(is_atom) {
         let id = refusal::shorten(&refusal::quote(&mail.id), MAX_ID);
         return Err(format!("{id} cannot be the left side of a Message-ID"));
     }
@@ -147,6 +146,11 @@ fn compose(parties: Parties, mail: &Mail) -> Result<Message, String> {
     // Relays that read a lone CR or LF as a line end could be told that the message is over.
     let body = mail.body.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n");
     builder.body(body).map_err(|error| error.to_string())
+}
+
+/// What may stand between the dots of a Message-ID's left side (RFC 5322, `atext`).
+fn is_atom(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c))
 }
 
 /// A relay's word decides where there is one. Without one, what lies in the message or the relay's
