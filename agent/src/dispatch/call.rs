@@ -115,10 +115,10 @@ impl From<&Failure> for Outcome {
     }
 }
 
-/// Waits for `answer`, and takes a panic for a crash of the plugin: a delivery must not stay marked as
-/// running because of a fault of ours.
-pub(super) async fn caught(answer: Answer<'_>) -> Result<String, Failure> {
-    let mut answer = pin!(answer);
+/// Has `handler` make the attempt, and takes a panic for a crash of the plugin: a delivery must not
+/// stay marked as running because of a fault of ours.
+pub(super) async fn attempt(handler: &dyn Handler, delivery: Delivery) -> Result<String, Failure> {
+    let mut answer = pin!(async move { handler.handle(delivery).await });
     future::poll_fn(|context| {
         // A future that panicked is not polled again, so nobody sees what it left half done.
         panic::catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context)))

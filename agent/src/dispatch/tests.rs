@@ -21,6 +21,7 @@ enum Step {
     Slow(Duration),
     Hang,
     Panic,
+    PanicAtOnce,
 }
 
 /// An attempt that the plugin saw.
@@ -48,6 +49,7 @@ impl Handler for Script {
     fn handle(&self, delivery: Delivery) -> Answer<'_> {
         let step = self.steps.lock().unwrap().get_mut(&*delivery.events[0].id).and_then(VecDeque::pop_front);
         self.seen.send(Seen { at: milliseconds(self.start), delivery }).unwrap();
+        assert!(!matches!(step, Some(Step::PanicAtOnce)), "as the script says");
         Box::pin(async move {
             match step {
                 None => Ok("ok".into()),
@@ -57,7 +59,7 @@ impl Handler for Script {
                     Ok("late".into())
                 }
                 Some(Step::Hang) => std::future::pending().await,
-                Some(Step::Panic) => panic!("as the script says"),
+                Some(Step::Panic | Step::PanicAtOnce) => panic!("as the script says"),
             }
         })
     }
@@ -225,7 +227,8 @@ async fn a_failure_ends_as_its_kind_says() {
     check_end(vec![fails(Failure::Permanent(why()))], &["1 permanent: why"]).await;
     check_end(vec![fails(Failure::Refused(why()))], &["1 refused: why"]).await;
     check_end(vec![fails(Failure::Deadline(why()))], &["1 deadline: why", "2 delivered: ok"]).await;
-    check_end(vec![Step::Panic], &["1 trapped: the host panicked", "2 delivered: ok"]).await;
+    let panics = ["1 trapped: the host panicked", "2 trapped: the host panicked", "3 delivered: ok"];
+    check_end(vec![Step::Panic, Step::PanicAtOnce], &panics).await;
     let busy = Failure::RetryAfter(why(), Duration::from_mins(5));
     let times = check_end(vec![fails(busy)], &["1 retry-after: why", "2 delivered: ok"]).await;
     assert!((300_000..=300_127).contains(&times[1]), "{times:?}");

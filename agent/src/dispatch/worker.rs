@@ -16,7 +16,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::call::caught;
+use super::call::attempt;
 use super::retry::{Decision, decide};
 use super::{Delivery, Event, Failure, Outcome, Receiver, Settings};
 use crate::shutdown::Shutdown;
@@ -137,7 +137,7 @@ impl Worker {
     async fn deliver(self: Arc<Self>, claimed: Claimed) {
         let started_at = self.now();
         let delivery = self.delivery(&claimed);
-        let result = caught(self.receiver.handler.handle(delivery)).await;
+        let result = attempt(&*self.receiver.handler, delivery).await;
         let now = self.now();
         let verdict = self.judge(&claimed, result, now);
         let settlement = Settlement { id: claimed.id, attempt: claimed.attempt, started_at, now, verdict };

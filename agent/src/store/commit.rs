@@ -8,6 +8,15 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::{Commit, NewDelivery, StoreError};
 use crate::event::{Change, CheckState, Event, id};
 
+/// A delivery is the head of its lane if nothing in the lane is open.
+pub(super) const INSERT_DELIVERY: &str = "
+    INSERT INTO delivery (id, event, rule, receiver, subject, state, head, due_at, attempts, created_at)
+    VALUES (:id, :event, :rule, :receiver, :subject, 'pending',
+      NOT EXISTS (SELECT 1 FROM delivery
+        WHERE receiver = :receiver AND subject = :subject AND settled_at IS NULL),
+      :due_at, 0, :now)
+    ON CONFLICT (id) DO NOTHING";
+
 /// A commit in the form of its rows.
 pub(super) struct Encoded {
     watch: String,
@@ -168,14 +177,7 @@ fn write_deliveries(
     generation: u64,
     events: &[Option<i64>],
 ) -> rusqlite::Result<()> {
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO delivery (id, event, rule, receiver, subject, state, head, due_at, attempts, created_at)
-         VALUES (:id, :event, :rule, :receiver, :subject, 'pending',
-           NOT EXISTS (SELECT 1 FROM delivery
-             WHERE receiver = :receiver AND subject = :subject AND settled_at IS NULL),
-           :due_at, 0, :now)
-         ON CONFLICT (id) DO NOTHING",
-    )?;
+    let mut insert = transaction.prepare_cached(INSERT_DELIVERY)?;
     for delivery in &commit.deliveries {
         let row = events.get(delivery.event).copied().flatten();
         let (Some(row), Some(event)) = (row, commit.events.get(delivery.event)) else { continue };

@@ -319,26 +319,19 @@ async fn a_delivery_without_its_event_is_not_committed() {
 async fn each_statement_that_a_backlog_could_slow_down_uses_its_index() {
     let (_folder, path) = folder();
     let store = Store::open(&path).unwrap();
-    let heads = "INDEX delivery_head (receiver=? AND state=?";
+    let by_seq = "SEARCH delivery USING INTEGER PRIMARY KEY (rowid=?)";
+    let lane = "SEARCH delivery USING INDEX delivery_lane (receiver=? AND subject=?)";
+    let heads = "SCAN delivery USING INDEX delivery_head";
+    let due = "SEARCH delivery USING INDEX delivery_head (receiver=? AND state=? AND due_at<?)";
+    let next = "SEARCH delivery USING COVERING INDEX delivery_head (receiver=? AND state=?)";
+    let its_event = "SEARCH event USING INTEGER PRIMARY KEY (rowid=?)";
     for (sql, want) in [
-        (
-            outbox::CLAIMABLE,
-            vec![
-                format!("SEARCH delivery USING {heads} AND due_at<?)"),
-                "SEARCH event USING INTEGER PRIMARY KEY (rowid=?)".into(),
-            ],
-        ),
-        (outbox::NEXT_DUE, vec![format!("SEARCH delivery USING COVERING {heads})")]),
-        (
-            outbox::PROMOTE,
-            vec![
-                "SEARCH delivery USING INTEGER PRIMARY KEY (rowid=?)".into(),
-                "SCALAR SUBQUERY 1".into(),
-                "SEARCH delivery USING INDEX delivery_lane (receiver=? AND subject=?)".into(),
-            ],
-        ),
-        (outbox::RECOVER_ATTEMPTS, vec!["SCAN delivery USING INDEX delivery_head".into()]),
-        (outbox::RECOVER, vec!["SCAN delivery USING INDEX delivery_head".into()]),
+        (commit::INSERT_DELIVERY, vec!["SCALAR SUBQUERY 1", lane]),
+        (outbox::CLAIMABLE, vec![due, its_event]),
+        (outbox::NEXT_DUE, vec![next]),
+        (outbox::PROMOTE, vec![by_seq, "SCALAR SUBQUERY 1", lane]),
+        (outbox::RECOVER_ATTEMPTS, vec![heads]),
+        (outbox::RECOVER, vec![heads]),
     ] {
         let plan = move |connection: &mut Connection| {
             let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
