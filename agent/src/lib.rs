@@ -4,6 +4,7 @@
 
 pub mod bundled;
 pub mod catalog;
+pub mod config;
 pub mod consul;
 pub mod event;
 pub mod pipeline;

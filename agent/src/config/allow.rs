@@ -1,0 +1,106 @@
+//! `allow` of a receiver: what its plugin may do.
+//!
+//! Boundary: reads the TOML; whether a grant makes sense is known to `lictor_capability` alone.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use lictor_capability::{
+    AppendGrant, ExecGrant, GrantError, HttpGrant, HttpGrantSpec, SmtpGrant, SmtpGrantSpec,
+};
+
+use super::reader::{Entry, Table};
+
+const EXEC: &str = r#"{ command = ["/usr/bin/systemctl", "restart", "*"] }"#;
+const APPEND: &str = r#""/var/log/lictor/web.log", or "/var/log/lictor/" for all that is in this folder"#;
+const HTTP: &str = r#"{ url = "https://chat.example.com/hooks/*", methods = ["POST"] }"#;
+const SMTP: &str = r#"{ relay = "smtps://smtp.example.com", to = ["*@example.com"] }"#;
+
+/// What the operator wrote of each capability. None: nothing was written, which is not the same as an
+/// empty list that allows nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Allow {
+    /// Programs that may be run.
+    pub exec: Option<Vec<ExecGrant>>,
+    /// Files and folders that may be appended to.
+    pub append: Option<Vec<AppendGrant>>,
+    /// URLs that may be asked.
+    pub http: Option<Vec<HttpGrant>>,
+    /// The relay and who may be written to.
+    pub smtp: Option<SmtpGrant>,
+}
+
+pub(super) fn read(table: &mut Table<'_>) -> Allow {
+    Allow {
+        exec: table.get("exec", |entry| entry.list("a list of commands", exec)),
+        append: table.get("append", |entry| entry.list("a list of paths", append)),
+        http: table.get("http", |entry| entry.list("a list of URLs", http)),
+        smtp: table.get("smtp", smtp),
+    }
+}
+
+fn exec(entry: Entry<'_>) -> Option<ExecGrant> {
+    let (command, cwd, env) = entry.table("an exec grant", |table| {
+        let example = "command = [\"/usr/bin/systemctl\", \"restart\", \"*\"]";
+        let command =
+            table.require("command", example, |entry| strings(entry, "a program and its arguments"));
+        let cwd = table.get("cwd", Entry::path);
+        let env = table.get("env", |entry| strings(entry, "a list of variables"));
+        (command, cwd, env.unwrap_or_default())
+    })?;
+    granted(entry, ExecGrant::parse(command?, cwd, env), EXEC)
+}
+
+fn append(entry: Entry<'_>) -> Option<AppendGrant> {
+    let path = entry.string()?;
+    granted(entry, AppendGrant::parse(&path), APPEND)
+}
+
+fn http(entry: Entry<'_>) -> Option<HttpGrant> {
+    let spec = entry.table("an http grant", |table| {
+        let url = table.require("url", "url = \"https://chat.example.com/hooks/*\"", Entry::string);
+        let methods = table.get("methods", |entry| strings(entry, "a list of methods"));
+        let header_files = table.get("header_files", header_files);
+        let ca_file = table.get("ca_file", Entry::file);
+        let (methods, header_files) = (methods.unwrap_or_default(), header_files.unwrap_or_default());
+        Some(HttpGrantSpec { url: url?, methods, header_files, ca_file })
+    })??;
+    granted(entry, HttpGrant::parse(spec), HTTP)
+}
+
+fn header_files(entry: Entry<'_>) -> Option<BTreeMap<String, PathBuf>> {
+    let files = entry
+        .map("a table of headers and files", |name, file| Some((name.text().to_owned(), file.file()?)))?;
+    Some(files.into_iter().collect())
+}
+
+fn smtp(entry: Entry<'_>) -> Option<SmtpGrant> {
+    let spec = entry.table("`allow.smtp`", |table| {
+        let relay = table.require("relay", "relay = \"smtps://smtp.example.com\"", Entry::string);
+        let username = table.get("username", Entry::string);
+        let password_file = table.get("password_file", Entry::file);
+        let ca_file = table.get("ca_file", Entry::file);
+        let from = table.get("from", Entry::string);
+        let to = table.get("to", |entry| strings(entry, "a list of addresses"));
+        Some(SmtpGrantSpec {
+            relay: relay?,
+            username,
+            password_file,
+            ca_file,
+            from,
+            to: to.unwrap_or_default(),
+        })
+    })??;
+    granted(entry, SmtpGrant::parse(spec), SMTP)
+}
+
+fn strings(entry: Entry<'_>, what: &str) -> Option<Vec<String>> {
+    entry.list(what, Entry::string)
+}
+
+fn granted<T>(entry: Entry<'_>, parsed: Result<T, GrantError>, example: &str) -> Option<T> {
+    match parsed {
+        Ok(grant) => Some(grant),
+        Err(error) => entry.wrong(format!("failed to {error}"), format!("write {example}, for example")),
+    }
+}

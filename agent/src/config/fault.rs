@@ -1,0 +1,287 @@
+//! What is wrong in a configuration, and how it is shown.
+//!
+//! Boundary: knows nothing of the settings. Whoever finds a fault says what is wrong and what would be
+//! right; the place, the quoted line and the colours are the same for all.
+//!
+//! Invariant: what is shown holds no secret and no control character of the file.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::source::Place;
+
+/// Columns of a quoted line that are shown at most; a longer one is cut around the fault.
+const SHOWN_COLUMNS: usize = 110;
+
+/// Columns that are left before a fault in a line that is cut.
+const COLUMNS_BEFORE: usize = 40;
+
+/// One thing that is wrong, where it is, and what would be right.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    origin: Origin,
+    problem: String,
+    help: Option<String>,
+    other: Option<(Place, String)>,
+    missing: bool,
+}
+
+/// All faults of a configuration, by file and place. Never empty when it is an error.
+#[derive(Clone, Debug)]
+pub struct Faults(Vec<Fault>);
+
+#[derive(Clone, Debug)]
+enum Origin {
+    /// What is written there is wrong.
+    Text(Place),
+    /// The file or folder as a whole.
+    File(PathBuf),
+    /// A variable of the environment.
+    Variable(String),
+}
+
+impl Fault {
+    /// What is written at `place` is wrong. `problem` is a lowercase fragment without a secret.
+    pub fn at(place: Place, problem: impl Into<String>) -> Self {
+        Self::new(Origin::Text(place), problem.into())
+    }
+
+    /// A file or a folder cannot be used at all.
+    pub fn in_file(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+        Self::new(Origin::File(path.into()), problem.into())
+    }
+
+    /// A variable of the environment is wrong.
+    pub fn in_variable(name: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::new(Origin::Variable(name.into()), problem.into())
+    }
+
+    fn new(origin: Origin, problem: String) -> Self {
+        Self { origin, problem, help: None, other: None, missing: false }
+    }
+
+    /// Says what would be right.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Names a second place that has to do with it.
+    #[must_use]
+    pub fn other(mut self, place: Place, label: impl Into<String>) -> Self {
+        self.other = Some((place, label.into()));
+        self
+    }
+
+    /// Marks the fault as something that is not there. In a file whose syntax is faulty it is not
+    /// told, since the parser may have lost it.
+    pub(super) fn missing(mut self) -> Self {
+        self.missing = true;
+        self
+    }
+
+    pub(super) fn is_missing(&self) -> bool {
+        self.missing
+    }
+
+    /// What is wrong, in one line.
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+
+    /// What would be right.
+    pub fn remedy(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// Where it is written, if it is in a file's text.
+    pub fn place(&self) -> Option<&Place> {
+        match &self.origin {
+            Origin::Text(place) => Some(place),
+            Origin::File(_) | Origin::Variable(_) => None,
+        }
+    }
+
+    /// Files first, by path and place; then the environment.
+    fn order(&self) -> (u8, PathBuf, usize) {
+        match &self.origin {
+            Origin::Text(place) => (0, place.path().to_owned(), place.span().start),
+            Origin::File(path) => (0, path.clone(), 0),
+            Origin::Variable(name) => (1, name.into(), 0),
+        }
+    }
+
+    fn write(&self, out: &mut impl fmt::Write, paint: Paint) -> fmt::Result {
+        let [red, blue, bold, plain] = paint.codes();
+        writeln!(out, "{red}error{plain}{bold}: {}{plain}", clean(&self.problem))?;
+        let margin = self.margin();
+        match &self.origin {
+            Origin::Text(place) => {
+                writeln!(out, "{:margin$}{blue}-->{plain} {place}", "")?;
+                write_quote(out, place, (margin, red, ""), paint)?;
+            }
+            Origin::File(path) => writeln!(out, " {blue}-->{plain} {}", clean(&path.to_string_lossy()))?,
+            Origin::Variable(name) => writeln!(out, " {blue}-->{plain} the variable {}", clean(name))?,
+        }
+        if let Some((place, label)) = &self.other {
+            writeln!(out, "{:margin$}{blue}:::{plain} {place}", "")?;
+            write_quote(out, place, (margin, blue, label), paint)?;
+        }
+        match &self.help {
+            Some(help) => writeln!(out, "{:margin$} {blue}={plain} {bold}help{plain}: {}", "", clean(help)),
+            None => Ok(()),
+        }
+    }
+
+    /// The width of the largest line number.
+    fn margin(&self) -> usize {
+        let places = self.place().into_iter().chain(self.other.as_ref().map(|(place, _)| place));
+        places.map(|place| place.line_and_column().0.to_string().len()).max().unwrap_or(1)
+    }
+}
+
+/// As it is shown in a pipe: without colours.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, Paint::Plain)
+    }
+}
+
+impl Faults {
+    /// Puts the faults in the order in which a person goes through them.
+    pub fn new(mut faults: Vec<Fault>) -> Self {
+        faults.sort_by_cached_key(Fault::order);
+        Self(faults)
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Fault> {
+        self.0.iter()
+    }
+
+    /// As they are shown at a terminal: with colours.
+    pub fn coloured(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        self.write(&mut text, Paint::Coloured).map_or_else(|_| String::new(), |()| text)
+    }
+
+    fn write(&self, out: &mut impl fmt::Write, paint: Paint) -> fmt::Result {
+        for (number, fault) in self.0.iter().enumerate() {
+            if number > 0 {
+                writeln!(out)?;
+            }
+            fault.write(out, paint)?;
+        }
+        Ok(())
+    }
+}
+
+/// As they are shown in a pipe: without colours, an empty line between two.
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, Paint::Plain)
+    }
+}
+
+impl std::error::Error for Faults {}
+
+#[derive(Clone, Copy)]
+enum Paint {
+    Plain,
+    Coloured,
+}
+
+impl Paint {
+    /// Red, blue, bold, and back to plain.
+    fn codes(self) -> [&'static str; 4] {
+        match self {
+            Self::Plain => [""; 4],
+            Self::Coloured => ["\x1b[1;31m", "\x1b[1;34m", "\x1b[1m", "\x1b[0m"],
+        }
+    }
+}
+
+/// Draws the line that `place` is in, and a mark (its margin, colour and label) under the text.
+fn write_quote(
+    out: &mut impl fmt::Write,
+    place: &Place,
+    (margin, colour, label): (usize, &str, &str),
+    paint: Paint,
+) -> fmt::Result {
+    let [_, blue, _, plain] = paint.codes();
+    let Quote { line, before, width } = quote(place);
+    let number = place.line_and_column().0;
+    let mark = if label.is_empty() { "^" } else { "-" }.repeat(width);
+    writeln!(out, "{:margin$} {blue}|{plain}", "")?;
+    writeln!(out, "{blue}{number:>margin$} |{plain} {line}")?;
+    let mark = format!("{mark} {}", clean(label));
+    writeln!(out, "{:margin$} {blue}|{plain} {:before$}{colour}{}{plain}", "", "", mark.trim_end())
+}
+
+/// One line of the file as it is shown, and the columns to underline.
+struct Quote {
+    line: String,
+    before: usize,
+    width: usize,
+}
+
+/// Replaces what is not to be seen: secrets become stars of one length, control characters a sign.
+fn quote(place: &Place) -> Quote {
+    let (source, span) = (place.source(), place.span());
+    let text = source.text();
+    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[span.start..].find('\n').map_or(text.len(), |at| span.start + at);
+    let (mut shown, mut from, mut to, mut hidden) = (Vec::new(), None, None, false);
+    for (at, c) in text[start..end].char_indices().map(|(at, c)| (start + at, c)) {
+        let was_hidden = std::mem::replace(&mut hidden, source.hides(at));
+        let begins = shown.len().saturating_sub(if hidden && was_hidden { 3 } else { 0 });
+        if at >= span.start {
+            from.get_or_insert(begins);
+        }
+        if at >= span.end {
+            to.get_or_insert(begins);
+        }
+        match c {
+            _ if hidden && was_hidden => {}
+            _ if hidden => shown.extend("***".chars()),
+            '\t' => shown.extend("    ".chars()),
+            '\r' => {}
+            c => shown.push(visible(c)),
+        }
+    }
+    let before = from.unwrap_or(shown.len());
+    let width = to.unwrap_or(shown.len()).saturating_sub(before).max(1);
+    cut(&shown, before, width)
+}
+
+/// Keeps what is around the fault of a line that is too long.
+fn cut(shown: &[char], before: usize, width: usize) -> Quote {
+    if shown.len() <= SHOWN_COLUMNS {
+        return Quote { line: shown.iter().collect(), before, width };
+    }
+    let first = before.saturating_sub(COLUMNS_BEFORE).min(shown.len() - SHOWN_COLUMNS);
+    let last = first + SHOWN_COLUMNS;
+    let mut line: String = shown[first..last].iter().collect();
+    if first > 0 {
+        line.insert(0, '…');
+    }
+    if last < shown.len() {
+        line.push('…');
+    }
+    let before = before - first;
+    Quote { line, before: before + usize::from(first > 0), width: width.min(SHOWN_COLUMNS - before).max(1) }
+}
+
+/// A control character could move a terminal's cursor or colour what follows.
+fn visible(c: char) -> char {
+    if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c == '\n' { ' ' } else { visible(c) }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,284 @@
+//! From paths to one configuration: which files are read, and how they add up.
+//!
+//! Boundary: what stands in a section is known to the section's own file.
+//!
+//! Invariant: each thing has one definition. A second one is a fault that names both places.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
+
+use toml::de::DeTable;
+
+use super::agent::{self, Agent};
+use super::consul::Env;
+use super::fault::{Fault, Faults};
+use super::reader::{Entry, Reader, Table};
+use super::receivers::{self, Receiver};
+use super::source::{Place, Source};
+use super::watch::{self, Watch};
+use super::{Config, Look, consul, roles, rules, syntax, words};
+use crate::consul::Settings;
+use crate::rules::{Roles, Rule, ServiceRoles};
+
+/// Where the configuration is looked for when no path is given; the first one that exists counts.
+const DEFAULT_PATHS: [&str; 2] = ["/etc/lictor/lictor.toml", "lictor.toml"];
+
+/// More than this in bytes is no configuration that a person wrote; the wrong file was named.
+const FILE_SIZE_MAX: u64 = 8 << 20;
+
+/// What was read so far.
+struct Draft<'e> {
+    look: Look,
+    env: Env<'e>,
+    faults: Vec<Fault>,
+    /// A file could not be read to its end: what it defines is not known.
+    partial: bool,
+    agent: Agent,
+    consul: Settings,
+    watches: Vec<Watch>,
+    roles: Vec<(String, ServiceRoles)>,
+    rules: Vec<Rule>,
+    receivers: Vec<Receiver>,
+    /// The receivers that rules name.
+    references: Vec<(String, Place)>,
+    /// Where each thing is defined, by its kind and name.
+    defined: BTreeMap<(&'static str, String), Place>,
+}
+
+/// Reads all files that `paths` lead to.
+pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config, Faults> {
+    let mut faults = Vec::new();
+    let consul = consul::from_env(env, &mut faults);
+    let files = files(paths, &mut faults);
+    let mut draft = Draft {
+        look,
+        env,
+        partial: !faults.is_empty(),
+        faults,
+        agent: Agent::default(),
+        consul,
+        watches: Vec::new(),
+        roles: Vec::new(),
+        rules: Vec::new(),
+        receivers: Vec::new(),
+        references: Vec::new(),
+        defined: BTreeMap::new(),
+    };
+    for file in files {
+        draft.file(file);
+    }
+    draft.finish()
+}
+
+impl<'e> Draft<'e> {
+    fn file(&mut self, path: PathBuf) {
+        let text = match read_text(&path) {
+            Ok(text) => text,
+            Err(fault) => {
+                self.partial = true;
+                return self.faults.push(fault);
+            }
+        };
+        let (tree, errors) = DeTable::parse_recoverable(&text);
+        let source = Source::new(path, Arc::clone(&text), tree.get_ref(), errors.is_empty());
+        let source = Arc::new(source);
+        let reader = Reader::new(Arc::clone(&source), self.look == Look::Everywhere);
+        reader.read(tree.get_ref(), |table| self.sections(table));
+        let (broken, lost) = syntax::faults(&source, &errors);
+        self.partial |= !broken.is_empty();
+        // What the parser could not read may be missed, or be taken for something else, further on.
+        let echo = |fault: &Fault| {
+            let place = fault.place().filter(|place| place.is_in(&source));
+            place.is_some_and(|place| {
+                fault.is_missing()
+                    || place.span().is_empty()
+                    || lost.iter().any(|range| range.contains(&place.span().start))
+            })
+        };
+        let faults = reader.into_faults();
+        self.faults.extend(faults.into_iter().filter(|fault| broken.is_empty() || !echo(fault)));
+        self.faults.extend(broken);
+    }
+
+    fn sections<'a>(&mut self, table: &mut Table<'a>) {
+        table.get("agent", |entry| {
+            self.define(entry, "the table", "[agent]");
+            self.agent = entry.table("[agent]", agent::read)?;
+            Some(())
+        });
+        table.get("consul", |entry| {
+            self.define(entry, "the table", "[consul]");
+            entry.table("[consul]", |table| consul::read(table, &mut self.consul, self.env))
+        });
+        table.get("watch", |entry| {
+            entry.tables("[[watch]]", |table| {
+                let watch = watch::read(table)?;
+                self.watches.push(watch);
+                Some(())
+            })
+        });
+        table.get("roles", |entry| {
+            entry.table("[roles]", |table| {
+                roles::read(table, |entry, service, nodes| {
+                    self.define(entry, "the role data of", &service);
+                    self.roles.push((service, nodes));
+                });
+            })
+        });
+        table.get("rules", |entry| entry.tables("[[rules]]", |table| self.rule(table)));
+        table.get("receivers", |entry| {
+            entry.map("a table of receivers", |key, entry| {
+                super::check_name(key.text())
+                    .map_or_else(|(problem, help)| key.wrong::<()>(problem, help), Some);
+                self.receiver(key.text(), entry)
+            })
+        });
+    }
+
+    fn rule(&mut self, table: &mut Table<'_>) {
+        let written = rules::read(table);
+        if let Some((name, place)) = written.name
+            && let Some(fault) = self.define_at(place, "the rule", &name)
+        {
+            table.note(fault);
+        }
+        self.rules.extend(written.rule);
+        self.references.extend(written.receivers);
+    }
+
+    fn receiver(&mut self, name: &str, entry: Entry<'_>) -> Option<()> {
+        self.define(entry, "the receiver", name);
+        let receiver =
+            entry.table(&format!("[receivers.{name}]"), |table| receivers::read(name, table))??;
+        self.receivers.push(receiver);
+        Some(())
+    }
+
+    /// Notes that `name` is defined here, or that it was defined before.
+    fn define(&mut self, entry: Entry<'_>, kind: &'static str, name: &str) {
+        if let Some(fault) = self.define_at(entry.place(), kind, name) {
+            entry.note(fault);
+        }
+    }
+
+    fn define_at(&mut self, place: Place, kind: &'static str, name: &str) -> Option<Fault> {
+        if let Some(first) = self.defined.get(&(kind, name.to_owned())) {
+            let fault = Fault::at(place, format!("{kind} `{name}` is defined twice"));
+            return Some(fault.other(first.clone(), "first here").help("keep one of them, or rename one"));
+        }
+        self.defined.insert((kind, name.to_owned()), place);
+        None
+    }
+
+    fn finish(mut self) -> Result<Config, Faults> {
+        if !self.partial {
+            self.refer();
+        }
+        if !self.faults.is_empty() {
+            return Err(Faults::new(self.faults));
+        }
+        if self.watches.is_empty() {
+            self.watches.push(watch::DEFAULT);
+        }
+        Ok(Config {
+            agent: self.agent,
+            consul: self.consul,
+            watches: self.watches,
+            roles: Roles::from_iter(self.roles),
+            rules: self.rules,
+            receivers: self.receivers,
+        })
+    }
+
+    /// Every receiver that a rule names must be defined, in whatever file.
+    fn refer(&mut self) {
+        let kind = "the receiver";
+        let names: BTreeSet<&str> =
+            self.defined.keys().filter(|(of, _)| *of == kind).map(|(_, name)| name.as_str()).collect();
+        for (name, place) in &self.references {
+            if names.contains(name.as_str()) {
+                continue;
+            }
+            let help = match words::nearest(name, names.iter().copied()) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None if names.is_empty() => format!("add a table [receivers.{name}]"),
+                None => format!(
+                    "add a table [receivers.{name}], or name {}",
+                    words::values(names.iter().copied())
+                ),
+            };
+            self.faults.push(Fault::at(place.clone(), format!("there is no receiver {name:?}")).help(help));
+        }
+    }
+}
+
+/// The files to read, in order; the same file is read once.
+fn files(paths: &[PathBuf], faults: &mut Vec<Fault>) -> Vec<PathBuf> {
+    let defaults = || DEFAULT_PATHS.map(PathBuf::from).into_iter().find(|path| path.exists());
+    let mut found = Vec::new();
+    match (paths, defaults()) {
+        ([], Some(path)) => found.push(path),
+        ([], None) => {
+            let fault = Fault::in_file(DEFAULT_PATHS[0], "there is no configuration");
+            faults.push(fault.help("write this file or ./lictor.toml, or name another one with -c"));
+        }
+        (paths, _) => {
+            for path in paths {
+                match in_folder(path) {
+                    Ok(files) => found.extend(files),
+                    Err(fault) => faults.push(fault),
+                }
+            }
+        }
+    }
+    let mut seen = BTreeSet::new();
+    found.retain(|path| path.canonicalize().map_or(true, |path| seen.insert(path)));
+    found
+}
+
+/// The files of a folder that end in `.toml`, by name; a path that is no folder is a file.
+fn in_folder(path: &Path) -> Result<Vec<PathBuf>, Fault> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let unreadable = |error: io::Error| Fault::in_file(path, format!("failed to read this folder: {error}"));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        if file.extension().is_some_and(|extension| extension == "toml") && file.is_file() {
+            files.push(file);
+        }
+    }
+    if files.is_empty() {
+        let fault = Fault::in_file(path, "there is no file in this folder that ends in .toml");
+        return Err(fault.help("add one, or name another folder or file with -c"));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_text(path: &Path) -> Result<Arc<str>, Fault> {
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            Fault::in_file(path, "there is no such file").help("write it, or name another one with -c")
+        }
+        _ => Fault::in_file(path, format!("failed to read this file: {error}")),
+    };
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    file.take(FILE_SIZE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_SIZE_MAX {
+        let limit = words::show_size(FILE_SIZE_MAX);
+        return Err(
+            Fault::in_file(path, format!("this file is larger than {limit}")).help("name a TOML file")
+        );
+    }
+    String::from_utf8(bytes).map(Arc::from).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        Fault::in_file(path, format!("line {line} is not UTF-8 text")).help("save the file as UTF-8")
+    })
+}

@@ -1,0 +1,88 @@
+//! The configuration: TOML files to one `Config`, or all that is wrong with them.
+//!
+//! A file becomes a tree of values with their places (`toml`), `reader` asks it for settings and notes
+//! every fault, one file per section says which settings there are, and `load` adds the files up.
+//!
+//! Boundary: reads the files that it is given and looks whether the files that they name exist. Plugins
+//! are loaded, and their requests compared with the grants, elsewhere; faults found there are told in
+//! the same form, by the places that a `Receiver` keeps.
+//!
+//! Invariant: a `Config` has no fault: every rule's receivers exist, every number is in its range.
+
+mod agent;
+mod allow;
+mod consul;
+mod fault;
+mod load;
+mod reader;
+mod receivers;
+mod roles;
+mod rules;
+mod source;
+mod syntax;
+mod watch;
+mod words;
+
+use std::path::PathBuf;
+
+pub use agent::Agent;
+pub use allow::Allow;
+pub use fault::{Fault, Faults};
+pub use receivers::{BUNDLED, Limits, Places, PluginRef, Receiver, Retry};
+pub use source::Place;
+pub use watch::Watch;
+
+use crate::consul::Settings;
+use crate::rules::{Roles, Rule};
+use reader::Entry;
+
+/// All settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This process.
+    pub agent: Agent,
+    /// How Consul is reached.
+    pub consul: Settings,
+    /// What is followed; at least one.
+    pub watches: Vec<Watch>,
+    /// What nodes are for services.
+    pub roles: Roles,
+    /// In the order in which they are written.
+    pub rules: Vec<Rule>,
+    /// In the order in which they are written.
+    pub receivers: Vec<Receiver>,
+}
+
+/// What besides the configuration itself is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The files and variables that it names must exist.
+    Everywhere,
+    /// They need not: the configuration is meant for another machine.
+    Inside,
+}
+
+impl Config {
+    /// Reads the files and folders of `paths`, by default `/etc/lictor/lictor.toml`, else
+    /// `./lictor.toml`. `env` gives the variables of the environment. All faults are reported at once.
+    pub fn load(paths: &[PathBuf], env: &dyn Fn(&str) -> Option<String>, look: Look) -> Result<Self, Faults> {
+        load::load(paths, env, look)
+    }
+}
+
+/// The name of a rule or a receiver. It is part of log lines, metrics and command lines.
+fn name(entry: Entry<'_>) -> Option<String> {
+    let name = entry.string()?;
+    match check_name(&name) {
+        Ok(()) => Some(name),
+        Err((problem, help)) => entry.wrong(problem, help),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), (String, &'static str)> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if !name.is_empty() && name.chars().all(fits) {
+        return Ok(());
+    }
+    Err((format!("{name:?} cannot be a name"), "use letters, digits, `_`, `.` and `-` only"))
+}

@@ -1,0 +1,267 @@
+//! `[receivers.*]`: which plugin, with what configuration, within which limits.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::allow::{self, Allow};
+use super::reader::{Entry, Table};
+use super::source::Place;
+use super::words;
+
+/// The plugins that are part of the program.
+pub const BUNDLED: [&str; 4] = ["shell", "file", "email", "webhook"];
+
+/// A day is longer than any call should take; it only catches a slip of the pen.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// The shortest duration that can be written, so that no deadline is zero.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// Whoever wants more tries for ever, which is 0.
+const ATTEMPTS_MAX: u32 = 1_000_000;
+
+/// Less than this and no plugin's stack fits.
+const MEMORY_MIN: u64 = 1 << 20;
+
+/// What a 32-bit guest can address.
+const MEMORY_MAX: u64 = 4 << 30;
+
+/// More than this of a log, an answer or an output is no longer something to keep in memory.
+const BYTES_MAX: u64 = 1 << 30;
+
+/// One configured plugin.
+#[derive(Clone)]
+pub struct Receiver {
+    /// Unique among the receivers.
+    pub name: String,
+    /// The plugin's code.
+    pub plugin: PluginRef,
+    /// What the code must hash to: SHA-256 as 64 lowercase hexadecimal digits.
+    pub sha256: Option<String>,
+    /// What the plugin gets as its configuration; an empty object when nothing is written.
+    pub config: serde_json::Value,
+    /// From the start of a call to its answer. Default: 60 s.
+    pub timeout: Duration,
+    /// When a failed delivery is tried again.
+    pub retry: Retry,
+    /// Calls at once, 1 to 64. Default: 4.
+    pub max_in_flight: u32,
+    /// What one call may take.
+    pub limits: Limits,
+    /// What the plugin may do.
+    pub allow: Allow,
+    /// Where it is written, for faults that show when the plugin is loaded.
+    pub places: Places,
+}
+
+/// Where the code of a plugin is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginRef {
+    /// One of [`BUNDLED`].
+    Bundled(&'static str),
+    /// An absolute path of a component.
+    File(PathBuf),
+}
+
+/// When a failed delivery is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How often it is tried before it is dead; none: for ever. Default: 12.
+    pub attempts: Option<NonZeroU32>,
+    /// Before the second attempt; it doubles with each further one. Default: 250 ms.
+    pub backoff: Duration,
+    /// It grows to this. Default: 1 min.
+    pub max_backoff: Duration,
+}
+
+/// What one call may take, in bytes and CPU time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// All memories of the guest together. Default: 64 MiB.
+    pub memory: usize,
+    /// CPU time. Default: 1 s.
+    pub cpu: Duration,
+    /// What is kept of the guest's log. Default: 64 KiB.
+    pub log: usize,
+    /// What is kept of each output stream of a command. Default: 4 KiB.
+    pub output: usize,
+    /// What is read of an HTTP response's body. Default: 64 KiB.
+    pub response: usize,
+    /// What the guest may pass to the host at once. Default: 1 MiB.
+    pub transfer: usize,
+}
+
+/// Where the parts of a receiver are written.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The value of `plugin`.
+    pub plugin: Place,
+    /// The value of `sha256`, else the receiver.
+    pub sha256: Place,
+    /// The value of `config`, else the receiver.
+    pub config: Place,
+    /// The value of `allow`, else the receiver.
+    pub allow: Place,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: NonZeroU32::new(12),
+            backoff: Duration::from_millis(250),
+            max_backoff: Duration::from_mins(1),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 64 << 20,
+            cpu: Duration::from_secs(1),
+            log: 64 << 10,
+            output: 4 << 10,
+            response: 64 << 10,
+            transfer: 1 << 20,
+        }
+    }
+}
+
+/// Without the configuration, which may hold secrets.
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("name", &self.name)
+            .field("plugin", &self.plugin)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
+    let plugin = table.require("plugin", "plugin = \"shell\"", |entry| Some((plugin(entry)?, entry.place())));
+    let sha256 = table.get("sha256", |entry| Some((sha256(entry)?, entry.place())));
+    let config = table.get("config", |entry| Some((config(entry)?, entry.place())));
+    let timeout = table.get("timeout", |entry| entry.duration(SHORTEST..=LONGEST));
+    let retry = table.get("retry", |entry| entry.table("`retry`", retry)).unwrap_or_default();
+    let max_in_flight = table.get("max_in_flight", |entry| entry.number(1..=64));
+    let limits = table.get("limits", |entry| entry.table("`limits`", limits)).unwrap_or_default();
+    let allow = table.get("allow", |entry| Some((entry.table("`allow`", allow::read)?, entry.place())));
+    let (plugin, plugin_place) = plugin?;
+    let here = || table.place();
+    let (sha256, sha256_place) = sha256.map_or_else(|| (None, here()), |(hash, place)| (Some(hash), place));
+    let (config, config_place) =
+        config.unwrap_or_else(|| (serde_json::Value::Object(serde_json::Map::new()), here()));
+    let (allow, allow_place) = allow.unwrap_or_else(|| (Allow::default(), here()));
+    Some(Receiver {
+        name: name.to_owned(),
+        plugin,
+        sha256,
+        config,
+        timeout: timeout.unwrap_or(Duration::from_mins(1)),
+        retry,
+        max_in_flight: max_in_flight.unwrap_or(4),
+        limits,
+        allow,
+        places: Places {
+            plugin: plugin_place,
+            sha256: sha256_place,
+            config: config_place,
+            allow: allow_place,
+        },
+    })
+}
+
+fn plugin(entry: Entry<'_>) -> Option<PluginRef> {
+    let text = entry.string()?;
+    if let Some(name) = BUNDLED.into_iter().find(|name| *name == text) {
+        return Some(PluginRef::Bundled(name));
+    }
+    if text.ends_with(".wasm") {
+        return entry.path().map(PluginRef::File);
+    }
+    let help = match words::nearest(&text, BUNDLED) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("write {} or the path of a .wasm file", words::values(BUNDLED)),
+    };
+    entry.wrong(format!("there is no plugin {text:?}"), help)
+}
+
+fn sha256(entry: Entry<'_>) -> Option<String> {
+    let text = entry.string()?;
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Some(text.to_ascii_lowercase());
+    }
+    entry.wrong("this is not a SHA-256 hash", "write 64 hexadecimal digits, as `sha256sum` shows them")
+}
+
+fn retry(table: &mut Table<'_>) -> Retry {
+    let default = Retry::default();
+    let span = |entry: Entry<'_>| Some((entry.duration(SHORTEST..=LONGEST)?, entry.place()));
+    let attempts = table.get("attempts", |entry| entry.number(0..=ATTEMPTS_MAX));
+    let backoff = table.get("backoff", span);
+    let max_backoff = table.get("max_backoff", span);
+    let retry = Retry {
+        attempts: attempts.map_or(default.attempts, NonZeroU32::new),
+        backoff: backoff.as_ref().map_or(default.backoff, |(backoff, _)| *backoff),
+        max_backoff: max_backoff.as_ref().map_or(default.max_backoff, |(longest, _)| *longest),
+    };
+    if let Some((_, place)) = backoff.or(max_backoff)
+        && retry.backoff > retry.max_backoff
+    {
+        let (least, most) = (words::show_duration(retry.backoff), words::show_duration(retry.max_backoff));
+        let fault =
+            super::Fault::at(place, format!("`backoff` is {least}, longer than `max_backoff`, {most}"));
+        table.note(fault.help("write a `max_backoff` that is at least `backoff`"));
+    }
+    retry
+}
+
+fn limits(table: &mut Table<'_>) -> Limits {
+    let default = Limits::default();
+    let mut size = |key, default: usize, range| {
+        let size = table.get(key, |entry| entry.size(range));
+        size.map_or(default, |size| usize::try_from(size).unwrap_or(usize::MAX))
+    };
+    Limits {
+        memory: size("memory", default.memory, MEMORY_MIN..=MEMORY_MAX),
+        log: size("log", default.log, 0..=BYTES_MAX),
+        output: size("output", default.output, 0..=BYTES_MAX),
+        response: size("response", default.response, 0..=BYTES_MAX),
+        transfer: size("transfer", default.transfer, 1..=BYTES_MAX),
+        cpu: table.get("cpu", |entry| entry.duration(SHORTEST..=LONGEST)).unwrap_or(default.cpu),
+    }
+}
+
+fn config(entry: Entry<'_>) -> Option<serde_json::Value> {
+    match entry.value() {
+        DeValue::Table(_) => json(entry),
+        _ => entry.expected("a table", "write config = { key = value }"),
+    }
+}
+
+/// What TOML can say and JSON cannot is a fault, except for dates, which become texts.
+fn json(entry: Entry<'_>) -> Option<serde_json::Value> {
+    use serde_json::{Number, Value};
+    Some(match entry.value() {
+        DeValue::String(text) => Value::String(text.clone().into_owned()),
+        DeValue::Boolean(flag) => Value::Bool(*flag),
+        DeValue::Datetime(date) => Value::String(date.to_string()),
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Value::Number(number.into()),
+            Err(_) => return entry.wrong("this number is too large", "write it as a text"),
+        },
+        DeValue::Float(number) => match number.as_str().parse().ok().and_then(Number::from_f64) {
+            Some(number) => Value::Number(number),
+            None => return entry.wrong("a plugin cannot get this number", "write a finite number"),
+        },
+        DeValue::Array(_) => Value::Array(entry.list("a list", json)?),
+        DeValue::Table(_) => {
+            let pairs = entry.map("a table", |key, value| Some((key.text().to_owned(), json(value)?)))?;
+            Value::Object(pairs.into_iter().collect())
+        }
+    })
+}

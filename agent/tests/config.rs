@@ -1,0 +1,311 @@
+//! Configurations, good and bad. `tests/config/` has one file or folder for each kind of fault, named by
+//! what is wrong, and beside it what the operator is told.
+
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be read fails its test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lictor::config::{Agent, Config, Fault, Faults, Look, PluginRef, Watch};
+use lictor::consul::{Secret, Settings, Token};
+use lictor::event::{EventType, NodeRole};
+use proptest::prelude::*;
+
+const FIXTURES: &str = "tests/config";
+
+fn env(name: &str) -> Option<String> {
+    (name == "LICTOR_TEST_TOKEN").then(|| "hunter2".to_owned())
+}
+
+fn load(path: impl AsRef<Path>, look: Look) -> Result<Config, Faults> {
+    Config::load(&[path.as_ref().to_owned()], &env, look)
+}
+
+/// Loads a text as if it were a file.
+fn load_text(text: impl AsRef<[u8]>) -> Result<Config, Faults> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lictor.toml");
+    fs::write(&path, text).unwrap();
+    load(path, Look::Inside)
+}
+
+#[test]
+fn every_bad_configuration_is_told_as_it_was() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("config");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let mut fixtures: Vec<PathBuf> = fs::read_dir(FIXTURES)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir() || path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    fixtures.sort();
+    assert!(fixtures.len() >= 30, "the fixtures were not found");
+    settings.bind(|| {
+        for path in fixtures {
+            let told = load(&path, Look::Everywhere).unwrap_err().to_string();
+            assert!(!told.contains("hunter2"), "{} tells a secret:\n{told}", path.display());
+            insta::assert_snapshot!(path.file_stem().unwrap().to_str().unwrap(), told);
+        }
+    });
+}
+
+#[test]
+fn a_path_that_is_not_there_is_told() {
+    let told = load("nonexistent.toml", Look::Everywhere).unwrap_err().to_string();
+    assert!(told.contains("there is no such file") && told.contains("nonexistent.toml"), "{told}");
+    // Neither of the default files is there where tests run.
+    let told = Config::load(&[], &env, Look::Everywhere).unwrap_err().to_string();
+    assert!(told.contains("/etc/lictor/lictor.toml") && told.contains("./lictor.toml"), "{told}");
+}
+
+#[test]
+fn faulty_variables_are_told_beside_faults_of_the_file() {
+    let env = |name: &str| match name {
+        "CONSUL_HTTP_ADDR" => Some("ftp://hunter2@127.0.0.1".to_owned()),
+        "CONSUL_HTTP_SSL" => Some("maybe".to_owned()),
+        _ => None,
+    };
+    let told = Config::load(&["tests/config/empty-string.toml".into()], &env, Look::Everywhere)
+        .unwrap_err()
+        .to_string();
+    for part in ["empty-string.toml:2", "the variable CONSUL_HTTP_ADDR", "the variable CONSUL_HTTP_SSL"] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn what_another_machine_must_have_is_not_looked_for_here() {
+    load("tests/config/token-variable-not-set.toml", Look::Inside).unwrap();
+    load("tests/config/token-file-missing.toml", Look::Inside).unwrap();
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    let config = load_text("").unwrap();
+    assert_eq!(config.agent, Agent::default());
+    assert_eq!(config.consul, Settings::default());
+    assert_eq!(config.watches, [Watch::NodeChecks]);
+    assert!(config.rules.is_empty() && config.receivers.is_empty());
+}
+
+/// As the page of the design shows it, but for what is not there yet.
+const DESIGN: &str = r#"
+[agent]
+environment = "production"
+data_dir    = "data"
+
+[consul]
+address   = "http://127.0.0.1:8501"
+token_env = "LICTOR_TEST_TOKEN"
+
+[[watch]]
+type  = "checks"
+scope = "node"
+
+[roles.services.web]
+active_nodes  = ["web1"]
+standby_nodes = ["web2"]
+
+[[rules]]
+name      = "web-down"
+on        = ["check.status"]
+match     = { service = "web", to = ["warning", "critical"], node_role = "primary", node_meta.rack = "r1" }
+unless    = { node = { glob = "*-canary" } }
+receivers = ["restart-web", "ops-mail"]
+
+[[rules]]
+name      = "all"
+on        = ["check.status", "check.output"]
+receivers = ["chat"]
+
+[receivers.restart-web]
+plugin = "shell"
+config = { command = ["/usr/bin/systemctl", "restart", "web"], since = 2026-11-20, ratio = 0.5, deep = [{ n = 1_000 }] }
+timeout = "30s"
+retry = { attempts = 0, backoff = "1s" }
+limits.memory = "128MiB"
+
+[receivers.ops-mail]
+plugin = "email"
+config = { to = ["ops@example.com"], subject = "{{ data.service }} is {{ data.to }} on {{ data.node }}" }
+allow.smtp = { relay = "smtps://smtp.example.com", username = "lictor", password_file = "/run/credentials/lictor/smtp", to = ["ops@example.com"] }
+
+[receivers.chat]
+plugin = "plugins/chat.wasm"
+sha256 = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
+allow.http = [{ url = "https://chat.example.com/hooks/*", header_files = { Authorization = "/run/credentials/lictor/chat" } }]
+allow.append = []
+"#;
+
+#[test]
+fn a_whole_configuration_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("lictor.toml"), DESIGN).unwrap();
+    let config = load(folder.path(), Look::Inside).unwrap();
+
+    assert_eq!(config.agent.environment.as_deref(), Some("production"));
+    assert_eq!(config.agent.data_dir, folder.path().join("data"));
+    assert_eq!(config.consul.address, "http://127.0.0.1:8501".parse().unwrap());
+    assert_eq!(config.consul.token, Some(Token::Value(Secret::new("hunter2"))));
+    assert_eq!(config.roles.node_role("web", "web2"), NodeRole::Secondary);
+
+    let [down, all] = &config.rules[..] else { panic!("two rules") };
+    assert_eq!((down.name.as_str(), down.receivers.len(), down.unless.len()), ("web-down", 2, 1));
+    let attributes: Vec<_> = down.matches.iter().map(|matcher| matcher.attribute.to_string()).collect();
+    assert_eq!(attributes, ["service", "to", "node_role", "node_meta.rack"]);
+    assert_eq!(all.on, [EventType::CheckStatus, EventType::CheckOutput]);
+
+    let [shell, mail, chat] = &config.receivers[..] else { panic!("three receivers") };
+    assert_eq!(shell.plugin, PluginRef::Bundled("shell"));
+    assert_eq!(shell.timeout, Duration::from_secs(30));
+    assert_eq!((shell.retry.attempts, shell.retry.backoff), (None, Duration::from_secs(1)));
+    assert_eq!((shell.limits.memory, shell.limits.log), (128 << 20, 64 << 10));
+    assert_eq!(
+        shell.config,
+        serde_json::json!({
+            "command": ["/usr/bin/systemctl", "restart", "web"],
+            "since": "2026-11-20", "ratio": 0.5, "deep": [{ "n": 1000 }],
+        })
+    );
+    assert!(shell.allow.exec.is_none() && mail.allow.smtp.is_some());
+    assert_eq!(chat.plugin, PluginRef::File(folder.path().join("plugins/chat.wasm")));
+    assert!(chat.sha256.as_deref().is_some_and(|hash| hash.starts_with("e3b0c442")));
+    assert_eq!(chat.allow.http.as_ref().map(Vec::len), Some(1));
+    assert_eq!(chat.allow.append.as_ref().map(Vec::len), Some(0), "written, and empty");
+    assert_eq!(chat.places.plugin.line_and_column(), (43, 10));
+    assert_eq!(chat.places.config.line_and_column(), (42, 1), "not written: that of the receiver");
+}
+
+#[test]
+fn a_fault_that_shows_later_points_to_the_same_file() {
+    let config = load_text(DESIGN).unwrap();
+    let place = config.receivers[2].places.plugin.clone();
+    let told = Faults::new(vec![Fault::at(place, "this is no component").help("build it anew")]).to_string();
+    assert!(told.contains(r#"43 | plugin = "plugins/chat.wasm""#), "{told}");
+    assert!(told.contains("this is no component") && told.contains("help: build it anew"), "{told}");
+}
+
+#[test]
+fn debug_output_shows_no_secret() {
+    let config = load_text(
+        "[consul]\ntoken = 'hunter2'\n[receivers.x]\nplugin = 'webhook'\nconfig = { token = 'hunter2' }\n",
+    )
+    .unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_files_of_a_folder_are_read_by_name_and_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = |name: &str| format!("[[rules]]\nname = '{name}'\non = ['check.status']\nreceivers = ['x']\n");
+    fs::write(folder.path().join("20.toml"), rule("second")).unwrap();
+    fs::write(folder.path().join("10.toml"), rule("first") + "[receivers.x]\nplugin = 'shell'\n").unwrap();
+    fs::write(folder.path().join("notes.txt"), "not TOML").unwrap();
+    let paths = [folder.path().to_owned(), folder.path().join("10.toml")];
+    let config = Config::load(&paths, &env, Look::Everywhere).unwrap();
+    let names: Vec<_> = config.rules.iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(names, ["first", "second"]);
+}
+
+fn reference() -> String {
+    fs::read_to_string("../config/lictor.toml").unwrap()
+}
+
+/// The reference configuration with every line that shows a default taken as it stands.
+fn reference_in_full() -> String {
+    let is_setting = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let lines = reference()
+        .lines()
+        .filter(|line| !line.starts_with("# token = ") && !line.starts_with("# token_env = "))
+        .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line).to_owned() + "\n")
+        .collect();
+    lines
+}
+
+#[test]
+fn the_reference_configuration_is_valid_and_shows_the_defaults() {
+    let as_it_is = load("../config/lictor.toml", Look::Everywhere).unwrap();
+    let in_full = load_text(reference_in_full()).unwrap();
+    let default = load_text("[receivers.x]\nplugin = 'shell'\n").unwrap();
+    let (full, default_receiver) = (&in_full.receivers[0], &default.receivers[0]);
+    assert_eq!(full.timeout, default_receiver.timeout);
+    assert_eq!(full.retry, default_receiver.retry);
+    assert_eq!(full.limits, default_receiver.limits);
+    assert_eq!(full.max_in_flight, default_receiver.max_in_flight);
+    assert_eq!(in_full.agent, Agent { environment: Some("production".into()), ..Agent::default() });
+    assert_eq!(in_full.consul.block_query_wait, default.consul.block_query_wait);
+    assert_eq!(in_full.consul.verify, default.consul.verify);
+    assert_eq!(as_it_is.agent, Agent::default());
+    assert_eq!(as_it_is.consul, Settings::default());
+}
+
+#[test]
+fn the_reference_configuration_names_every_key() {
+    let everywhere = "zzz = 1
+        [agent]\nzzz = 1
+        [consul]\nzzz = 1
+        [roles]\nzzz = 1
+        [roles.services.web]\nzzz = 1
+        [[watch]]\nzzz = 1\ntype = 'checks'
+        [[rules]]\nzzz = 1\nname = 'a'\non = ['check.status']\nreceivers = ['x']\nmatch = { node = { zzz = 1 } }
+        [receivers.x]\nzzz = 1\nplugin = 'shell'\nretry.zzz = 1\nlimits.zzz = 1
+        allow = { zzz = 1, exec = [{ zzz = 1, command = ['/x'] }], http = [{ zzz = 1, url = 'https://x/' }], smtp = { zzz = 1, relay = 'smtps://x', to = ['*@x'] } }";
+    let faults = load_text(everywhere).unwrap_err();
+    let told: Vec<_> =
+        faults.iter().filter_map(|fault| fault.remedy()?.strip_prefix("known keys are ")).collect();
+    assert_eq!((told.len(), faults.iter().len()), (15, 15), "{faults}");
+    let reference = reference();
+    let words: Vec<&str> = reference.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    for key in told.iter().flat_map(|keys| keys.split(", ")).map(|key| key.trim_matches('`')) {
+        assert!(words.contains(&key), "{key} is not in config/lictor.toml");
+    }
+}
+
+#[test]
+fn the_quickstart_is_valid() {
+    let path = Path::new("../examples/quickstart/lictor.toml");
+    if path.exists() {
+        load(path, Look::Inside).unwrap();
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_told_to_be_wrong(text in any::<Vec<u8>>()) {
+        if let Err(faults) = load_text(text) {
+            prop_assert!(faults.iter().len() > 0 && !faults.coloured().is_empty());
+        }
+    }
+
+    /// A configuration with a piece cut out or put in, which gets much further than a random text.
+    #[test]
+    fn a_damaged_configuration_is_read_or_told_to_be_wrong(
+        from in 0..DESIGN.len(),
+        length in 0_usize..60,
+        piece in "[\\[\\]{}=\"'\\n\\ta-z0-9é.]{0,8}",
+    ) {
+        let mut text = DESIGN.to_owned();
+        text.replace_range(from..(from + length).min(DESIGN.len()), &piece);
+        if let Err(faults) = load_text(text) {
+            for fault in faults.iter() {
+                prop_assert!(!fault.to_string().contains('\t'));
+                prop_assert!(!fault.problem().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_is_told_in_no_damaged_configuration(
+        before in "[\\[\\]{}=\"'\\na-z., ]{0,12}",
+        after in "[\\[\\]{}=\"'\\na-z., ]{0,12}",
+    ) {
+        let text = format!("{before}\n[consul]\ntoken = \"hunter2\"{after}\ndatacenter = 1\n");
+        if let Err(faults) = load_text(text) {
+            prop_assert!(!faults.to_string().contains("hunter2"));
+        }
+    }
+}
