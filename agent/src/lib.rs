@@ -2,12 +2,18 @@
 //!
 //! Read `pipeline` first; `app` joins the parts. `ARCHITECTURE.md` has the map.
 
+pub mod app;
 pub mod bundled;
 pub mod catalog;
+mod chain;
+pub mod cli;
 pub mod config;
 pub mod consul;
+pub mod dispatch;
 pub mod event;
+pub mod logging;
 pub mod pipeline;
 pub mod rules;
+pub mod shutdown;
 pub mod source;
 pub mod store;

@@ -147,8 +147,17 @@ impl Pipeline {
                     let now = Timestamp::now();
                     let Plan { states, changes, events, deliveries } = self.routing.plan(&known, node, checks, now);
                     if known.history == History::None || reset || !changes.is_empty() {
-                        let (watch, index) = (self.watch.clone(), index.get());
-                        let commit = Commit { watch, index, reset, changes, events, deliveries, now };
+                        let commit = Commit {
+                            watch: self.watch.clone(),
+                            index: index.get(),
+                            reset,
+                            changes,
+                            events,
+                            deliveries,
+                            node: node.name.clone(),
+                            environment: self.routing.environment(node).to_owned(),
+                            now,
+                        };
                         if stop.run_until_cancelled(self.commit(commit)).await.is_none() {
                             return;
                         }

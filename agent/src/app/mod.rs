@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use crate::config::{Config, Faults, Look};
 use crate::consul::{Client, WaitIndex};
-use crate::dispatch::{Dispatcher, PluginHandler, Receiver, RetryPolicy, Settings};
+use crate::dispatch::{Dispatcher, PluginHandler, Receiver, Settings};
 use crate::pipeline::{Known, Pipeline, Routing};
 use crate::shutdown::Shutdown;
 use crate::source::Source;
@@ -125,11 +125,7 @@ fn receiver(ready: Ready<'_>) -> Receiver {
     Receiver {
         name: config.name.clone(),
         handler: Arc::new(PluginHandler { plugin, config: json, capabilities, limits }),
-        retry: RetryPolicy {
-            attempts: config.retry.attempts,
-            backoff: config.retry.backoff,
-            max_backoff: config.retry.max_backoff,
-        },
+        retry: config.retry.clone(),
         max_in_flight: config.max_in_flight,
     }
 }
@@ -144,7 +140,7 @@ async fn start_pipelines(
     let mut pipelines = JoinSet::new();
     for watch in &config.watches {
         let saved = store.load(watch.name()).await.context("read the store")?;
-        let committed = saved.as_ref().and_then(|saved| WaitIndex::new(saved.index));
+        let committed = saved.as_ref().map(|saved| WaitIndex::new(saved.index));
         let source = Source::new(client.clone(), config.consul.block_query_wait, committed);
         let wakers = dispatcher.wakers();
         let pipeline = Pipeline {

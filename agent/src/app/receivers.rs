@@ -98,7 +98,7 @@ fn limits(receiver: &Receiver) -> Limits {
 }
 
 fn unusable(receiver: &Receiver, error: RequestsError) -> Fault {
-    let name = receiver.plugin.name();
+    let name = &receiver.plugin;
     match error {
         RequestsError::Config(why) => {
             Fault::at(receiver.places.config.clone(), format!("the plugin {name} cannot work with this: {why}"))

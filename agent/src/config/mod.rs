@@ -28,7 +28,7 @@ use std::path::PathBuf;
 pub use agent::Agent;
 pub use allow::Allow;
 pub use fault::{Fault, Faults};
-pub use receivers::{BUNDLED, Limits, Places, PluginRef, Receiver, Retry};
+pub use receivers::{BUNDLED, Limits, Places, PluginRef, Receiver};
 pub use source::Place;
 pub use watch::Watch;
 

@@ -1,7 +1,6 @@
 //! `[receivers.*]`: which plugin, with what configuration, within which limits.
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use super::allow::{self, Allow};
 use super::reader::{Entry, Table};
 use super::source::Place;
 use super::words;
+use crate::dispatch::RetryPolicy;
 
 /// The plugins that are part of the program.
 pub const BUNDLED: [&str; 4] = ["shell", "file", "email", "webhook"];
@@ -47,9 +47,9 @@ pub struct Receiver {
     /// From the start of a call to its answer. Default: 60 s.
     pub timeout: Duration,
     /// When a failed delivery is tried again.
-    pub retry: Retry,
+    pub retry: RetryPolicy,
     /// Calls at once, 1 to 64. Default: 4.
-    pub max_in_flight: u32,
+    pub max_in_flight: usize,
     /// What one call may take.
     pub limits: Limits,
     /// What the plugin may do.
@@ -59,23 +59,12 @@ pub struct Receiver {
 }
 
 /// Where the code of a plugin is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PluginRef {
     /// One of [`BUNDLED`].
     Bundled(&'static str),
     /// An absolute path of a component.
     File(PathBuf),
-}
-
-/// When a failed delivery is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// How often it is tried before it is dead; none: for ever. Default: 12.
-    pub attempts: Option<NonZeroU32>,
-    /// Before the second attempt; it doubles with each further one. Default: 250 ms.
-    pub backoff: Duration,
-    /// It grows to this. Default: 1 min.
-    pub max_backoff: Duration,
 }
 
 /// What one call may take, in bytes and CPU time.
@@ -108,12 +97,11 @@ pub struct Places {
     pub allow: Place,
 }
 
-impl Default for Retry {
-    fn default() -> Self {
-        Self {
-            attempts: NonZeroU32::new(12),
-            backoff: Duration::from_millis(250),
-            max_backoff: Duration::from_mins(1),
+impl fmt::Display for PluginRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bundled(name) => f.write_str(name),
+            Self::File(path) => path.display().fmt(f),
         }
     }
 }
@@ -198,14 +186,14 @@ fn sha256(entry: Entry<'_>) -> Option<String> {
     entry.wrong("this is not a SHA-256 hash", "write 64 hexadecimal digits, as `sha256sum` shows them")
 }
 
-fn retry(table: &mut Table<'_>) -> Retry {
-    let default = Retry::default();
+fn retry(table: &mut Table<'_>) -> RetryPolicy {
+    let default = RetryPolicy::default();
     let span = |entry: Entry<'_>| Some((entry.duration(SHORTEST..=LONGEST)?, entry.place()));
     let attempts = table.get("attempts", |entry| entry.number(0..=ATTEMPTS_MAX));
     let backoff = table.get("backoff", span);
     let max_backoff = table.get("max_backoff", span);
-    let retry = Retry {
-        attempts: attempts.map_or(default.attempts, NonZeroU32::new),
+    let retry = RetryPolicy {
+        attempts: attempts.unwrap_or(default.attempts),
         backoff: backoff.as_ref().map_or(default.backoff, |(backoff, _)| *backoff),
         max_backoff: max_backoff.as_ref().map_or(default.max_backoff, |(longest, _)| *longest),
     };

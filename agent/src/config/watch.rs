@@ -9,6 +9,15 @@ pub enum Watch {
     NodeChecks,
 }
 
+impl Watch {
+    /// Its name in the store.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NodeChecks => "checks",
+        }
+    }
+}
+
 /// What is followed when nothing is said.
 pub(super) const DEFAULT: Watch = Watch::NodeChecks;
 

@@ -5,7 +5,6 @@
 //!
 //! Invariant: a message says where (a URL, which holds no secret) and what; its cause is in `source`.
 
-use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 

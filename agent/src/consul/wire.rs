@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::CheckStatus;
-    use crate::consul::chain;
+    use crate::chain::chain;
 
     fn web() -> Value {
         json!({

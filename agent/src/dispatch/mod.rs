@@ -67,15 +67,9 @@ pub struct Settings {
     pub clock: Clock,
 }
 
-impl Settings {
-    /// The defaults, with the system's clock.
-    pub fn new(environment: impl Into<String>, node: impl Into<String>) -> Self {
-        Self {
-            environment: environment.into(),
-            node: node.into(),
-            grace: GRACE,
-            clock: Arc::new(Timestamp::now),
-        }
+impl Default for Settings {
+    fn default() -> Self {
+        Self { grace: GRACE, clock: Arc::new(Timestamp::now) }
     }
 }
 

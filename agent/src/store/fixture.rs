@@ -72,6 +72,8 @@ pub(crate) fn nothing() -> Commit {
         changes: Vec::new(),
         events: Vec::new(),
         deliveries: Vec::new(),
+        node: "web1".into(),
+        environment: "production".into(),
         now: at(0),
     }
 }

@@ -11,7 +11,8 @@ use axum::serve::Listener;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::*;
-use crate::consul::{Address, Secret, Token, chain};
+use crate::chain::chain;
+use crate::consul::{Address, Secret, Token};
 
 type Reply = Response<Body>;
 
