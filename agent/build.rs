@@ -66,6 +66,8 @@ fn build(out: &Path) -> Result<PathBuf, Box<dyn Error>> {
     for (name, _) in env::vars_os().filter(|(name, _)| !is_inherited(&name.to_string_lossy())) {
         cargo.env_remove(name);
     }
+    // Empty, not absent: so it also takes the place of the flags in a configuration file, which are for the host.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", "");
     let output = cargo.output()?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -101,22 +103,13 @@ fn check_target() -> Result<(), Box<dyn Error>> {
 
 /// Whether the plugins' build may see this variable of ours. This cargo's own are about the binary: flags for its
 /// target, its profile, its target directory, its features, its job server (whose tokens we hold no claim to).
+/// `RUSTC` stays, so that the compiler is the one that was asked for the target.
 fn is_inherited(name: &str) -> bool {
-    const CARGO: [&str; 2] = ["CARGO_HOME", "CARGO_NET_OFFLINE"];
     const CARGO_PREFIXES: [&str; 4] = ["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_SOURCE_"];
-    const BUILD: [&str; 9] = [
-        "RUSTFLAGS",
-        "RUSTDOCFLAGS",
-        "RUSTC",
-        "RUSTDOC",
-        "MAKEFLAGS",
-        "MFLAGS",
-        "MAKELEVEL",
-        "PROFILE",
-        "TARGET",
-    ];
+    const BUILD: [&str; 8] =
+        ["RUSTFLAGS", "RUSTDOCFLAGS", "RUSTDOC", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PROFILE", "TARGET"];
     if name.starts_with("CARGO") {
-        return CARGO.contains(&name) || CARGO_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        return name == "CARGO_HOME" || CARGO_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     }
     !BUILD.contains(&name) && !name.starts_with("RUSTC_") && !name.starts_with("DEP_")
 }

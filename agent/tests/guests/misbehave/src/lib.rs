@@ -143,7 +143,7 @@ impl Plugin for Misbehave {
                 black_box(());
             },
             Config::Eat => eat(),
-            Config::Recurse => Ok(recurse(0).to_string()),
+            Config::Recurse => Ok(recurse().to_string()),
             Config::Flood => loop {
                 log::info("a line of a flood");
             },
@@ -193,7 +193,7 @@ fn eat() -> ! {
 }
 
 #[expect(unconditional_recursion, reason = "what it is for")]
-fn recurse(depth: u64) -> u64 {
+fn recurse() -> u64 {
     // The black box keeps the compiler from making a loop of it.
-    black_box(recurse(depth + 1)) + 1
+    black_box(recurse()) + 1
 }
