@@ -32,7 +32,7 @@ pub struct Pipeline {
     /// Where all of it is kept.
     pub store: Store,
     /// Called with the receiver of each delivery that was committed.
-    pub wake: Box<dyn Fn(&str) + Send>,
+    pub wake: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 /// What an answer means: the pure part.

@@ -10,7 +10,7 @@ use super::allow::{self, Allow};
 use super::reader::{Entry, Table};
 use super::source::Place;
 use super::words;
-use crate::dispatch::RetryPolicy;
+use crate::dispatch::{MAX_IN_FLIGHT, RetryPolicy};
 
 /// The plugins that are part of the program.
 pub const BUNDLED: [&str; 4] = ["shell", "file", "email", "webhook"];
@@ -151,7 +151,7 @@ pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
         config,
         timeout: timeout.unwrap_or(Duration::from_mins(1)),
         retry,
-        max_in_flight: max_in_flight.unwrap_or(4),
+        max_in_flight: max_in_flight.map_or(MAX_IN_FLIGHT, |calls| calls as usize),
         limits,
         allow,
         places: Places {
