@@ -162,7 +162,7 @@ fn a_whole_configuration_is_read() {
     let [shell, mail, chat] = &config.receivers[..] else { panic!("three receivers") };
     assert_eq!(shell.plugin, PluginRef::Bundled("shell"));
     assert_eq!(shell.timeout, Duration::from_secs(30));
-    assert_eq!((shell.retry.attempts, shell.retry.backoff), (None, Duration::from_secs(1)));
+    assert_eq!((shell.retry.attempts, shell.retry.backoff), (0, Duration::from_secs(1)));
     assert_eq!((shell.limits.memory, shell.limits.log), (128 << 20, 64 << 10));
     assert_eq!(
         shell.config,

@@ -57,7 +57,7 @@ enum Verb {
 struct ConfigArgs {
     /// A TOML file, or a folder of them; may be repeated.
     /// Without it: /etc/lictor/lictor.toml, else ./lictor.toml.
-    #[arg(short, long = "config", value_name = "PATH")]
+    #[arg(short = 'c', long = "config", value_name = "PATH")]
     paths: Vec<PathBuf>,
 }
 
