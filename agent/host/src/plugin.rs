@@ -31,6 +31,9 @@ const WORDS: usize = 4 << 10;
 /// Memory for the trial at load, where no receiver has said what it allows: enough for an interpreter.
 const TRIAL_MEMORY: usize = 256 << 20;
 
+/// The longest timeout that is kept exactly; a clock cannot be asked for any time that a `Duration` can hold.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
 /// A loaded plugin. Clones are cheap and share everything.
 #[derive(Clone)]
 pub struct Plugin(Arc<Inner>);
@@ -178,7 +181,7 @@ impl Inner {
     ) -> Finished<T> {
         let _ticking = self.shared.tick_while();
         let start = Instant::now();
-        let deadline = start + limits.timeout;
+        let deadline = start + limits.timeout.min(LONGEST);
         let meter = Arc::new(Meter::default());
         let mut store = self.store(guest, limits, Arc::clone(&meter), deadline);
         let call = meter.measure(async {

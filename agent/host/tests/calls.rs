@@ -4,7 +4,6 @@
 
 mod common;
 
-use std::path::Path;
 use std::time::Duration;
 
 use common::{call, host, may_run, misbehave, patient, run};
@@ -20,7 +19,12 @@ fn config(act: &str) -> String {
 }
 
 fn exec(command: &[&str]) -> String {
-    format!(r#"{{"do":"exec","command":{command:?}}}"#)
+    format!(r#"{{"do":"exec","command":{command:?},"timeout":"1h"}}"#)
+}
+
+/// Appends a line, and gives up where that is refused.
+fn stamp(path: &str) -> String {
+    format!(r#"{{"do":"stamp","path":{path:?}}}"#)
 }
 
 /// Whether a process with exactly these arguments is there.
@@ -41,34 +45,34 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn each_call_gets_a_fresh_instance() {
-    for _ in 0..3 {
-        let report = run(&config("ok"), patient()).await;
-        assert_eq!(report.result.as_deref(), Ok("handled 1 event(s), call 1"));
-        assert!(report.refusals.is_empty());
-        assert!(report.peak_memory > 0 && report.peak_memory < 8 << 20, "{}", report.peak_memory);
-        assert!(report.duration > Duration::ZERO);
-    }
+async fn a_call_that_succeeds_gives_a_receipt_and_what_it_took() {
+    let first = run(&config("ok"), patient()).await;
+    assert_eq!(first.result.as_deref(), Ok("ok"));
+    assert!(first.refusals.is_empty());
+    assert!(first.peak_memory > 0 && first.peak_memory < 8 << 20, "{}", first.peak_memory);
+    assert!(first.duration > Duration::ZERO);
+    let second = run(&config("ok"), Limits { timeout: Duration::MAX, ..patient() }).await;
+    assert_eq!(second.peak_memory, first.peak_memory, "an instance is fresh");
 }
 
 #[tokio::test]
 async fn a_plugins_own_verdict_is_passed_on() {
     let verdict = async |act| run(&config(act), patient()).await.result.unwrap_err();
-    assert_eq!(verdict("transient").await, Failure::Transient("t".into()));
-    assert_eq!(verdict("retry_after").await, Failure::RetryAfter("r".into(), Duration::from_secs(2)));
-    assert_eq!(verdict("permanent").await, Failure::Permanent("p".into()));
+    assert_eq!(verdict("transient").await, Failure::Transient("not now".into()));
+    assert_eq!(verdict("retry_after").await, Failure::RetryAfter("later".into(), Duration::from_secs(2)));
+    assert_eq!(verdict("permanent").await, Failure::Permanent("never".into()));
 }
 
 #[tokio::test]
 async fn a_crash_is_told_in_words_and_the_next_call_is_fine() {
     let check = async |act, wanted: &[&str]| {
-        let Err(Failure::Trapped(text)) = run(&config(act), patient()).await.result else {
-            panic!("{act} did not crash")
-        };
+        let result = run(&config(act), patient()).await.result;
+        let Err(Failure::Trapped(text)) = result else { panic!("{act}: {result:?}") };
         assert!(wanted.iter().any(|want| text.contains(want)), "{act}: {text}");
         assert!(run(&config("ok"), patient()).await.result.is_ok());
     };
-    check("trap", &["the plugin crashed: panicked at src/lib.rs:"]).await;
+    check("trap", &["src/lib.rs:"]).await;
+    check("trap", &["asked to"]).await;
     // A guest has two stacks: that of wasm and one in its memory. Which ends first depends on its frames.
     check("recurse", &["stack overflowed", "out of bounds memory access"]).await;
     check("exit", &["exited with status 1"]).await;
@@ -84,9 +88,9 @@ async fn a_call_over_its_time_is_stopped() {
     let cpu = Limits { cpu: Duration::from_millis(50), ..patient() };
     let wall = Limits { timeout: Duration::from_millis(200), ..patient() };
     check("loop", cpu.clone(), "the plugin used more than 50ms of CPU time").await;
-    check("flood", cpu.clone(), "the plugin used more than 50ms of CPU time").await;
+    check("flood", cpu, "the plugin used more than 50ms of CPU time").await;
     check("loop", wall.clone(), "the plugin was not done within 200ms").await;
-    check("sleep", wall, "the plugin was not done within 200ms").await;
+    check("flood", wall, "the plugin was not done within 200ms").await;
 }
 
 #[tokio::test]
@@ -94,7 +98,7 @@ async fn waiting_costs_no_cpu_time() {
     let cpu = Limits { cpu: Duration::from_millis(400), ..patient() };
     let command = ["/bin/sleep", "1"];
     let report = misbehave().handle(call(&exec(&command), cpu, may_run(&command))).await;
-    assert_eq!(report.result.as_deref(), Ok("exit 0"));
+    assert!(report.result.is_ok_and(|receipt| receipt.contains("Code(0)")));
 }
 
 #[tokio::test]
@@ -108,19 +112,10 @@ async fn a_call_that_eats_memory_is_told_from_a_crash() {
 }
 
 #[tokio::test]
-async fn what_a_guest_passes_at_once_is_bounded() {
-    let report = run(&config("huge_log"), Limits { transfer: 64 << 10, ..patient() }).await;
-    assert!(
-        matches!(&report.result, Err(Failure::Trapped(text)) if text.contains("too much data")),
-        "{:?}",
-        report.result
-    );
-}
-
-#[tokio::test]
 async fn a_program_ends_with_the_call_that_is_over_its_deadline() {
     let command = ["/bin/sleep", "86399"];
-    let limits = Limits { timeout: Duration::from_millis(500), ..patient() };
+    // Enough for the program to start, or the test proves nothing; it does not wait for its end.
+    let limits = Limits { timeout: Duration::from_secs(2), ..patient() };
     let report = misbehave().handle(call(&exec(&command), limits, may_run(&command))).await;
     assert!(matches!(report.result, Err(Failure::Deadline(_))), "{:?}", report.result);
     until("the program is gone", || !is_running(&command)).await;
@@ -138,17 +133,23 @@ async fn dropping_the_future_ends_the_call() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_gives_up_after_a_refusal_is_refused_not_failed() {
+async fn a_refusal_is_an_answer_and_giving_up_after_it_is_no_failure() {
     let command = ["/bin/true"];
-    let report = misbehave().handle(call(&exec(&command), patient(), may_run(&["/bin/false"]))).await;
-    assert!(matches!(report.result, Err(Failure::Refused(_))), "{:?}", report.result);
+    let asked = misbehave().handle(call(&exec(&command), patient(), may_run(&["/bin/false"]))).await;
+    assert!(matches!(&asked.result, Ok(receipt) if receipt.contains("Refused")), "{:?}", asked.result);
     assert!(
-        matches!(&report.refusals[..], [refusal] if refusal.contains("/bin/true")),
+        matches!(&asked.refusals[..], [refusal] if refusal.contains("/bin/true")),
         "{:?}",
-        report.refusals
+        asked.refusals
     );
-    let report = misbehave().handle(call(&exec(&command), patient(), may_run(&command))).await;
-    assert_eq!(report.result.as_deref(), Ok("exit 0"));
+
+    let gave_up = misbehave().handle(call(&stamp("/nowhere"), patient(), may_run(&command))).await;
+    assert!(matches!(gave_up.result, Err(Failure::Refused(_))), "{:?}", gave_up.result);
+    assert!(
+        matches!(&gave_up.refusals[..], [refusal] if refusal.contains("/nowhere")),
+        "{:?}",
+        gave_up.refusals
+    );
 }
 
 #[tokio::test]
@@ -157,10 +158,9 @@ async fn a_granted_file_is_appended_to() {
     let file = dir.path().canonicalize().unwrap().join("log");
     let path = file.to_str().unwrap();
     let grants = Grants { append: vec![AppendGrant::parse(path).unwrap()], ..Grants::default() };
-    let config = format!(r#"{{"do":"append","path":{path:?}}}"#);
-    let report = misbehave().handle(call(&config, patient(), grants)).await;
-    assert!(report.result.is_ok(), "{:?}", report.result);
-    assert!(!std::fs::read(Path::new(path)).unwrap().is_empty());
+    let report = misbehave().handle(call(&stamp(path), patient(), grants)).await;
+    assert_eq!(report.result.as_deref(), Ok("stamped"));
+    assert!(std::fs::read_to_string(&file).unwrap().ends_with(" d1\n"));
 }
 
 #[tokio::test]

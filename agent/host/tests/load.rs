@@ -67,7 +67,7 @@ async fn a_plugin_says_what_it_is_and_what_it_needs() {
     let description = plugin.describe(&patient()).await.unwrap();
     assert_eq!(description.name, "misbehave");
 
-    let config = r#"{"do":"exec","command":["/bin/true","x"]}"#;
+    let config = r#"{"do":"exec","command":["/bin/true","x"],"request":true}"#;
     let requests = plugin.requests(config, &patient()).await.unwrap();
     let [Request::Exec { command, .. }] = &requests[..] else { panic!("{requests:?}") };
     assert_eq!(command, &["/bin/true", "x"]);
