@@ -85,6 +85,9 @@
 //! * after the call, before `settle`: the same, and the receiver can drop what it knows by its id;
 //! * after `settle`: nothing is left to do.
 //!
+//! The log is written back into the database, and the disk waited for, when it has grown and nothing
+//! has been asked for a moment, so that no event waits for it.
+//!
 //! # Errors
 //!
 //! A method that fails has changed nothing, whatever the error; the caller waits and makes the same
@@ -106,11 +109,14 @@ mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::debug;
 
 pub use error::StoreError;
 pub use types::{Claimed, Commit, DETAIL_MAX, NewDelivery, Saved, Settlement, StoredEvent, Verdict};
@@ -119,18 +125,28 @@ pub use types::{Claimed, Commit, DETAIL_MAX, NewDelivery, Saved, Settlement, Sto
 /// more than callers; the bound only says that a disk that hangs must not let memory grow.
 const QUEUE: usize = 64;
 
+/// Rows that are written before it is worth to write the log back: about 150 events with all that
+/// becomes of them, 10 MiB of log.
+const ROWS: u64 = 1000;
+
+/// How long nothing is asked before the log is written back: longer than the steps of one event are
+/// apart.
+const QUIET: Duration = Duration::from_millis(20);
+
 /// A handle to the open store; clones share it.
 ///
 /// A method whose future is dropped may still be carried out: its command is on its way.
 #[derive(Clone, Debug)]
 pub struct Store {
+    /// Without a bound of its own: whoever sends holds one of `slots` until it is answered.
     commands: mpsc::Sender<Command>,
+    slots: Arc<Semaphore>,
     path: Arc<Path>,
 }
 
 /// What the store's thread is asked to do.
 enum Command {
-    Run(Box<dyn FnOnce(&mut Connection) + Send>),
+    Run(Box<dyn FnOnce(&mut Connection) + Send>, OwnedSemaphorePermit),
     Close(oneshot::Sender<rusqlite::Result<()>>),
 }
 
@@ -141,12 +157,12 @@ impl Store {
     /// Call [`Store::recover`] next.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let database = open::open(path)?;
-        let (commands, queue) = mpsc::channel(QUEUE);
+        let (commands, queue) = mpsc::channel();
         thread::Builder::new()
             .name("lictor-store".into())
-            .spawn(move || serve(database, queue))
+            .spawn(move || serve(database, &queue))
             .map_err(StoreError::Thread)?;
-        Ok(Self { commands, path: path.into() })
+        Ok(Self { commands, slots: Arc::new(Semaphore::new(QUEUE)), path: path.into() })
     }
 
     /// What is known of `watch`; none when it was never committed.
@@ -208,7 +224,7 @@ impl Store {
     /// [`StoreError::Closed`] from then on. On an error nothing is lost: the next start does it.
     pub async fn close(self) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Close(reply)).await.map_err(|_| StoreError::Closed)?;
+        self.commands.send(Command::Close(reply)).map_err(|_| StoreError::Closed)?;
         self.receive(answer).await
     }
 
@@ -217,12 +233,13 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
-        let command = Command::Run(Box::new(move |connection| {
+        let work = move |connection: &mut Connection| {
             // A caller that has gone needs no answer.
             drop(reply.send(work(connection)));
-        }));
-        self.commands.send(command).await.map_err(|_| StoreError::Closed)?;
+        };
+        self.commands.send(Command::Run(Box::new(work), slot)).map_err(|_| StoreError::Closed)?;
         self.receive(answer).await
     }
 
@@ -238,18 +255,36 @@ impl Store {
 }
 
 /// The store's thread: one command after another, until it is closed or no handle is left.
-fn serve(database: open::Database, mut queue: mpsc::Receiver<Command>) {
-    let open::Database { mut connection, lock } = database;
-    while let Some(command) = queue.blocking_recv() {
+fn serve(database: open::Database, queue: &mpsc::Receiver<Command>) {
+    // In this order, so that the lock is the last to be dropped.
+    let open::Database { lock, mut connection } = database;
+    let mut written_back = 0;
+    loop {
+        let grown = connection.total_changes() - written_back >= ROWS;
+        let command = if grown { queue.recv_timeout(QUIET) } else { queue.recv().map_err(Into::into) };
         match command {
-            Command::Run(work) => work(&mut connection),
-            Command::Close(reply) => {
+            Ok(Command::Run(work, _slot)) => work(&mut connection),
+            Ok(Command::Close(reply)) => {
                 // The last connection that is closed writes the log back.
                 let closed = connection.close().map_err(|(_, error)| error);
                 drop(lock);
                 drop(reply.send(closed));
                 return;
             }
+            Err(RecvTimeoutError::Timeout) => {
+                write_back(&connection);
+                written_back = connection.total_changes();
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
         }
+    }
+}
+
+/// Writes the log back as far as no reader needs it, so that it starts over.
+fn write_back(connection: &Connection) {
+    let result = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
+    if let Err(error) = result {
+        // What is stored is in the log, and the next time does it.
+        debug!(%error, "The store's log is not written back.");
     }
 }

@@ -23,6 +23,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// More than there are statements in this module, so that each is compiled once.
 const STATEMENTS: usize = 32;
 
+/// Pages of the log (32 MiB) at which it is written back in the middle of the work, which takes some
+/// milliseconds. `store` does that earlier, in a quiet moment; this is for when there is none.
+const LOG_PAGES: u32 = 8192;
+
 /// The schema; the head of `store` explains it.
 const SCHEMA: &str = "
 CREATE TABLE watch (
@@ -90,7 +94,7 @@ CREATE TABLE attempt (
 pub(super) struct Database {
     /// The one connection that writes.
     pub(super) connection: Connection,
-    /// Released when this is dropped: after the connection, since fields are dropped in order.
+    /// The lock is given back when this is dropped.
     pub(super) lock: File,
 }
 
@@ -169,6 +173,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(()))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }

@@ -316,6 +316,25 @@ async fn a_delivery_without_its_event_is_not_committed() {
 }
 
 #[tokio::test]
+async fn the_log_starts_over_after_a_quiet_moment() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    let ids: Vec<_> = (0..ROWS).map(|number| number.to_string()).collect();
+    let events: Vec<_> = ids.iter().map(|id| (id.as_str(), "a")).collect();
+    let database = || std::fs::metadata(&path).unwrap().len();
+    let before = database();
+    commit(&store, "mail", &events).await;
+    // A thousand times the quiet moment at most, and then the test fails.
+    for _ in 0..1000 {
+        if database() > before {
+            return;
+        }
+        tokio::time::sleep(QUIET).await;
+    }
+    panic!("the database has not grown");
+}
+
+#[tokio::test]
 async fn each_statement_that_a_backlog_could_slow_down_uses_its_index() {
     let (_folder, path) = folder();
     let store = Store::open(&path).unwrap();
