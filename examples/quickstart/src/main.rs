@@ -75,6 +75,7 @@ fn praise<W: Write>(paths: &Paths, told: &mut Transcript<W>) -> io::Result<()> {
     for (what, how) in [
         ("read the events", format!("cat {}", shown(&paths.demo("events.jsonl")))),
         ("read the configuration", "less examples/quickstart/lictor.toml".into()),
+        ("see what each may do", format!("{lictor} validate -c {}", shown(&paths.demo("lictor.toml")))),
         ("have your own checked", format!("{lictor} validate -c your.toml")),
         ("run it beside your agent", format!("{lictor} run -c your.toml")),
     ] {

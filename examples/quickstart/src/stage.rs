@@ -17,6 +17,9 @@ use crate::{files, http, smtp};
 
 /// Each event is told by five, and there are a few.
 const NEWS_MAX: usize = 64;
+/// Lictor's folder, and in it the one that the next run profits from: compiling takes most of a first run.
+const DATA: &str = "data";
+const COMPILED: &str = "plugins";
 
 /// The files of one run, all below `target/`.
 pub(crate) struct Paths {
@@ -35,17 +38,17 @@ pub(crate) struct Receivers {
 }
 
 impl Paths {
-    /// Finds `target/` and the binary `lictor` beside this program, and empties `target/demo/`.
+    /// Finds `target/` and the binary `lictor` beside this program, and empties `target/demo/` but for the
+    /// compiled plugins of the last run.
     pub(crate) fn prepare() -> anyhow::Result<Self> {
         let this = std::env::current_exe().context("find this program")?;
         let profile = this.parent().context("find the folder of this program")?;
         let target = profile.parent().context("find target/")?.to_owned();
         let (lictor, demo) = (profile.join("lictor"), target.join("demo"));
         ensure!(lictor.is_file(), "{} is missing; run make demo", shown(&lictor));
-        if demo.exists() {
-            fs::remove_dir_all(&demo).with_context(|| format!("empty {}", shown(&demo)))?;
-        }
-        fs::create_dir_all(&demo).with_context(|| format!("create {}", shown(&demo)))?;
+        fs::create_dir_all(demo.join(DATA)).with_context(|| format!("create {}", shown(&demo)))?;
+        empty(&demo, DATA)?;
+        empty(&demo.join(DATA), COMPILED)?;
         let (script, copy) = (example("on-change.sh"), demo.join("on-change.sh"));
         fs::copy(&script, copy).with_context(|| format!("copy {}", shown(&script)))?;
         Ok(Self { target, lictor, demo })
@@ -82,7 +85,7 @@ impl Paths {
     /// Removes what nobody will want to read.
     pub(crate) fn clean_up(&self) -> anyhow::Result<()> {
         fs::remove_file(self.demo("consul.log")).context("remove Consul's log")?;
-        fs::remove_dir_all(self.demo("data")).context("remove Lictor's data")
+        empty(&self.demo(DATA), COMPILED)
     }
 }
 
@@ -131,6 +134,19 @@ fn fill_in(text: &str, values: &[(&str, &str)]) -> anyhow::Result<String> {
     Ok(format!("{head}{body}"))
 }
 
+/// Removes all that is in a folder but the entry `keep`.
+fn empty(folder: &Path, keep: &str) -> anyhow::Result<()> {
+    let fault = || format!("empty {}", shown(folder));
+    for entry in fs::read_dir(folder).with_context(fault)? {
+        let path = entry.with_context(fault)?.path();
+        if path.file_name().is_some_and(|name| name == keep) {
+            continue;
+        }
+        if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.with_context(fault)?;
+    }
+    Ok(())
+}
+
 /// A file of this example.
 fn example(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
@@ -151,6 +167,19 @@ mod tests {
         let text = "# about 127.0.0.1:1\n\n[a]\nb = \"127.0.0.1:1\"\n";
         let filled = fill_in(text, &[("127.0.0.1:1", "127.0.0.1:2")]).unwrap();
         assert_eq!(filled, "# about 127.0.0.1:1\n\n[a]\nb = \"127.0.0.1:2\"\n");
+    }
+
+    #[test]
+    fn a_folder_is_emptied_but_for_one_entry() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("keep/me")).unwrap();
+        fs::create_dir(dir.path().join("folder")).unwrap();
+        fs::write(dir.path().join("folder/file"), "").unwrap();
+        empty(dir.path(), "keep").unwrap();
+        let left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["keep"]);
+        assert!(dir.path().join("keep/me").is_dir());
     }
 
     #[test]
