@@ -13,6 +13,9 @@ use super::source::Place;
 /// Columns of a quoted line that are shown at most; a longer one is cut around the fault.
 const SHOWN_COLUMNS: usize = 110;
 
+/// Characters of a message that are shown at most; only one that quotes a very long value has more.
+const MESSAGE_MAX: usize = 600;
+
 /// Columns that are left before a fault in a line that is cut.
 const COLUMNS_BEFORE: usize = 40;
 
@@ -291,8 +294,14 @@ fn visible(c: char) -> char {
     if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }
 }
 
+/// One line, of bounded length.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c == '\n' { ' ' } else { visible(c) }).collect()
+    let mut shown: String =
+        text.chars().take(MESSAGE_MAX).map(|c| if c == '\n' { ' ' } else { visible(c) }).collect();
+    if text.chars().nth(MESSAGE_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 #[cfg(test)]
