@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lictor::config::{Agent, Config, Fault, Faults, Look, PluginRef, Watch};
+use lictor::config::{Agent, BUNDLED, Config, Fault, Faults, Look, PluginRef, Watch};
 use lictor::consul::{Secret, Settings, Token};
 use lictor::event::{EventType, NodeRole};
 use proptest::prelude::*;
@@ -218,12 +218,12 @@ fn reference() -> String {
 /// The reference configuration with every line that shows a default taken as it stands.
 fn reference_in_full() -> String {
     let is_setting = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
-    let lines = reference()
+    let reference = reference();
+    reference
         .lines()
         .filter(|line| !line.starts_with("# token = ") && !line.starts_with("# token_env = "))
         .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line).to_owned() + "\n")
-        .collect();
-    lines
+        .collect()
 }
 
 #[test]
@@ -263,6 +263,13 @@ fn the_reference_configuration_names_every_key() {
     for key in told.iter().flat_map(|keys| keys.split(", ")).map(|key| key.trim_matches('`')) {
         assert!(words.contains(&key), "{key} is not in config/lictor.toml");
     }
+}
+
+#[test]
+fn every_plugin_that_can_be_named_is_in_the_binary() {
+    let mut names = BUNDLED;
+    names.sort_unstable();
+    assert_eq!(names, lictor::bundled::NAMES);
 }
 
 #[test]

@@ -13,6 +13,9 @@ use super::source::Place;
 /// Columns of a quoted line that are shown at most; a longer one is cut around the fault.
 const SHOWN_COLUMNS: usize = 110;
 
+/// Characters of a message that are shown at most; only one that quotes a very long value has more.
+const MESSAGE_MAX: usize = 600;
+
 /// Columns that are left before a fault in a line that is cut.
 const COLUMNS_BEFORE: usize = 40;
 
@@ -22,7 +25,7 @@ pub struct Fault {
     origin: Origin,
     problem: String,
     help: Option<String>,
-    other: Option<(Place, String)>,
+    other: Option<Box<(Place, String)>>,
     missing: bool,
 }
 
@@ -70,7 +73,7 @@ impl Fault {
     /// Names a second place that has to do with it.
     #[must_use]
     pub fn other(mut self, place: Place, label: impl Into<String>) -> Self {
-        self.other = Some((place, label.into()));
+        self.other = Some(Box::new((place, label.into())));
         self
     }
 
@@ -119,14 +122,14 @@ impl Fault {
         match &self.origin {
             Origin::Text(place) => {
                 writeln!(out, "{:margin$}{blue}-->{plain} {place}", "")?;
-                write_quote(out, place, (margin, red, ""), paint)?;
+                write_quote(out, place, margin, Mark::Fault, paint)?;
             }
             Origin::File(path) => writeln!(out, " {blue}-->{plain} {}", clean(&path.to_string_lossy()))?,
             Origin::Variable(name) => writeln!(out, " {blue}-->{plain} the variable {}", clean(name))?,
         }
-        if let Some((place, label)) = &self.other {
+        if let Some((place, label)) = self.other.as_deref() {
             writeln!(out, "{:margin$}{blue}:::{plain} {place}", "")?;
-            write_quote(out, place, (margin, blue, label), paint)?;
+            write_quote(out, place, margin, Mark::Other(label), paint)?;
         }
         match &self.help {
             Some(help) => writeln!(out, "{:margin$} {blue}={plain} {bold}help{plain}: {}", "", clean(help)),
@@ -136,7 +139,7 @@ impl Fault {
 
     /// The width of the largest line number.
     fn margin(&self) -> usize {
-        let places = self.place().into_iter().chain(self.other.as_ref().map(|(place, _)| place));
+        let places = self.place().into_iter().chain(self.other.as_deref().map(|(place, _)| place));
         places.map(|place| place.line_and_column().0.to_string().len()).max().unwrap_or(1)
     }
 }
@@ -203,21 +206,33 @@ impl Paint {
     }
 }
 
-/// Draws the line that `place` is in, and a mark (its margin, colour and label) under the text.
+/// What is under a quoted line.
+#[derive(Clone, Copy)]
+enum Mark<'a> {
+    /// The offending text.
+    Fault,
+    /// What else has to do with it, and how.
+    Other(&'a str),
+}
+
+/// Draws the line that `place` is in, and the mark under it. `margin` is the width of line numbers.
 fn write_quote(
     out: &mut impl fmt::Write,
     place: &Place,
-    (margin, colour, label): (usize, &str, &str),
+    margin: usize,
+    mark: Mark<'_>,
     paint: Paint,
 ) -> fmt::Result {
-    let [_, blue, _, plain] = paint.codes();
+    let [red, blue, _, plain] = paint.codes();
     let Quote { line, before, width } = quote(place);
     let number = place.line_and_column().0;
-    let mark = if label.is_empty() { "^" } else { "-" }.repeat(width);
+    let (colour, under) = match mark {
+        Mark::Fault => (red, "^".repeat(width)),
+        Mark::Other(label) => (blue, format!("{} {}", "-".repeat(width), clean(label))),
+    };
     writeln!(out, "{:margin$} {blue}|{plain}", "")?;
     writeln!(out, "{blue}{number:>margin$} |{plain} {line}")?;
-    let mark = format!("{mark} {}", clean(label));
-    writeln!(out, "{:margin$} {blue}|{plain} {:before$}{colour}{}{plain}", "", "", mark.trim_end())
+    writeln!(out, "{:margin$} {blue}|{plain} {:before$}{colour}{under}{plain}", "", "")
 }
 
 /// One line of the file as it is shown, and the columns to underline.
@@ -279,8 +294,14 @@ fn visible(c: char) -> char {
     if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }
 }
 
+/// One line, of bounded length.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c == '\n' { ' ' } else { visible(c) }).collect()
+    let mut shown: String =
+        text.chars().take(MESSAGE_MAX).map(|c| if c == '\n' { ' ' } else { visible(c) }).collect();
+    if text.chars().nth(MESSAGE_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config
     draft.finish()
 }
 
-impl<'e> Draft<'e> {
+impl Draft<'_> {
     fn file(&mut self, path: PathBuf) {
         let text = match read_text(&path) {
             Ok(text) => text,
@@ -103,7 +103,7 @@ impl<'e> Draft<'e> {
         self.faults.extend(broken);
     }
 
-    fn sections<'a>(&mut self, table: &mut Table<'a>) {
+    fn sections(&mut self, table: &mut Table<'_>) {
         table.get("agent", |entry| {
             self.define(entry, "the table", "[agent]");
             self.agent = entry.table("[agent]", agent::read)?;
@@ -278,7 +278,7 @@ fn read_text(path: &Path) -> Result<Arc<str>, Fault> {
     }
     String::from_utf8(bytes).map(Arc::from).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = valid.split(|byte| *byte == b'\n').count();
         Fault::in_file(path, format!("line {line} is not UTF-8 text")).help("save the file as UTF-8")
     })
 }

@@ -1,7 +1,7 @@
 //! `[receivers.*]`: which plugin, with what configuration, within which limits.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -168,7 +168,7 @@ fn plugin(entry: Entry<'_>) -> Option<PluginRef> {
     if let Some(name) = BUNDLED.into_iter().find(|name| *name == text) {
         return Some(PluginRef::Bundled(name));
     }
-    if text.ends_with(".wasm") {
+    if Path::new(&text).extension().is_some_and(|extension| extension == "wasm") {
         return entry.path().map(PluginRef::File);
     }
     let help = match words::nearest(&text, BUNDLED) {

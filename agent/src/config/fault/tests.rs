@@ -72,6 +72,12 @@ fn a_long_line_is_cut_around_the_fault() {
 }
 
 #[test]
+fn a_message_that_quotes_a_very_long_value_is_cut() {
+    let told = Fault::in_variable("V", "x".repeat(100_000)).to_string();
+    assert!(told.chars().count() < 700 && told.contains("xxx…"), "{told}");
+}
+
+#[test]
 fn faults_are_in_the_order_of_their_files_and_places() {
     let place = |path: &str, at: usize| {
         let source = Source::new(path.into(), "abcdef".into(), &DeTable::new(), true);
