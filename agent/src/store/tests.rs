@@ -1,5 +1,7 @@
 //! The store by examples: whose file it is, what is refused, what survives.
 
+mod model;
+
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;

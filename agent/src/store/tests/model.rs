@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::fixture::{at, event, nothing, state};
-use super::*;
 use crate::catalog::CheckStatus;
 use crate::event::Change;
+use crate::store::fixture::{at, event, nothing, state};
+use crate::store::*;
 
 #[derive(Clone, Debug)]
 enum Action {
