@@ -234,6 +234,100 @@ async fn a_failure_ends_as_its_kind_says() {
     assert!((300_000..=300_127).contains(&times[1]), "{times:?}");
 }
 
+/// A log that tests can read.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// Logs into these lines what this thread does until the guard is dropped.
+    fn capture(&self) -> (tracing::dispatcher::DefaultGuard, tracing::Dispatch) {
+        // While there is only one subscriber, tracing lets the thread that first comes to a line decide
+        // whether it is of interest to anyone, and that may be another test's. So there are two.
+        let dispatch = || {
+            let lines = self.clone();
+            let subscriber = tracing_subscriber::fmt().with_writer(move || lines.clone()).with_ansi(false);
+            tracing::Dispatch::new(subscriber.without_time().with_target(false).finish())
+        };
+        let second = dispatch();
+        (tracing::dispatcher::set_default(&dispatch()), second)
+    }
+
+    /// Checks that there are as many lines as in `want`, and that each has its words.
+    #[track_caller]
+    fn check(&self, want: &[&[&str]]) {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), want.len(), "{text}");
+        for (line, words) in lines.iter().zip(want) {
+            for word in *words {
+                assert!(line.contains(word), "{word:?} in {line}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_has_one_line_that_says_what_comes_next() {
+    let lines = Lines::default();
+    let _guard = lines.capture();
+    let gone = fails(Failure::Permanent("no such address".into()));
+    let mut world = World::new([("a1", vec![transient()]), ("b1", vec![gone])]);
+    commit(&world.store, "mail", &[("a1", "a")]).await;
+    let (dispatcher, _) = world.mail();
+    let id = world.next().await.delivery.id;
+    world.check(&["a1 2"]).await;
+    commit(&world.store, "mail", &[("b1", "b")]).await;
+    dispatcher.wakers().wake("mail");
+    world.check(&["b1 1"]).await;
+    let its = &["event.id=a1", "receiver=mail", "rule=down", &*format!("delivery.id={id}")];
+    lines.check(&[its, its, &["event.id=b1"]]);
+    lines.check(&[
+        &[
+            "WARN",
+            "tried again",
+            "attempt=1",
+            "outcome=transient",
+            "reason=refused",
+            "retry_at=2023-11-14T22:13:20.",
+        ],
+        &["INFO", "Delivered.", "attempt=2", "outcome=delivered"],
+        &["WARN", "dead", "attempt=1", "outcome=permanent", "reason=no such address"],
+    ]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_is_told_once() {
+    let lines = Lines::default();
+    let mut world = World::new([]);
+    let (dispatcher, _) = world.run(vec![world.receiver("mail"), world.receiver("chat")]);
+    let _guard = lines.capture();
+    world.quiet().await;
+    for id in ["a1", "a2"] {
+        commit(&world.store, "mail", &[(id, "a")]).await;
+        commit(&world.store, "chat", &[(&format!("chat {id}"), "a")]).await;
+        refuse_writes(&world.store, true).await;
+        dispatcher.wakers().wake("mail");
+        dispatcher.wakers().wake("chat");
+        world.quiet().await;
+        refuse_writes(&world.store, false).await;
+        assert!([world.next().await, world.next().await].iter().all(|seen| seen.delivery.attempt == 1));
+        world.quiet().await;
+    }
+    let (fails, works) = (&["ERROR", "The store fails."][..], &["INFO", "The store works again."][..]);
+    let made = &["INFO", "Delivered."][..];
+    lines.check(&[fails, works, made, made, fails, works, made, made]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_due_later_is_made_then() {
     let mut world = World::new([]);

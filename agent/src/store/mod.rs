@@ -103,8 +103,6 @@ mod types;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
-mod model;
-#[cfg(test)]
 mod tests;
 
 use std::path::Path;

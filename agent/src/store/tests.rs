@@ -1,5 +1,7 @@
 //! The store by examples: whose file it is, what is refused, what survives.
 
+mod model;
+
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -175,33 +177,34 @@ async fn a_restart_keeps_everything() {
 async fn an_event_is_delivered_once_in_a_generation() {
     let (_folder, path) = folder();
     let store = Store::open(&path).unwrap();
-    let once = |watch: &str, reset| Commit {
+    let once = |id: &str, watch: &str, reset| Commit {
         watch: watch.into(),
         reset,
-        events: vec![event("e1", "web1/a")],
+        events: vec![event(id, "web1/a")],
         deliveries: vec![delivery("mail"), delivery("mail")],
         ..nothing()
     };
-    for (watch, reset, want) in [
-        ("checks", false, vec!["e1 1"]),
-        ("checks", false, vec![]),  // made again by mistake
-        ("service", false, vec![]), // seen by another watch
-        ("checks", true, vec!["e1 1"]),
-        ("service", true, vec![]), // it sees the same reset
-        ("late", false, vec![]),   // new, it joins the generation of the others
+    for (id, watch, reset, want) in [
+        ("e1", "checks", false, vec!["e1 1"]),
+        ("e1", "checks", false, vec![]),  // made again by mistake
+        ("e1", "service", false, vec![]), // seen by another watch
+        ("e1", "checks", true, vec!["e1 1"]),
+        ("e1", "service", true, vec![]), // it sees the same reset
+        ("e2", "service", false, vec!["e2 1"]),
+        ("e2", "late", false, vec![]), // new, it joins the generation of the others
     ] {
-        store.commit(once(watch, reset)).await.unwrap();
+        store.commit(once(id, watch, reset)).await.unwrap();
         let claims = claim(&store, "mail").await;
         let got: Vec<_> =
             claims.iter().map(|claimed| format!("{} {}", claimed.event.id, claimed.attempt)).collect();
-        assert_eq!(got, want, "{watch} {reset}");
+        assert_eq!(got, want, "{id} {watch} {reset}");
         for claimed in &claims {
             store.settle(settlement(claimed, delivered())).await.unwrap();
         }
     }
     let ids = "SELECT count(DISTINCT id) FROM delivery";
     let ids: i64 = store.run(|connection| connection.query_row(ids, (), |row| row.get(0))).await.unwrap();
-    assert_eq!(ids, 2, "each generation has its own delivery");
+    assert_eq!(ids, 3, "each generation has its own delivery of e1");
 }
 
 #[tokio::test]

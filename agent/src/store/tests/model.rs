@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::fixture::{at, event, nothing, state};
-use super::*;
 use crate::catalog::CheckStatus;
 use crate::event::Change;
+use crate::store::fixture::{at, event, nothing, state};
+use crate::store::*;
 
 #[derive(Clone, Debug)]
 enum Action {
@@ -304,8 +304,11 @@ impl World {
         let id = self.ids[&row.identity].clone();
         let now = at(self.now);
         let settlement = Settlement { id, attempt: row.attempts, started_at: now, now, verdict };
+        for wrong in [settlement.attempt - 1, settlement.attempt + 1] {
+            self.store.settle(Settlement { attempt: wrong, ..settlement.clone() }).await.unwrap();
+        }
         self.store.settle(settlement.clone()).await.unwrap();
-        self.store.settle(Settlement { attempt: settlement.attempt + 1, ..settlement }).await.unwrap();
+        self.store.settle(settlement).await.unwrap();
     }
 
     /// Moves to a copy of the files, and gives the path of its database.
