@@ -35,7 +35,9 @@ pub fn init(levels: &LogLevels, format: LogFormat) {
     let layer = fmt::layer().with_writer(io::stderr);
     let layer = match format {
         LogFormat::Human => layer.with_ansi(io::stderr().is_terminal()).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        LogFormat::Json => {
+            layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+        }
     };
     let started = tracing_subscriber::registry().with(layer.with_filter(levels.0.clone())).try_init();
     if started.is_err() {

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::chain::chain;
 use crate::catalog::{Check, CheckStatus, LocalNode};
+use crate::chain::chain;
 use crate::event::{Change, CheckState, Context, Event, Snapshot, diff, events};
 use crate::rules::{Roles, Rule, route};
 use crate::source::{Source, Update};
@@ -106,15 +106,21 @@ impl Routing {
         };
         let events: Vec<_> = match known.history {
             History::None => Vec::new(),
-            History::Away | History::Live => changes.iter().flat_map(|change| events(change, &context)).collect(),
+            History::Away | History::Live => {
+                changes.iter().flat_map(|change| events(change, &context)).collect()
+            }
         };
-        let deliveries = events.iter().enumerate().flat_map(|(at, event)| self.deliveries(at, event, now)).collect();
+        let deliveries =
+            events.iter().enumerate().flat_map(|(at, event)| self.deliveries(at, event, now)).collect();
         Plan { states, changes, events, deliveries }
     }
 
     /// Where this is; empty where nothing says it.
     fn environment<'a>(&'a self, node: &'a LocalNode) -> &'a str {
-        self.environment.as_deref().or_else(|| node.meta.get("environment").map(String::as_str)).unwrap_or_default()
+        self.environment
+            .as_deref()
+            .or_else(|| node.meta.get("environment").map(String::as_str))
+            .unwrap_or_default()
     }
 
     fn deliveries(&self, at: usize, event: &Event, now: Timestamp) -> impl Iterator<Item = NewDelivery> {
@@ -136,7 +142,11 @@ impl Pipeline {
         while let Some(update) = stop.run_until_cancelled(source.next()).await {
             match update {
                 Update::Node(node) => {
-                    info!(node = node.name, datacenter = node.datacenter, "Following the checks of this node.");
+                    info!(
+                        node = node.name,
+                        datacenter = node.datacenter,
+                        "Following the checks of this node."
+                    );
                     here = Some(node);
                 }
                 Update::Lost { reason } => warn!(reason, "Consul does not answer; asking until it does."),
@@ -145,7 +155,8 @@ impl Pipeline {
                     // A source says which node it follows before it tells of its checks.
                     let Some(node) = &here else { continue };
                     let now = Timestamp::now();
-                    let Plan { states, changes, events, deliveries } = self.routing.plan(&known, node, checks, now);
+                    let Plan { states, changes, events, deliveries } =
+                        self.routing.plan(&known, node, checks, now);
                     if known.history == History::None || reset || !changes.is_empty() {
                         let commit = Commit {
                             watch: self.watch.clone(),

@@ -13,17 +13,26 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("catalog", &[]),
     ("event", &["catalog"]),
     ("rules", &["catalog", "event"]),
-    ("consul", &["catalog"]),
-    ("source", &["catalog", "consul"]),
+    ("consul", &["catalog", "chain"]),
+    ("source", &["catalog", "chain", "consul"]),
     ("store", &["catalog", "event"]),
-    ("pipeline", &["catalog", "event", "rules", "source", "store"]),
-    ("dispatch", &["store"]),
+    ("pipeline", &["catalog", "chain", "event", "rules", "source", "store"]),
+    ("dispatch", &["shutdown", "store"]),
     ("config", &["catalog", "event", "rules", "consul", "dispatch"]),
 ];
 
 /// Crates that do I/O; the pure modules name none of them.
-const IO: [&str; 9] =
-    ["tokio", "reqwest", "rusqlite", "rustix", "std::fs", "std::net", "std::process", "std::env", "lictor_host"];
+const IO: [&str; 9] = [
+    "tokio",
+    "reqwest",
+    "rusqlite",
+    "rustix",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::env",
+    "lictor_host",
+];
 
 /// The modules that do no I/O.
 const PURE: [&str; 3] = ["catalog", "event", "rules"];
@@ -51,7 +60,9 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 /// The code of a file without its tests and comments.
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().take_while(|line| *line != "#[cfg(test)]").filter(|line| !line.trim_start().starts_with("//"))
+    text.lines()
+        .take_while(|line| *line != "#[cfg(test)]")
+        .filter(|line| !line.trim_start().starts_with("//"))
 }
 
 /// The first folder or file below `agent/src`.
@@ -73,7 +84,9 @@ fn none(faults: &[String], rule: &str) {
 fn every_file_begins_with_what_it_is_for() {
     let faults: Vec<_> = sources()
         .iter()
-        .filter(|(path, text)| !is_test(path) && !text.starts_with("//!") && !text.starts_with("// Generated"))
+        .filter(|(path, text)| {
+            !is_test(path) && !text.starts_with("//!") && !text.starts_with("// Generated")
+        })
         .map(|(path, _)| path.display().to_string())
         .collect();
     none(&faults, "a file without a `//!` head");
@@ -137,7 +150,10 @@ fn the_table_is_the_one_of_the_documentation() {
         let row = text.lines().find(|line| line.starts_with(&format!("| `{module}` |"))).unwrap();
         let cell = row.split('|').nth(2).unwrap();
         for name in *allowed {
-            assert!(cell.contains(&format!("`{name}`")), "{module} may use {name}, but ARCHITECTURE.md does not say so");
+            assert!(
+                cell.contains(&format!("`{name}`")),
+                "{module} may use {name}, but ARCHITECTURE.md does not say so"
+            );
         }
     }
 }

@@ -92,13 +92,21 @@ pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
     let store = Store::open(&data_dir.join("lictor.db")).context("open the store")?;
     let repeated = store.recover(Timestamp::now()).await.context("read the store")?;
     if repeated > 0 {
-        warn!(deliveries = repeated, "The last run did not end in order; what it was delivering is repeated.");
+        warn!(
+            deliveries = repeated,
+            "The last run did not end in order; what it was delivering is repeated."
+        );
     }
     let settings = Settings { grace: config.agent.shutdown_grace, ..Settings::default() };
     let receivers = ready.into_iter().map(receiver).collect();
     let dispatcher = Dispatcher::start(&store, receivers, &settings, shutdown);
     let mut pipelines = start_pipelines(&config, &store, &client, &dispatcher, shutdown).await?;
-    info!(version = env!("CARGO_PKG_VERSION"), rules = config.rules.len(), receivers = config.receivers.len(), "Lictor runs.");
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        rules = config.rules.len(),
+        receivers = config.receivers.len(),
+        "Lictor runs."
+    );
     while pipelines.join_next().await.is_some() {}
     dispatcher.finish().await;
     store.close().await.context("close the store")?;
@@ -115,7 +123,10 @@ fn host(cache_dir: Option<PathBuf>) -> Result<Host, AppError> {
 fn make_data_dir(path: &Path) -> Result<(), AppError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     let help = || {
-        format!("make the folder {}; write another [agent] data_dir, or start as a user who may", path.display())
+        format!(
+            "make the folder {}; write another [agent] data_dir, or start as a user who may",
+            path.display()
+        )
     };
     Ok(made.with_context(help)?)
 }

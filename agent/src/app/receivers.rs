@@ -58,7 +58,8 @@ fn load(host: &Host, plugin: &PluginRef) -> Result<Plugin, String> {
             Cow::Borrowed(bundled::get(name).ok_or_else(|| format!("this Lictor was built without {name}"))?)
         }
         PluginRef::File(path) => Cow::Owned(
-            fs::read(path).map_err(|error| format!("failed to read the plugin {}: {error}", path.display()))?,
+            fs::read(path)
+                .map_err(|error| format!("failed to read the plugin {}: {error}", path.display()))?,
         ),
     };
     host.load(&wasm).map_err(|error| format!("failed to load the plugin: {}", chain(&error)))
@@ -86,7 +87,8 @@ async fn make<'a>(receiver: &'a Receiver, plugin: &Plugin, look: Look) -> Result
     if !faults.is_empty() {
         return Err(faults);
     }
-    let output = OutputLimits { exec_output: receiver.limits.output, http_response: receiver.limits.response };
+    let output =
+        OutputLimits { exec_output: receiver.limits.output, http_response: receiver.limits.response };
     let capabilities = Capabilities::new(grants, output)
         .map_err(|error| vec![Fault::at(places.allow.clone(), format!("failed to {error}"))])?;
     Ok(Ready { config: receiver, plugin: plugin.clone(), json, capabilities: Arc::new(capabilities), limits })
@@ -100,9 +102,10 @@ fn limits(receiver: &Receiver) -> Limits {
 fn unusable(receiver: &Receiver, error: RequestsError) -> Fault {
     let name = &receiver.plugin;
     match error {
-        RequestsError::Config(why) => {
-            Fault::at(receiver.places.config.clone(), format!("the plugin {name} cannot work with this: {why}"))
-        }
+        RequestsError::Config(why) => Fault::at(
+            receiver.places.config.clone(),
+            format!("the plugin {name} cannot work with this: {why}"),
+        ),
         RequestsError::Call(failure) => Fault::at(
             receiver.places.plugin.clone(),
             format!("the plugin {name} did not say what it needs: {failure}"),

@@ -418,12 +418,17 @@ async fn a_relay_is_trusted_by_its_ca_file_only() {
 #[test]
 fn what_a_grant_leaves_open_is_limited_to_the_addresses_of_the_configuration() {
     let open = SmtpGrantSpec { relay: "smtp://m".into(), ..SmtpGrantSpec::default() };
-    let limited = SmtpGrant::parse(open).unwrap().limited_to("Lictor <me@here>", &strings(&["a@b.c"])).unwrap();
+    let limited =
+        SmtpGrant::parse(open).unwrap().limited_to("Lictor <me@here>", &strings(&["a@b.c"])).unwrap();
     assert!(covers(Some(&limited), "me@here", &strings(&["a@b.c"])).is_ok());
     assert!(covers(Some(&limited), "you@here", &strings(&["a@b.c"])).is_err());
     assert!(covers(Some(&limited), "me@here", &strings(&["b@b.c"])).is_err());
-    let written = SmtpGrant::parse(spec("smtp://m")).unwrap().limited_to("me@here", &strings(&["a@b.c"])).unwrap();
-    assert!(covers(Some(&written), "me@here", &strings(&["b@example.com"])).is_ok(), "what was written stays");
+    let written =
+        SmtpGrant::parse(spec("smtp://m")).unwrap().limited_to("me@here", &strings(&["a@b.c"])).unwrap();
+    assert!(
+        covers(Some(&written), "me@here", &strings(&["b@example.com"])).is_ok(),
+        "what was written stays"
+    );
 }
 
 #[tokio::test]
