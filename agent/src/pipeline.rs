@@ -157,6 +157,7 @@ impl Pipeline {
                     let now = Timestamp::now();
                     let Plan { states, changes, events, deliveries } =
                         self.routing.plan(&known, node, checks, now);
+                    let reset = reset || went_back(&changes);
                     if known.history == History::None || reset || !changes.is_empty() {
                         let commit = Commit {
                             watch: self.watch.clone(),
@@ -196,6 +197,15 @@ impl Pipeline {
     }
 }
 
+/// Consul's indexes began anew while Lictor was away, and the new ones are above ours already: what shows
+/// it is a check that was written earlier than before.
+fn went_back(changes: &[Change<CheckState>]) -> bool {
+    changes.iter().any(|change| match change {
+        Change::Modified { old, new, .. } => new.check.modify_index < old.check.modify_index,
+        Change::Added(..) | Change::Removed(..) => false,
+    })
+}
+
 /// One line for each event; an event that no rule wants is worth one only to those who look closely.
 fn tell(event: &Event, deliveries: usize) {
     let word = |status: Option<CheckStatus>| status.map_or("none", CheckStatus::as_str);
@@ -207,3 +217,6 @@ fn tell(event: &Event, deliveries: usize) {
         info!(event.id, event.subject, from, to, catch_up, deliveries, "{kind}");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,6 +116,10 @@ impl Draft<'_> {
         table.get("watch", |entry| {
             entry.tables("[[watch]]", |table| {
                 let watch = watch::read(table)?;
+                if self.watches.contains(&watch) {
+                    let fault = Fault::at(table.place(), "this is followed already, by another [[watch]]");
+                    table.note(fault.help("leave one of the two out"));
+                }
                 self.watches.push(watch);
                 Some(())
             })

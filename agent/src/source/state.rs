@@ -13,6 +13,7 @@
 //! Invariants:
 //! - An answer in doubt (a lower index, no leader, suddenly no checks, fewer checks and a token that
 //!   hides some) is never passed on: the leader is asked, and what it says is.
+//! - No checks at all are never passed on: that is a loss, not news.
 //! - `Lost` and `Recovered` alternate, and an answer that is passed on is never behind a `Lost`.
 
 use std::collections::hash_map::DefaultHasher;
@@ -36,7 +37,10 @@ pub(super) struct State {
     index: Option<WaitIndex>,
     /// None until an answer was passed on.
     content: Option<Content>,
-    /// Errors since the last good answer; we are lost while there are any.
+    /// `Lost` was said, and not yet `Recovered`.
+    lost: bool,
+    /// Errors since a query that waited was answered. An answer at once does not count: where only the
+    /// queries that wait fail, the pauses must grow all the same.
     failures: u32,
     bucket: Bucket,
     not_before: Option<Instant>,
@@ -113,6 +117,7 @@ impl State {
             node: None,
             index: committed,
             content: None,
+            lost: false,
             failures: 0,
             bucket: Bucket::default(),
             not_before: None,
@@ -145,7 +150,8 @@ impl State {
         self.phase = Phase::Locate;
         self.failures = self.failures.saturating_add(1);
         self.not_before = Some(moment.now + backoff(self.failures, moment.jitter));
-        if self.failures == 1 { vec![Update::Lost { reason }] } else { Vec::new() }
+        let first = !std::mem::replace(&mut self.lost, true);
+        if first { vec![Update::Lost { reason }] } else { Vec::new() }
     }
 
     fn located(&mut self, node: LocalNode) -> Vec<Update> {
@@ -164,6 +170,9 @@ impl State {
     fn answered(&mut self, answer: Answer<Vec<Check>>, moment: Moment) -> Vec<Update> {
         let content = Content::of(&answer.value);
         let relation = self.relation(answer.index, content);
+        if self.phase == Phase::Confirm && content.count == 0 {
+            return self.failed(self.no_checks(), moment);
+        }
         if self.phase != Phase::Confirm && self.doubts(&answer, relation) {
             self.phase = Phase::Confirm;
             return Vec::new();
@@ -175,11 +184,13 @@ impl State {
             self.not_before = (!pause.is_zero()).then(|| moment.now + pause);
         }
         let mut updates = Vec::new();
-        if self.failures > 0 {
+        if std::mem::take(&mut self.lost) {
             updates.push(Update::Recovered);
         }
+        if self.phase == Phase::Wait {
+            self.failures = 0;
+        }
         self.phase = Phase::Wait;
-        self.failures = 0;
         self.index = Some(answer.index);
         self.content = Some(content);
         if relation != Relation::Same {
@@ -187,6 +198,16 @@ impl State {
             updates.push(Update::Checks { checks: answer.value, index: answer.index, reset });
         }
         updates
+    }
+
+    /// A node of the catalog has at least the check `serfHealth`, so none is not the truth about it: a
+    /// token that may not read the node gets an empty answer and no error (Consul 1.8.7).
+    fn no_checks(&self) -> String {
+        let node = self.node.as_ref().map_or("", |node| &node.name);
+        format!(
+            "Consul shows no check of the node {node}, not even serfHealth: its agent is not registered \
+             (yet), or the token lacks node:read and service:read"
+        )
     }
 
     fn relation(&self, index: WaitIndex, content: Content) -> Relation {

@@ -78,7 +78,7 @@ fn show_update(update: &Update) -> String {
                 checks.iter().map(|check| format!("{}@{}", check.check_id, check.modify_index)).collect();
             format!("{word} {index} [{}]", ids.join(" "))
         }
-        Update::Lost { reason } => format!("lost: {reason}"),
+        Update::Lost { reason } => format!("lost: {}", reason.split(',').next().unwrap_or_default()),
         Update::Recovered => "recovered".into(),
     }
 }
@@ -209,7 +209,26 @@ fn errors_are_told_once_and_back_off() {
             (failed(), "", "self in 4000 ms"),
             (node("n1"), "", "n1 all"),
             (checks(7, "a@7"), "recovered, checks 7 [a@7]", "n1 wait 7"),
+            (checks(8, "a@8"), "checks 8 [a@8]", "n1 wait 8"),
             (failed(), "lost: refused", "self in 500 ms"),
+        ],
+    );
+}
+
+#[test]
+fn where_only_the_queries_that_wait_fail_the_pauses_grow_all_the_same() {
+    check(
+        None,
+        [
+            (node("n1"), "node n1", "n1 all"),
+            (checks(7, "a@7"), "checks 7 [a@7]", "n1 wait 7"),
+            (failed(), "lost: refused", "self in 500 ms"),
+            (node("n1"), "", "n1 all"),
+            (checks(7, "a@7"), "recovered", "n1 wait 7"),
+            (failed(), "lost: refused", "self in 1000 ms"),
+            (node("n1"), "", "n1 all"),
+            (checks(7, "a@7"), "recovered", "n1 wait 7"),
+            (failed(), "lost: refused", "self in 2000 ms"),
         ],
     );
 }
@@ -250,7 +269,7 @@ fn after_an_error_nothing_is_waited_for_until_the_index_is_compared() {
 }
 
 #[test]
-fn suddenly_no_checks_are_confirmed_before_they_are_passed_on() {
+fn suddenly_no_checks_are_a_loss_unless_the_leader_has_some() {
     let start = || {
         [
             (node("n1"), "node n1", "n1 all"),
@@ -258,7 +277,18 @@ fn suddenly_no_checks_are_confirmed_before_they_are_passed_on() {
             (checks(8, ""), "", "n1 leader"),
         ]
     };
-    check(None, start().into_iter().chain([(checks(8, ""), "checks 8 []", "n1 wait 8")]));
+    let no_checks = "lost: Consul shows no check of the node n1";
+    check(
+        None,
+        start().into_iter().chain([
+            (checks(8, ""), no_checks, "self in 500 ms"),
+            (node("n1"), "", "n1 all"),
+            (checks(8, ""), "", "n1 leader"),
+            (checks(8, ""), "", "self in 1000 ms"),
+            (node("n1"), "", "n1 all"),
+            (checks(9, "a@7"), "recovered, checks 9 [a@7]", "n1 wait 9"),
+        ]),
+    );
     check(None, start().into_iter().chain([(checks(9, "a@7"), "checks 9 [a@7]", "n1 wait 9")]));
     check(
         None,
@@ -272,15 +302,15 @@ fn suddenly_no_checks_are_confirmed_before_they_are_passed_on() {
 }
 
 #[test]
-fn no_checks_at_the_start_are_confirmed_once() {
+fn no_checks_at_the_start_are_a_loss_too() {
     check(
         None,
         [
             (node("n1"), "node n1", "n1 all"),
             (checks(7, ""), "", "n1 leader"),
-            (checks(7, ""), "checks 7 []", "n1 wait 7"),
-            (checks(7, "").late(), "", "n1 wait 7"),
-            (checks(8, "").late(), "checks 8 []", "n1 wait 8"),
+            (checks(7, ""), "lost: Consul shows no check of the node n1", "self in 500 ms"),
+            (node("n1"), "", "n1 all"),
+            (checks(8, "a@8"), "recovered, checks 8 [a@8]", "n1 wait 8"),
         ],
     );
 }

@@ -1,0 +1,121 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::event::EventType;
+use crate::rules::{Attribute, Matcher, Pattern, ServiceRoles};
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn node() -> LocalNode {
+    let meta = BTreeMap::from([("environment".to_owned(), "staging".to_owned())]);
+    LocalNode { name: "web1".into(), datacenter: "dc1".into(), meta }
+}
+
+fn check(id: &str, status: CheckStatus, modify_index: u64) -> Check {
+    Check {
+        node: "web1".into(),
+        check_id: id.into(),
+        name: id.into(),
+        status,
+        notes: String::new(),
+        output: "said".into(),
+        service_id: id.into(),
+        service: id.into(),
+        service_tags: Vec::new(),
+        create_index: 1,
+        modify_index,
+    }
+}
+
+/// Two rules: every status to `log` and `mail`, and that of `web` to `pager`.
+fn routing() -> Routing {
+    let rule = |name: &str, matches: Vec<Matcher>, receivers: &[&str]| Rule {
+        name: name.into(),
+        on: vec![EventType::CheckStatus],
+        matches,
+        unless: Vec::new(),
+        receivers: receivers.iter().map(|&receiver| receiver.into()).collect(),
+    };
+    let web = Matcher { attribute: Attribute::Service, pattern: Pattern::Any(vec!["web".into()]) };
+    let active = ServiceRoles { active_nodes: ["web1".to_owned()].into(), ..ServiceRoles::default() };
+    Routing {
+        rules: vec![rule("all", vec![], &["log", "mail"]), rule("web", vec![web], &["pager"])],
+        roles: [("web".to_owned(), active)].into_iter().collect(),
+        environment: None,
+    }
+}
+
+/// The plan for `now` after `before` was committed.
+fn plan(history: History, before: Vec<Check>, now: Vec<Check>) -> Plan {
+    let routing = routing();
+    let states = routing.plan(&Known::default(), &node(), before, NOW).states;
+    routing.plan(&Known { states, history }, &node(), now, NOW)
+}
+
+use CheckStatus::{Critical, Passing};
+
+#[test]
+fn the_first_answer_is_kept_and_tells_nothing() {
+    let plan = routing().plan(&Known::default(), &node(), vec![check("web", Critical, 7)], NOW);
+    assert_eq!((plan.states.len(), plan.changes.len()), (1, 1));
+    assert_eq!((plan.events, plan.deliveries), (vec![], vec![]));
+}
+
+#[test]
+fn an_event_goes_to_the_receivers_of_every_rule_that_fires_in_their_order() {
+    let before = || vec![check("db", Passing, 5), check("web", Passing, 6)];
+    let now = vec![check("db", Critical, 7), check("web", Critical, 8)];
+    let plan = plan(History::Live, before(), now);
+    let sent: Vec<_> = plan
+        .deliveries
+        .iter()
+        .map(|delivery| {
+            assert_eq!(delivery.due_at, NOW);
+            let subject = plan.events[delivery.event].subject.as_str();
+            (subject, delivery.rule.as_str(), delivery.receiver.as_str())
+        })
+        .collect();
+    assert_eq!(
+        sent,
+        [
+            ("web1/db", "all", "log"),
+            ("web1/db", "all", "mail"),
+            ("web1/web", "all", "log"),
+            ("web1/web", "all", "mail"),
+            ("web1/web", "web", "pager"),
+        ]
+    );
+}
+
+#[test]
+fn what_happened_while_lictor_was_away_is_marked() {
+    for (history, catch_up) in [(History::Away, true), (History::Live, false)] {
+        let plan = plan(history, vec![check("web", Passing, 7)], vec![check("web", Critical, 8)]);
+        assert_eq!(plan.events[0].data.catch_up, catch_up);
+    }
+}
+
+#[test]
+fn an_event_knows_its_environment_and_the_nodes_role() {
+    let changed = || plan(History::Live, vec![check("web", Passing, 7)], vec![check("web", Critical, 8)]);
+    let data = changed().events.remove(0).data;
+    assert_eq!((data.environment.as_str(), data.node_role.as_str()), ("staging", "primary"));
+    let configured = Routing { environment: Some("production".into()), ..routing() };
+    assert_eq!(configured.environment(&node()), "production");
+}
+
+#[test]
+fn an_answer_like_the_last_one_is_nothing_to_commit() {
+    let plan = plan(History::Away, vec![check("web", Passing, 7)], vec![check("web", Passing, 7)]);
+    assert!(plan.changes.is_empty() && plan.events.is_empty() && plan.deliveries.is_empty());
+}
+
+#[test]
+fn a_check_that_was_written_earlier_than_before_shows_that_the_indexes_began_anew() {
+    let changes = |before, now| {
+        plan(History::Away, vec![check("web", Passing, before)], vec![check("web", Critical, now)]).changes
+    };
+    assert!(went_back(&changes(70, 12)));
+    assert!(!went_back(&changes(70, 71)));
+    assert!(!went_back(&plan(History::Away, vec![check("web", Passing, 70)], vec![]).changes));
+}
