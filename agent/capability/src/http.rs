@@ -128,6 +128,11 @@ impl HttpGrant {
             }
             header_files.push((header, path));
         }
+        if !header_files.is_empty() && !scope.is_encrypted() && !scope.is_loopback() {
+            return Err(fault(
+                "the secrets of `header_files` would cross the network unencrypted; write https",
+            ));
+        }
         if spec.ca_file.is_some() && !scope.is_encrypted() {
             return Err(fault("`ca_file` has no meaning without https"));
         }

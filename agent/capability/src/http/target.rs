@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use url::Url;
+use url::{Host, Url};
 
 use crate::wildcard::Pattern;
 
@@ -99,6 +99,16 @@ impl Scope {
 
     pub(crate) fn is_encrypted(&self) -> bool {
         self.url.scheme() == "https"
+    }
+
+    /// Does what is sent stay on this machine?
+    pub(crate) fn is_loopback(&self) -> bool {
+        match self.url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
     }
 
     pub(crate) fn covers(&self, target: &Target) -> bool {

@@ -70,7 +70,7 @@ fn a_refusal_says_what_would_cover_it_and_hides_the_query() {
 #[test]
 fn a_guest_sets_no_header_that_frames_the_message_or_belongs_to_the_grant() {
     let header_files = [("Authorization".to_owned(), "/x".into())].into();
-    let grants = [HttpGrant::parse(HttpGrantSpec { header_files, ..spec("http://h/x") }).unwrap()];
+    let grants = [HttpGrant::parse(HttpGrantSpec { header_files, ..spec("https://h/x") }).unwrap()];
     for (name, value, want) in [
         ("Content-Type", "text/plain; charset=utf-8", Ok(())),
         ("X-Umlaut", "ü", Ok(())),
@@ -85,7 +85,7 @@ fn a_guest_sets_no_header_that_frames_the_message_or_belongs_to_the_grant() {
         ("X-Line", "a\nb", Err("line end")),
         ("X-Nul", "a\0b", Err("control")),
     ] {
-        let asked = HttpRequest { headers: headers(&[(name, value)]), ..request("POST", "http://h/x") };
+        let asked = HttpRequest { headers: headers(&[(name, value)]), ..request("POST", "https://h/x") };
         match (decide(&grants, asked).map(|_| ()), want) {
             (Ok(()), Ok(())) => {}
             (Err(CallError::Refused(text)), Err(want)) => {
@@ -115,10 +115,31 @@ fn a_wrong_grant_says_what_would_be_right() {
             },
             "header a is named twice",
         ),
+        (
+            HttpGrantSpec { header_files: files("X-Key", "/x"), ..spec("http://h/") },
+            "unencrypted; write https",
+        ),
         (HttpGrantSpec { ca_file: Some("/x".into()), ..spec("http://h/") }, "no meaning without https"),
     ] {
         let text = HttpGrant::parse(spec).unwrap_err().to_string();
         assert!(text.contains(want) && !text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn a_secret_needs_an_encrypted_way_or_none_at_all() {
+    for (url, want) in [
+        ("https://h/", true),
+        ("http://h/", false),
+        ("http://10.0.0.1/", false),
+        ("http://localhost.example.com/", false),
+        ("http://localhost/", true),
+        ("http://127.0.0.2:80/", true),
+        ("http://[::1]/", true),
+    ] {
+        let header_files = [("Authorization".to_owned(), "/x".into())].into();
+        let parsed = HttpGrant::parse(HttpGrantSpec { header_files, ..spec(url) });
+        assert_eq!(parsed.is_ok(), want, "{url}: {parsed:?}");
     }
 }
 
