@@ -2,18 +2,19 @@
 //!
 //! A template knows the event's `id`, `source`, `type`, `subject`, `time` and `data`, the delivery's `rule`,
 //! `receiver`, `environment` and `node`, and `events`, the list of all events with the same attributes. Nothing
-//! is escaped. A name that has no value is an error, also inside a condition: ask `is defined` first. A `null` in
-//! `data` counts as absent.
+//! is escaped. A name that does not exist is an error. What has no value for an event (the `from` of a check's
+//! first result) is none: it is shown as `none`, is false in a condition, and `{{ data.from or "new" }}` works.
 //!
 //! Filters: `default`, `first`, `indent`, `items`, `join`, `last`, `length`, `lower`, `replace`, `title`, `tojson`,
-//! `trim`, `upper`. Tests: `defined`, `undefined`, `startingwith`, `endingwith`.
+//! `trim`, `upper`. Tests: `defined`, `undefined`, `none`, `startingwith`, `endingwith`.
 //!
 //! A configuration's field can be a [`Template`]: then a template that cannot be parsed, or that names what no
 //! event has, is refused together with the configuration.
 
 use std::{borrow::Cow, error::Error, fmt};
 
-use minijinja::{Environment, UndefinedBehavior, Value, context, filters, tests as is};
+use minijinja::value::ValueKind;
+use minijinja::{Environment, UndefinedBehavior, Value, context, escape_formatter, filters, tests as is};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -22,6 +23,32 @@ use crate::{Delivery, Event, Failure};
 /// The names at the top of a template.
 const NAMES: [&str; 11] =
     ["id", "source", "type", "subject", "time", "data", "rule", "receiver", "environment", "node", "events"];
+
+/// The names in `data`, as this version of the contract's events have them.
+///
+/// A template that names another one is refused with its configuration: it would be found out only when the
+/// mail that it was written for is not sent.
+pub const DATA: [&str; 19] = [
+    "node",
+    "node_meta",
+    "datacenter",
+    "check_id",
+    "check_name",
+    "service_id",
+    "service",
+    "service_tags",
+    "from",
+    "to",
+    "since",
+    "output",
+    "notes",
+    "initial",
+    "catch_up",
+    "environment",
+    "node_role",
+    "create_index",
+    "modify_index",
+];
 
 /// A template. What comes from a configuration has had its syntax and names checked.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -47,18 +74,24 @@ impl TryFrom<String> for Template {
         let environment = environment();
         let parsed =
             environment.template_from_str(&source).map_err(|error| TemplateError(explain(&error)))?;
-        let unknown = parsed
-            .undeclared_variables(false)
-            .into_iter()
-            .filter(|name| !NAMES.contains(&name.as_str()))
-            .min();
-        match unknown {
+        let mut names: Vec<_> = parsed.undeclared_variables(true).into_iter().collect();
+        names.sort_unstable();
+        match names.iter().find_map(|name| unknown(name)) {
             None => Ok(Self(source.into())),
-            Some(name) => {
-                Err(TemplateError(format!("unknown name `{name}`, expected one of {}", NAMES.join(", "))))
-            }
+            Some(why) => Err(TemplateError(why)),
         }
     }
+}
+
+/// What is wrong with a name such as `data.node_meta.rack`, if anything.
+fn unknown(name: &str) -> Option<String> {
+    let mut parts = name.split('.');
+    let (first, second) = (parts.next()?, parts.next());
+    if !NAMES.contains(&first) {
+        return Some(format!("unknown name `{first}`, expected one of {}", NAMES.join(", ")));
+    }
+    let member = second.filter(|member| first == "data" && !DATA.contains(member))?;
+    Some(format!("unknown name `data.{member}`, expected one of {}", DATA.join(", ")))
 }
 
 impl Template {
@@ -90,6 +123,12 @@ fn environment<'source>() -> Environment<'source> {
     let mut environment = Environment::empty();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_debug(true);
+    // JSON's words, not Python's.
+    environment.set_formatter(|output, state, value| match value.kind() {
+        ValueKind::None => Ok(output.write_str("none")?),
+        ValueKind::Bool => Ok(output.write_str(if value.is_true() { "true" } else { "false" })?),
+        _ => escape_formatter(output, state, value),
+    });
 
     environment.add_filter("default", filters::default);
     environment.add_filter("first", filters::first);
@@ -107,6 +146,7 @@ fn environment<'source>() -> Environment<'source> {
 
     environment.add_test("defined", is::is_defined);
     environment.add_test("endingwith", is::is_endingwith);
+    environment.add_test("none", is::is_none);
     environment.add_test("startingwith", is::is_startingwith);
     environment.add_test("undefined", is::is_undefined);
     environment
@@ -129,8 +169,7 @@ fn attributes(event: &Event) -> Result<Value, Failure> {
     })
 }
 
-/// JSON as a template sees it. Members that are null are left out, so that they are as strictly undefined as
-/// absent ones.
+/// JSON as a template sees it.
 fn value(json: Json) -> Value {
     match json {
         Json::Null => Value::from(()),
@@ -142,12 +181,9 @@ fn value(json: Json) -> Value {
         },
         Json::String(text) => text.into(),
         Json::Array(items) => items.into_iter().map(value).collect(),
-        Json::Object(members) => Value::from_pairs(
-            members
-                .into_iter()
-                .filter(|(_, member)| !member.is_null())
-                .map(|(name, member)| (name, value(member))),
-        ),
+        Json::Object(members) => {
+            Value::from_pairs(members.into_iter().map(|(name, member)| (name, value(member))))
+        }
     }
 }
 
@@ -162,7 +198,7 @@ mod tests {
     fn check(template: &str, want: Result<&str, &str>) {
         let template = Template::try_from(template.to_owned()).unwrap();
         let delivery = testing::delivery([
-            json!({ "service": "<web>", "to": "critical", "output": null, "tags": ["a"] }),
+            json!({ "service": "<web>", "to": "critical", "output": null, "service_tags": ["a"] }),
             json!({ "service": "db" }),
         ]);
         let want = want.map(str::to_owned).map_err(Failure::permanent);
@@ -181,20 +217,33 @@ mod tests {
         check("{{ source }} {{ time }}", Ok("consul://dc1 2026-01-01T00:00:00Z"));
         check("{{ rule }} {{ receiver }} {{ environment }} {{ node }}", Ok("web-down ops production n1"));
         check("{% for e in events %}{{ e.id }}={{ e.data.service }};{% endfor %}", Ok("e1=<web>;e2=db;"));
-        check("{{ data.tags | tojson }} {{ events | length }}", Ok(r#"["a"] 2"#));
+        check("{{ data.service_tags | tojson }} {{ events | length }}", Ok(r#"["a"] 2"#));
     }
 
     #[test]
-    fn what_is_absent_or_null_is_an_error_that_names_it() {
-        check("{{ data.sevice }}", Err("template: line 1: `data.sevice` is undefined"));
-        check("{{ data.output }}", Err("template: line 1: `data.output` is undefined"));
-        check("{% if data.output is defined %}a{% else %}b{% endif %}", Ok("b"));
-        check("{{ data.output | default('none') }}", Ok("none"));
+    fn what_an_event_does_not_have_is_an_error_that_names_it() {
+        check("{{ data.notes }}", Err("template: line 1: `data.notes` is undefined"));
+        check("{% if data.notes is defined %}a{% else %}b{% endif %}", Ok("b"));
+        check("{{ data.notes | default('nothing') }}", Ok("nothing"));
+    }
+
+    #[test]
+    fn what_has_no_value_is_none() {
+        check("{{ data.output }}", Ok("none"));
+        check("{{ data.output or 'new' }}", Ok("new"));
+        check("{% if data.output %}a{% else %}b{% endif %}", Ok("b"));
+        check("{{ data.output is none }}", Ok("true"));
     }
 
     #[test]
     fn a_template_that_cannot_work_is_refused_before_it_is_used() {
         check_refused("\n{{ data.service", "line 2: unexpected end of input, expected end of variable block");
+        for template in ["{{ data.sevice }}", "{% if data.sevice %}x{% endif %}", "{{ data.sevice | upper }}"]
+        {
+            let refusal = Template::try_from(template.to_owned()).unwrap_err().to_string();
+            assert!(refusal.starts_with("unknown name `data.sevice`, expected one of node,"), "{refusal}");
+        }
+        assert!(Template::try_from("{{ data.node_meta.rack }} {{ data['service'] }}".to_owned()).is_ok());
         check_refused(
             "{{ service }}",
             "unknown name `service`, expected one of id, source, type, subject, time, data, rule, receiver, environment, node, events",

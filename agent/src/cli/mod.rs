@@ -98,7 +98,10 @@ fn ended(result: Result<(), AppError>) -> ExitCode {
 /// Every fault, and how many there are.
 fn refusal(faults: &Faults) -> String {
     let shown = if io::stderr().is_terminal() { faults.coloured() } else { faults.to_string() };
-    let count = faults.iter().len();
-    let noun = if count == 1 { "fault" } else { "faults" };
-    format!("{shown}\n{count} {noun}; nothing was started.\n")
+    format!("{shown}\n{}; nothing was started.\n", counted(faults.iter().len(), "fault"))
+}
+
+/// `1 fault`, `2 faults`.
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

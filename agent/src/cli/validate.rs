@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 
-use super::{ConfigArgs, runtime, variable};
+use super::{ConfigArgs, counted, runtime, variable};
 use crate::app::{self, AppError, Granted};
 use crate::config::{Config, Look};
 
@@ -12,9 +12,9 @@ pub(super) fn validate(args: &ConfigArgs, offline: bool) -> Result<(), AppError>
     let look = if offline { Look::Inside } else { Look::Everywhere };
     let config = Config::load(&args.paths, &variable, look)?;
     let granted = runtime()?.block_on(app::check(&config, look))?;
-    let (rules, receivers) = (config.rules.len(), granted.len());
+    let (rules, receivers) = (counted(config.rules.len(), "rule"), counted(granted.len(), "receiver"));
     let grants: String = granted.iter().map(in_words).collect();
-    let text = format!("{grants}The configuration is right: {rules} rules, {receivers} receivers.\n");
+    let text = format!("{grants}The configuration is right: {rules}, {receivers}.\n");
     Ok(io::stdout().write_all(text.as_bytes()).context("write to the standard output")?)
 }
 

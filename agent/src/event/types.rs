@@ -143,3 +143,39 @@ impl NodeRole {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_know_every_name_in_the_data() {
+        let data = CheckData {
+            node: String::new(),
+            node_meta: BTreeMap::new(),
+            datacenter: String::new(),
+            check_id: String::new(),
+            check_name: String::new(),
+            service_id: String::new(),
+            service: String::new(),
+            service_tags: Vec::new(),
+            from: None,
+            to: None,
+            since: Timestamp::UNIX_EPOCH,
+            output: String::new(),
+            notes: String::new(),
+            initial: false,
+            catch_up: false,
+            environment: String::new(),
+            node_role: NodeRole::Standalone,
+            create_index: 0,
+            modify_index: 0,
+        };
+        let json = serde_json::to_value(data).unwrap();
+        let mut names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut known = lictor_sdk::template::DATA.to_vec();
+        names.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(names, known);
+    }
+}

@@ -122,11 +122,15 @@ mod tests {
     #[test]
     fn one_event_is_one_line_whatever_it_holds() {
         check([json!({ "to": "critical" })], "{{ data.to }}", "critical\n");
-        check([json!({ "n": 1 }), json!({ "n": 2 })], "{{ id }} {{ data.n }}", "e1 1\ne2 2\n");
-        check([json!({ "o": "a\r\nb\tc" })], "{{ data.o }}", "a\\r\\nb\\tc\n");
         check(
-            [json!({ "o": "\u{1b}[31m\u{0}\u{85}\u{2028}" })],
-            "{{ data.o }}",
+            [json!({ "create_index": 1 }), json!({ "create_index": 2 })],
+            "{{ id }} {{ data.create_index }}",
+            "e1 1\ne2 2\n",
+        );
+        check([json!({ "output": "a\r\nb\tc" })], "{{ data.output }}", "a\\r\\nb\\tc\n");
+        check(
+            [json!({ "output": "\u{1b}[31m\u{0}\u{85}\u{2028}" })],
+            "{{ data.output }}",
             "\\u001b[31m\\u0000\\u0085\\u2028\n",
         );
         check([json!({})], "a\nb", "a\\nb\n");
@@ -150,7 +154,7 @@ mod tests {
     #[test]
     fn a_name_without_a_value_fails_before_anything_is_written() {
         let host = Host::start();
-        let delivery = testing::delivery([json!({ "to": "critical" }), json!({ "to": null })]);
+        let delivery = testing::delivery([json!({ "to": "critical" }), json!({})]);
         let config = json!({ "path": "/a", "template": "{{ data.to }}" });
         let want = Failure::permanent("template: line 1: `data.to` is undefined");
         assert_eq!(testing::handle::<File>(&delivery, &config), Err(want));
