@@ -20,6 +20,8 @@
 )]
 
 pub mod consul;
+pub(crate) mod guest;
+pub mod home;
 pub mod lictor;
 pub mod mail;
 pub mod nginx;
