@@ -20,6 +20,7 @@
 )]
 
 pub mod consul;
+pub mod fake_consul;
 pub(crate) mod guest;
 pub mod home;
 pub mod lictor;
