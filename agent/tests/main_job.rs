@@ -342,7 +342,12 @@ async fn each_event_goes_where_its_rules_say_and_what_no_rule_wants_goes_nowhere
 /// Whether Lictor's last known state of a check has this output.
 fn seen(home: &Home, check: &str, output: &str) -> Option<()> {
     let states = home.snapshot();
-    states.iter().any(|state| state["check"]["check_id"] == format!("{check}-alive") && state["check"]["output"] == output).then_some(())
+    states
+        .iter()
+        .any(|state| {
+            state["check"]["check_id"] == format!("{check}-alive") && state["check"]["output"] == output
+        })
+        .then_some(())
 }
 
 #[tokio::test]

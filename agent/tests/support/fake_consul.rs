@@ -64,17 +64,23 @@ impl FakeConsul {
         self.state.send_modify(|state| state.trouble = trouble);
     }
 
+    /// How many queries came so far.
+    pub fn queries(&self) -> usize {
+        self.queries.load(Ordering::Relaxed)
+    }
+
     /// Waits until `count` more queries came.
     pub async fn asked(&self, count: usize) {
-        let wanted = self.queries.load(Ordering::Relaxed) + count;
-        let asked = eventually(async || (self.queries.load(Ordering::Relaxed) >= wanted).then_some(()));
+        let wanted = self.queries() + count;
+        let asked = eventually(async || (self.queries() >= wanted).then_some(()));
         asked.await.expect("queries come");
     }
 }
 
 async fn answer(uri: Uri, mut state: watch::Receiver<State>) -> Response<Body> {
     let known = uri.query().into_iter().flat_map(|query| query.split('&'));
-    let known: Option<u64> = known.filter_map(|pair| pair.strip_prefix("index=")).find_map(|index| index.parse().ok());
+    let known: Option<u64> =
+        known.filter_map(|pair| pair.strip_prefix("index=")).find_map(|index| index.parse().ok());
     let is_news = |state: &State| state.trouble.is_some() || known != Some(state.index);
     // A query that nothing new comes for is answered with what there is.
     drop(timeout(PATIENCE, state.wait_for(is_news)).await);

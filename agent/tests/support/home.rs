@@ -10,9 +10,9 @@ use rusqlite::{Connection, OpenFlags, Row};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::eventually;
 use super::guest::guest;
 use super::lictor::{Lictor, command};
-use super::eventually;
 
 /// Loads every plugin that a test may use, so that its compiled code is there afterwards.
 const WARM_UP: &str = r#"
