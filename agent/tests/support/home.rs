@@ -48,6 +48,8 @@ pub struct Delivery {
     pub outcome: String,
     /// The receipt, or why it failed; empty before.
     pub detail: String,
+    /// Milliseconds from its commit to its end; none while it is open.
+    pub took: Option<i64>,
     /// The event's short type, such as `check.status`.
     pub kind: String,
     /// The event's data.
@@ -138,7 +140,7 @@ impl Home {
     /// All deliveries, in the order in which they were committed; none while there is no store.
     pub fn deliveries(&self) -> Vec<Delivery> {
         const QUERY: &str = "SELECT delivery.id, rule, receiver, delivery.subject, state, attempts,
-            coalesce(outcome, ''), coalesce(detail, ''), kind, data
+            coalesce(outcome, ''), coalesce(detail, ''), settled_at - created_at, kind, data
             FROM delivery JOIN event ON event.seq = delivery.event ORDER BY delivery.seq";
         self.query(QUERY, |row| {
             Ok(Delivery {
@@ -150,8 +152,9 @@ impl Home {
                 attempts: row.get(5)?,
                 outcome: row.get(6)?,
                 detail: row.get(7)?,
-                kind: row.get::<_, String>(8)?.trim_start_matches("lictor.").to_owned(),
-                data: serde_json::from_str(&row.get::<_, String>(9)?).unwrap(),
+                took: row.get(8)?,
+                kind: row.get::<_, String>(9)?.trim_start_matches("lictor.").to_owned(),
+                data: serde_json::from_str(&row.get::<_, String>(10)?).unwrap(),
             })
         })
     }
