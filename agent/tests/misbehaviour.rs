@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::fmt::Write;
 use std::fs;
 
 use axum::Router;
@@ -67,15 +68,19 @@ async fn a_plugin_that_misbehaves_fails_alone_and_within_its_limits() {
     let mut config = rule(&consul, &names);
     for Case { act, config: more, receiver, .. } in &CASES {
         let comma = if more.is_empty() { "" } else { ", " };
-        config += &format!(
+        write!(
+            config,
             "[receivers.{act}]\nplugin = 'misbehave.wasm'\nconfig = {{ do = '{act}'{comma}{more} }}
             retry = {{ attempts = 2, backoff = '50ms' }}\n{receiver}\n"
-        );
+        )
+        .unwrap();
     }
-    config += &format!(
+    write!(
+        config,
         "[receivers.steady]\nplugin = 'file'\nconfig = {{ path = '{}', template = '{{{{ data.to }}}}' }}\n",
         home.path("steady").display()
-    );
+    )
+    .unwrap();
     let mut lictor = home.follow(&config).await;
 
     // The second event shows that the first one left nothing behind.
@@ -147,24 +152,26 @@ async fn what_may_work_later_is_tried_again_and_what_never_will_is_not() {
     let retry = |attempts| format!("retry = {{ attempts = {attempts}, backoff = '20ms' }}");
     let mut config = rule(&consul, &FATES.map(|(name, ..)| name));
     for (name, attempts) in [("busy", 2), ("bad", 3), ("moved", 3)] {
-        config += &format!(
+        write!(
+            config,
             "[receivers.{name}]\nplugin = 'webhook'\n{}\nconfig.url = '{}'\n",
             retry(attempts),
-            nginx.http(&format!("/{name}")),
-        );
+            nginx.http(&format!("/{name}"))
+        )
+        .unwrap();
     }
     for name in ["busy", "unknown"] {
-        config += &format!(
+        write!(
+            config,
             "[receivers.mail-{name}]\nplugin = 'email'\n{}\nallow.smtp = {{ relay = '{relay}' }}
             config = {{ from = 'lictor@example.com', to = ['{name}@example.com'] }}\n",
-            retry(3),
-        );
+            retry(3)
+        )
+        .unwrap();
     }
     for (code, word) in [(75, "later"), (1, "never")] {
-        config += &format!(
-            "[receivers.exit-{code}]\nplugin = 'shell'\n{}\nconfig.command = ['{script}', '{code}', '{word}']\n",
-            retry(3),
-        );
+        write!(config, "[receivers.exit-{code}]\nplugin = 'shell'\n{}\nconfig.command = ['{script}', '{code}', '{word}']\n",
+            retry(3)).unwrap();
     }
     let mut lictor = home.follow(&config).await;
     consul.set("critical");

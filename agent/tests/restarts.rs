@@ -1,7 +1,5 @@
 //! What is told and what is not when Lictor or Consul goes away, comes back, or is in a bad way.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
-
 mod support;
 
 use std::fs;
