@@ -51,7 +51,7 @@ const CASES: [Case; 13] = [
     Case { act: "flood", config: "", receiver: "limits = { cpu = '200ms', log = '1KiB' }", outcome: "deadline", reason: "more than 200ms of CPU time" },
     Case { act: "eat", config: "", receiver: "limits.memory = '16MiB'", outcome: "memory", reason: "more memory than its 16 MiB" },
     Case { act: "big_result", config: "", receiver: "", outcome: "trapped", reason: "too much data" },
-    Case { act: "huge_log", config: "", receiver: "", outcome: "trapped", reason: "too much data" },
+    Case { act: "huge_log", config: "", receiver: "limits.memory = '128MiB'", outcome: "trapped", reason: "too much data" },
     Case { act: "sleep", config: "command = ['/bin/sleep', '86397'], timeout = '1h'", receiver: "timeout = '1s'\nallow.exec = [{ command = ['/bin/sleep', '86397'] }]", outcome: "deadline", reason: "not done within 1s" },
     Case { act: "exec", config: "command = ['/bin/true', 'x']", receiver: "allow.exec = [{ command = ['/bin/true'] }]", outcome: "refused", reason: r#"allow.exec = [{ command = ["/bin/true", "x"] }]"# },
     Case { act: "append", config: "path = '/tmp/forbidden'", receiver: "allow.append = ['/var/log/']", outcome: "refused", reason: r#"allow.append = ["/tmp/forbidden"]"# },
