@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -26,7 +26,14 @@ impl FromStr for LogLevels {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|error| error.to_string())
+        // Else a slip of the pen would be the name of a module, and nothing would be logged.
+        let is_slip = |part: &&str| !part.contains('=') && part.parse::<LevelFilter>().is_err();
+        if let Some(word) = text.split(',').map(str::trim).find(is_slip) {
+            return Err(format!(
+                "{word:?} is no level: write error, warn, info, debug, trace or off, or module=level"
+            ));
+        }
+        text.parse().map(Self).map_err(|error: ParseError| error.to_string())
     }
 }
 

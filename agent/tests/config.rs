@@ -19,7 +19,7 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn load(path: impl AsRef<Path>, look: Look) -> Result<Config, Faults> {
-    Config::load(&[path.as_ref().to_owned()], &env, look)
+    Config::load(&[path.as_ref().to_owned()], &env, look).map_err(|rejected| rejected.faults)
 }
 
 /// Loads a text as if it were a file.
@@ -57,7 +57,7 @@ fn a_path_that_is_not_there_is_told() {
     let told = load("nonexistent.toml", Look::Everywhere).unwrap_err().to_string();
     assert!(told.contains("there is no such file") && told.contains("nonexistent.toml"), "{told}");
     // Neither of the default files is there where tests run.
-    let told = Config::load(&[], &env, Look::Everywhere).unwrap_err().to_string();
+    let told = Config::load(&[], &env, Look::Everywhere).unwrap_err().faults.to_string();
     assert!(told.contains("/etc/lictor/lictor.toml") && told.contains("./lictor.toml"), "{told}");
 }
 
@@ -70,6 +70,7 @@ fn faulty_variables_are_told_beside_faults_of_the_file() {
     };
     let told = Config::load(&["tests/config/empty-string.toml".into()], &env, Look::Everywhere)
         .unwrap_err()
+        .faults
         .to_string();
     for part in ["empty-string.toml:2", "the variable CONSUL_HTTP_ADDR", "the variable CONSUL_HTTP_SSL"] {
         assert!(told.contains(part), "{part} is not in\n{told}");

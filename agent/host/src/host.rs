@@ -97,6 +97,16 @@ impl Host {
         Ok(plugin)
     }
 
+    /// Keeps the compiled code of these plugins in `cache_dir`, as a host with this setting does: for a
+    /// folder that is only made once the plugins are known to be right.
+    pub fn keep<'a>(&self, cache_dir: PathBuf, plugins: impl IntoIterator<Item = &'a Plugin>) {
+        if let Some(cache) = Cache::open(cache_dir) {
+            for plugin in plugins {
+                cache.store(&self.shared.engine, plugin.digest(), plugin.component());
+            }
+        }
+    }
+
     fn compile(&self, wasm: &[u8], digest: &str) -> Result<Component, LoadError> {
         let engine = &self.shared.engine;
         if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(engine, digest)) {

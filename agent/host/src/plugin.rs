@@ -10,6 +10,7 @@ use std::time::Duration;
 use lictor_capability::Request;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
+use wasmtime::component::Component;
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::I32Exit;
 
@@ -73,6 +74,11 @@ impl Plugin {
     /// What it could ask for at most: those of `exec`, `append`, `http`, `smtp` and `log` that it imports.
     pub fn imports(&self) -> &[&'static str] {
         &self.0.imports
+    }
+
+    /// The compiled code.
+    pub(crate) fn component(&self) -> &Component {
+        self.0.pre.instance_pre().component()
     }
 
     /// Asks the plugin what it is.

@@ -135,7 +135,8 @@ async fn dropping_the_future_ends_the_call() {
 #[tokio::test]
 async fn a_refusal_is_an_answer_and_giving_up_after_it_is_no_failure() {
     let command = ["/bin/true"];
-    let asked = misbehave().handle(call(&exec(&command), patient(), may_run(&["/bin/false"]))).await;
+    let goes_on = format!(r#"{{"do":"sleep","command":{command:?}}}"#);
+    let asked = misbehave().handle(call(&goes_on, patient(), may_run(&["/bin/false"]))).await;
     assert!(matches!(&asked.result, Ok(receipt) if receipt.contains("Refused")), "{:?}", asked.result);
     assert!(
         matches!(&asked.refusals[..], [refusal] if refusal.contains("/bin/true")),

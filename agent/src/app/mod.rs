@@ -16,7 +16,7 @@ use lictor_host::{Host, HostSettings};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::config::{Config, Faults, Look};
+use crate::config::{Config, Faults, Look, Rejected};
 use crate::consul::{Client, WaitIndex};
 use crate::dispatch::{Dispatcher, PluginHandler, Receiver, Settings};
 use crate::pipeline::{Known, Pipeline, Routing};
@@ -61,15 +61,30 @@ pub struct Granted {
     pub grants: Vec<String>,
 }
 
+/// Reads the configuration. Where it has faults, the plugins of the receivers that have none are asked what
+/// they say to theirs, so that all faults are told at once.
+///
+/// # Errors
+/// All faults, or what is needed to look for them is not there.
+pub async fn load(
+    paths: &[PathBuf],
+    env: &dyn Fn(&str) -> Option<String>,
+    look: Look,
+) -> Result<Config, AppError> {
+    let Rejected { faults, receivers, data_dir } = match Config::load(paths, env, look) {
+        Ok(config) => return Ok(config),
+        Err(rejected) => *rejected,
+    };
+    let more = receivers::ready(&receivers, &host(&data_dir)?, look).await.err();
+    Err(AppError::Config(more.into_iter().fold(faults, Faults::and)))
+}
+
 /// Checks all that can be checked without starting anything.
 ///
 /// # Errors
 /// All faults, or what is needed to look for them is not there.
 pub async fn check(config: &Config, look: Look) -> Result<Vec<Granted>, AppError> {
-    // The cache is used where there is one; a check makes no folders.
-    let data_dir = &config.agent.data_dir;
-    let cache_dir = data_dir.is_dir().then(|| data_dir.join("plugins"));
-    let host = host(cache_dir)?;
+    let host = host(&config.agent.data_dir)?;
     let ready = receivers::ready(&config.receivers, &host, look).await?;
     let granted = |ready: &Ready<'_>| Granted {
         receiver: ready.config.name.clone(),
@@ -86,9 +101,12 @@ pub async fn check(config: &Config, look: Look) -> Result<Vec<Granted>, AppError
 pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
     let data_dir = &config.agent.data_dir;
     let client = Client::new(&config.consul).context("reach Consul")?;
-    make_data_dir(data_dir)?;
-    let host = host(Some(data_dir.join("plugins")))?;
+    let host = host(data_dir)?;
     let ready = receivers::ready(&config.receivers, &host, Look::Everywhere).await?;
+    if !data_dir.is_dir() {
+        make_data_dir(data_dir)?;
+        host.keep(compiled(data_dir), ready.iter().map(|ready| &ready.plugin));
+    }
     let store = Store::open(&data_dir.join("lictor.db")).context("open the store")?;
     let repeated = store.recover(Timestamp::now()).await.context("read the store")?;
     if repeated > 0 {
@@ -114,9 +132,17 @@ pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
     Ok(())
 }
 
-fn host(cache_dir: Option<PathBuf>) -> Result<Host, AppError> {
+/// Compiled code is used and kept where there is a folder for it; a configuration that may have faults
+/// makes none.
+fn host(data_dir: &Path) -> Result<Host, AppError> {
+    let cache_dir = data_dir.is_dir().then(|| compiled(data_dir));
     let host = Host::new(HostSettings { cache_dir, workers: GUEST_THREADS }).context("start the sandbox")?;
     Ok(host)
+}
+
+/// The folder of compiled plugins.
+fn compiled(data_dir: &Path) -> PathBuf {
+    data_dir.join("plugins")
 }
 
 /// Only our own user reads what checks said.

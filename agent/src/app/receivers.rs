@@ -45,24 +45,30 @@ pub(crate) async fn ready<'a>(
                 Ok(ready) => built.push(ready),
                 Err(found) => faults.extend(found),
             },
-            Err(problem) => faults.push(Fault::at(receiver.places.plugin.clone(), problem.clone())),
+            Err((problem, help)) => {
+                faults.push(Fault::at(receiver.places.plugin.clone(), problem.as_str()).help(*help));
+            }
         }
     }
     if faults.is_empty() { Ok(built) } else { Err(Faults::new(faults)) }
 }
 
-/// Reads and compiles a plugin; many receivers may share it.
-fn load(host: &Host, plugin: &PluginRef) -> Result<Plugin, String> {
+/// Reads and compiles a plugin; many receivers may share it. The error says what is wrong, and what would be
+/// right.
+fn load(host: &Host, plugin: &PluginRef) -> Result<Plugin, (String, &'static str)> {
     let wasm = match plugin {
-        PluginRef::Bundled(name) => {
-            Cow::Borrowed(bundled::get(name).ok_or_else(|| format!("this Lictor was built without {name}"))?)
-        }
-        PluginRef::File(path) => Cow::Owned(
-            fs::read(path)
-                .map_err(|error| format!("failed to read the plugin {}: {error}", path.display()))?,
-        ),
+        PluginRef::Bundled(name) => Cow::Borrowed(bundled::get(name).ok_or_else(|| {
+            (format!("this Lictor was built without {name}"), "build it anew, or name another plugin")
+        })?),
+        PluginRef::File(path) => Cow::Owned(fs::read(path).map_err(|error| {
+            let problem = format!("failed to read the plugin {}: {error}", path.display());
+            (problem, "put it there, or name another file")
+        })?),
     };
-    host.load(&wasm).map_err(|error| format!("failed to load the plugin: {}", chain(&error)))
+    host.load(&wasm).map_err(|error| {
+        let problem = format!("failed to load the plugin: {}", chain(&error));
+        (problem, "name a component of lictor's plugin interface; lictor-sdk makes them for wasm32-wasip2")
+    })
 }
 
 async fn make<'a>(receiver: &'a Receiver, plugin: &Plugin, look: Look) -> Result<Ready<'a>, Vec<Fault>> {

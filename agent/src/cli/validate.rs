@@ -6,12 +6,15 @@ use anyhow::Context;
 
 use super::{ConfigArgs, counted, runtime, variable};
 use crate::app::{self, AppError, Granted};
-use crate::config::{Config, Look};
+use crate::config::Look;
 
 pub(super) fn validate(args: &ConfigArgs, offline: bool) -> Result<(), AppError> {
     let look = if offline { Look::Inside } else { Look::Everywhere };
-    let config = Config::load(&args.paths, &variable, look)?;
-    let granted = runtime()?.block_on(app::check(&config, look))?;
+    let (config, granted) = runtime()?.block_on(async {
+        let config = app::load(&args.paths, &variable, look).await?;
+        let granted = app::check(&config, look).await?;
+        Ok::<_, AppError>((config, granted))
+    })?;
     let (rules, receivers) = (counted(config.rules.len(), "rule"), counted(granted.len(), "receiver"));
     let grants: String = granted.iter().map(in_words).collect();
     let text = format!("{grants}The configuration is right: {rules}, {receivers}.\n");

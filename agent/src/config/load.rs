@@ -19,7 +19,7 @@ use super::reader::{Entry, Reader, Table};
 use super::receivers::{self, Receiver};
 use super::source::{Place, Source};
 use super::watch::{self, Watch};
-use super::{Config, Look, consul, roles, rules, syntax, words};
+use super::{Config, Look, Rejected, consul, roles, rules, syntax, words};
 use crate::consul::Settings;
 use crate::rules::{Roles, Rule, ServiceRoles};
 
@@ -49,7 +49,7 @@ struct Draft<'e> {
 }
 
 /// Reads all files that `paths` lead to.
-pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config, Faults> {
+pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config, Box<Rejected>> {
     let mut faults = Vec::new();
     let consul = consul::from_env(env, &mut faults);
     let files = files(paths, &mut faults);
@@ -85,10 +85,15 @@ impl Draft<'_> {
         let (tree, errors) = DeTable::parse_recoverable(&text);
         let source = Source::new(path, Arc::clone(&text), tree.get_ref(), errors.is_empty());
         let source = Arc::new(source);
+        let receivers_before = self.receivers.len();
         let reader = Reader::new(Arc::clone(&source), self.look == Look::Everywhere);
         reader.read(tree.get_ref(), |table| self.sections(table));
         let (broken, lost) = syntax::faults(&source, &errors);
-        self.partial |= !broken.is_empty();
+        if !broken.is_empty() {
+            self.partial = true;
+            // The parser may have lost a part of each.
+            self.receivers.truncate(receivers_before);
+        }
         // What the parser could not read may be missed, or be taken for something else, further on.
         let echo = |fault: &Fault| {
             let place = fault.place().filter(|place| place.is_in(&source));
@@ -155,9 +160,12 @@ impl Draft<'_> {
 
     fn receiver(&mut self, name: &str, entry: Entry<'_>) -> Option<()> {
         self.define(entry, "the receiver", name);
+        let faults_before = entry.faults();
         let receiver =
             entry.table(&format!("[receivers.{name}]"), |table| receivers::read(name, table))??;
-        self.receivers.push(receiver);
+        if entry.faults() == faults_before {
+            self.receivers.push(receiver);
+        }
         Some(())
     }
 
@@ -177,12 +185,16 @@ impl Draft<'_> {
         None
     }
 
-    fn finish(mut self) -> Result<Config, Faults> {
+    fn finish(mut self) -> Result<Config, Box<Rejected>> {
         if !self.partial {
             self.refer();
         }
         if !self.faults.is_empty() {
-            return Err(Faults::new(self.faults));
+            return Err(Box::new(Rejected {
+                faults: Faults::new(self.faults),
+                receivers: self.receivers,
+                data_dir: self.agent.data_dir,
+            }));
         }
         if self.watches.is_empty() {
             self.watches.push(watch::DEFAULT);

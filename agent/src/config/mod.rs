@@ -53,6 +53,17 @@ pub struct Config {
     pub receivers: Vec<Receiver>,
 }
 
+/// A configuration that has faults.
+#[derive(Debug)]
+pub struct Rejected {
+    /// All that is wrong with what is written.
+    pub faults: Faults,
+    /// What can be relied on all the same: receivers without a fault, whose plugins may still object.
+    pub receivers: Vec<Receiver>,
+    /// The folder of compiled plugins is in this one.
+    pub data_dir: PathBuf,
+}
+
 /// What besides the configuration itself is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
@@ -65,7 +76,11 @@ pub enum Look {
 impl Config {
     /// Reads the files and folders of `paths`, by default `/etc/lictor/lictor.toml`, else
     /// `./lictor.toml`. `env` gives the variables of the environment. All faults are reported at once.
-    pub fn load(paths: &[PathBuf], env: &dyn Fn(&str) -> Option<String>, look: Look) -> Result<Self, Faults> {
+    pub fn load(
+        paths: &[PathBuf],
+        env: &dyn Fn(&str) -> Option<String>,
+        look: Look,
+    ) -> Result<Self, Box<Rejected>> {
         load::load(paths, env, look)
     }
 }

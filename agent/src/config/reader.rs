@@ -2,7 +2,8 @@
 //!
 //! A derived `Deserialize` stops at its first fault and knows no places. Here a section asks a `Table`
 //! for its keys one by one; a faulty value is noted and read as missing, so that the next one is still
-//! looked at. The result of a reading with faults is thrown away as a whole.
+//! looked at. What has a fault is thrown away: a receiver at least, and
+//! with it the configuration.
 //!
 //! Invariant: a key that no section asked for is a fault.
 
@@ -194,6 +195,11 @@ impl<'a> Entry<'a> {
 
     pub(super) fn note(&self, fault: Fault) {
         self.reader.note(fault);
+    }
+
+    /// How many faults were found in this file so far.
+    pub(super) fn faults(&self) -> usize {
+        self.reader.faults.borrow().len()
     }
 
     /// Another entry, inside of this one.

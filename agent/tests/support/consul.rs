@@ -119,6 +119,8 @@ impl ConsulAgent {
 fn spawn(dir: &TempDir, http_port: u16) -> Process {
     let mut command = Command::new(binary());
     command.args(["agent", "-dev", "-client=127.0.0.1", "-bind=127.0.0.1", "-log-level=warn"]);
+    // By default a check that only says something else is told after five minutes.
+    command.arg("-hcl=check_update_interval = \"0s\"");
     command.args(["-dns-port=-1", "-grpc-port=-1", &format!("-http-port={http_port}")]);
     for name in ["server", "serf-lan", "serf-wan"] {
         command.arg(format!("-{name}-port={}", free_port()));

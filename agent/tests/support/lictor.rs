@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::eventually;
@@ -41,6 +42,26 @@ impl Lictor {
     /// Waits until `probe` answers; panics with `what` and the whole log if it never does.
     pub async fn until<T>(&mut self, what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
         self.process.until(what, async |_| probe().await).await
+    }
+
+    /// Sends SIGTERM and does not wait.
+    pub fn signal(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
+    /// How many lines of the log have this message.
+    pub fn count(&self, message: &str) -> usize {
+        self.log().iter().filter(|line| line["message"] == message).count()
+    }
+
+    /// Waits until `count` lines of the log have this message.
+    pub async fn told(&mut self, message: &str, count: usize) {
+        let lines = |log: &str| {
+            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.filter(|line| line["message"] == message).count()
+        };
+        let what = format!("log {count} times: {message}");
+        self.process.until(&what, async |process| (lines(&process.log()) >= count).then_some(())).await;
     }
 
     /// Sends SIGTERM, waits for the end, and gives back the exit code.

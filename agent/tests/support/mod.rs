@@ -20,6 +20,9 @@
 )]
 
 pub mod consul;
+pub mod fake_consul;
+pub(crate) mod guest;
+pub mod home;
 pub mod lictor;
 pub mod mail;
 pub mod nginx;

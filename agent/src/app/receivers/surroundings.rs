@@ -17,20 +17,27 @@ pub(super) fn missing(receiver: &Receiver, requests: &[Request]) -> Vec<Fault> {
             Request::Append { path } => folder(path),
             Request::Http { .. } | Request::Smtp { .. } => None,
         })
-        .map(|problem| Fault::at(receiver.places.config.clone(), problem))
+        .map(|(problem, help)| Fault::at(receiver.places.config.clone(), problem).help(help))
         .collect()
 }
 
-fn program(path: &str) -> Option<String> {
+/// What is wrong, and what would be right.
+type Problem = (String, &'static str);
+
+fn program(path: &str) -> Option<Problem> {
+    const INSTALL: &str = "install it, or name another program";
     match fs::metadata(path) {
-        Err(error) => Some(format!("there is no program {path}: {error}")),
-        Ok(found) if !found.is_file() => Some(format!("{path} is no program")),
-        Ok(found) if found.permissions().mode() & 0o111 == 0 => Some(format!("{path} is not executable")),
+        Err(error) => Some((format!("there is no program {path}: {error}"), INSTALL)),
+        Ok(found) if !found.is_file() => Some((format!("{path} is no program"), INSTALL)),
+        Ok(found) if found.permissions().mode() & 0o111 == 0 => {
+            Some((format!("{path} is not executable"), "run chmod +x on it, or name another program"))
+        }
         Ok(_) => None,
     }
 }
 
-fn folder(path: &str) -> Option<String> {
+fn folder(path: &str) -> Option<Problem> {
     let folder = Path::new(path).parent()?;
-    (!folder.is_dir()).then(|| format!("there is no folder {} for the file", folder.display()))
+    let missing = || format!("there is no folder {} for the file", folder.display());
+    (!folder.is_dir()).then(|| (missing(), "make it, or name another file"))
 }

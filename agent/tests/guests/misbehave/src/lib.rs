@@ -42,7 +42,7 @@ pub enum Config {
     Flood,
     /// Logs one line of 32 MiB.
     HugeLog,
-    /// Runs a command and reports what it got.
+    /// Runs a command and reports what it got; gives up when it is refused or fails.
     Exec {
         /// What to run.
         command: Vec<String>,
@@ -53,7 +53,7 @@ pub enum Config {
         #[serde(default)]
         request: bool,
     },
-    /// Appends a line and reports what it got.
+    /// Appends a line, or gives up.
     Append {
         /// Where to.
         path: String,
@@ -61,7 +61,7 @@ pub enum Config {
         #[serde(default)]
         request: bool,
     },
-    /// Sends a request and reports what it got.
+    /// Sends a request and reports what it got, or gives up.
     Http {
         /// Its method.
         method: String,
@@ -71,7 +71,7 @@ pub enum Config {
         #[serde(default)]
         request: bool,
     },
-    /// Sends a mail and reports what it got.
+    /// Sends a mail and reports what it got, or gives up.
     Smtp {
         /// From whom.
         from: String,
@@ -87,7 +87,7 @@ pub enum Config {
     Permanent,
     /// Fails for two seconds.
     RetryAfter,
-    /// Waits in the host for a command that takes its time.
+    /// Waits in the host for a command that takes its time, and reports whatever came of it.
     Sleep {
         /// What to run.
         command: Vec<String>,
@@ -152,19 +152,19 @@ impl Plugin for Misbehave {
                 Ok("logged".into())
             }
             Config::Exec { command, timeout, .. } => {
-                report(&Command::new(command).stdin("standard input\n").timeout(*timeout).run())
+                receipt(&Command::new(command).stdin("standard input\n").timeout(*timeout).run()?)
             }
-            Config::Append { path, .. } => report(&append::append(path, "a line\n")),
+            Config::Append { path, .. } => receipt(&append::append(path, "a line\n")?),
             Config::Http { method, url, .. } => {
-                report(&http::Request::new(method, url).body("a body").send())
+                receipt(&http::Request::new(method, url).body("a body").send()?)
             }
             Config::Smtp { from, to, .. } => {
-                report(&smtp::Message::new(&delivery.id, from, to).subject("a subject").body("a body").send())
+                receipt(&smtp::Message::new(&delivery.id, from, to).subject("a subject").body("a body").send()?)
             }
             Config::Transient => Err(Failure::transient("not now")),
             Config::Permanent => Err(Failure::permanent("never")),
             Config::RetryAfter => Err(Failure::retry_after("later", Duration::from_secs(2))),
-            Config::Sleep { command, timeout, .. } => report(&Command::new(command).timeout(*timeout).run()),
+            Config::Sleep { command, timeout, .. } => receipt(&Command::new(command).timeout(*timeout).run()),
             Config::BigResult => Ok("x".repeat(24 * MIB)),
             Config::Exit => std::process::exit(3),
         }
@@ -173,9 +173,9 @@ impl Plugin for Misbehave {
 
 lictor_sdk::export!(Misbehave);
 
-/// Whatever a call came to, the delivery was made: the receipt tells.
+/// The delivery was made, and the receipt tells what of it.
 #[expect(clippy::unnecessary_wraps, reason = "it is what each arm of `handle` ends with")]
-fn report(result: &impl std::fmt::Debug) -> Result<String, Failure> {
+fn receipt(result: &impl std::fmt::Debug) -> Result<String, Failure> {
     Ok(format!("{result:?}"))
 }
 

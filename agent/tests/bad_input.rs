@@ -1,0 +1,240 @@
+//! The command line, and configurations with faults: all are told at once, and nothing is started.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Output;
+
+use support::fake_consul::FakeConsul;
+use support::home::Home;
+
+/// One fault of each kind. What is told of it is in `tests/bad_input/`.
+const FAULTY: &str = r#"[agent]
+data_dir = "DATA"
+environmet = "production"
+shutdown_grace = 10
+
+[consul]
+address = "CONSUL"
+
+[[rules]]
+name = "web-down"
+on = ["check.state"]
+match = { service = { regex = "web(" } }
+receivers = ["restrat", "journal"]
+
+[receivers.restart]
+plugin = "slack"
+
+[receivers.journal]
+plugin = "file"
+config = { path = "/tmp/journal" }
+
+[receivers.mail]
+plugin = "email"
+config = { from = "lictor@example.com", to = ["ops@example.com"] }
+allow.smtp = { relay = "smtps://localhost", username = "lictor", password_file = "/nowhere/password" }
+
+[receivers.no-relay]
+plugin = "email"
+config = { from = "lictor@example.com", to = ["ops@example.com"] }
+
+[receivers.no-program]
+plugin = "shell"
+config = { command = ["/nowhere/program"] }
+
+[receivers.long]
+plugin = "shell"
+config = { command = ["/bin/true"], timeout = "90s" }
+
+[receivers.refused]
+plugin = "webhook"
+config = { url = "chat.example.com", timout = "1s" }
+
+[receivers.template]
+plugin = "file"
+config = { path = "/tmp/journal", template = "{{ data. }}" }
+
+[receivers.narrow]
+plugin = "file"
+config = { path = "/tmp/journal" }
+allow.append = ["/var/log/"]
+
+[receivers.ungranted]
+plugin = "misbehave.wasm"
+config = { do = "exec", command = ["/bin/true", "a"], request = true }
+
+[receivers.other-hash]
+plugin = "misbehave.wasm"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+config = { do = "ok" }
+
+[receivers.no-plugin]
+plugin = "nowhere.wasm"
+
+[receivers.no-component]
+plugin = "letter.wasm"
+"#;
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// A folder with the plugins that `FAULTY` names.
+fn home(config: &str) -> Home {
+    let home = Home::warm();
+    home.misbehave();
+    home.write("letter.wasm", "Dear friend");
+    home.write("lictor.toml", config);
+    home
+}
+
+/// Runs a verb that must find faults, and gives back what it told.
+#[track_caller]
+fn rejected(home: &Home, arguments: &[&str]) -> String {
+    let output = home.run(arguments);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(78), "{told}");
+    assert_eq!(stdout(&output), "", "faults are told on the standard error");
+    told
+}
+
+#[tokio::test]
+async fn all_faults_are_told_at_once_and_nothing_is_started() {
+    let consul = FakeConsul::start().await;
+    let config = FAULTY.replace("DATA", "data").replace("CONSUL", consul.address());
+    let home = home(&config);
+    let told = rejected(&home, &["run", "-c", "lictor.toml"]);
+    assert_eq!(told, rejected(&home, &["validate", "-c", "lictor.toml"]), "both verbs tell the same");
+
+    let misbehave = sha256(&fs::read(home.path("misbehave.wasm")).unwrap());
+    let folder = home.path("");
+    let shown = told.replace(&misbehave, "<its hash>").replace(folder.to_str().unwrap(), "<folder>/");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("bad_input");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("all-at-once", shown));
+
+    let left: Vec<_> =
+        fs::read_dir(home.path("data")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, ["plugins"], "no store was made");
+    assert_eq!(consul.queries(), 0);
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    use std::fmt::Write;
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+#[tokio::test]
+async fn a_folder_is_made_once_everything_is_right() {
+    let home = Home::new();
+    let config = |program: &str| {
+        format!(
+            "consul.address = '127.0.0.1:9'\n[receivers.x]\nplugin = 'shell'\nconfig = {{ command = ['{program}'] }}\n"
+        )
+    };
+    home.write("lictor.toml", format!("agent.data_dir = 'data'\n{}", config("true")));
+    let told = rejected(&home, &["run", "-c", "lictor.toml"]);
+    assert!(told.contains("lictor.toml:5:10") && told.contains("1 fault; nothing was started."), "{told}");
+    assert!(!home.path("data").exists());
+
+    let mut lictor = home.start(&config("/bin/true"));
+    lictor.told("Lictor runs.", 1).await;
+    for folder in ["data", "data/plugins"] {
+        assert_eq!(fs::metadata(home.path(folder)).unwrap().mode() & 0o777, 0o700, "{folder}");
+    }
+    assert_eq!(fs::read_dir(home.path("data/plugins")).unwrap().count(), 1, "the compiled plugin is kept");
+    assert_eq!(lictor.terminate().await, 0);
+}
+
+#[test]
+fn a_right_configuration_says_what_each_receiver_may_do() {
+    let home = home(
+        "agent.data_dir = 'data'
+        [receivers.act]
+        plugin = 'shell'
+        config = { command = ['/bin/true', 'a'] }
+        [receivers.own]
+        plugin = 'misbehave.wasm'
+        config = { do = 'ok' }
+        ",
+    );
+    let output = home.run(&["validate"]);
+    let told = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for part in [
+        "act (plugin shell)\n    may run /bin/true with exactly these arguments: a\n",
+        "may do nothing\n",
+        "The configuration is right: 0 rules, 2 receivers.\n",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in:\n{told}");
+    }
+}
+
+#[test]
+fn what_another_machine_has_is_not_looked_for_offline() {
+    let home = home(
+        "agent.data_dir = 'data'
+        [consul]
+        token_file = '/nowhere/token'
+        [receivers.act]
+        plugin = 'shell'
+        config = { command = ['/nowhere/program'] }
+        [receivers.note]
+        plugin = 'file'
+        config = { path = '/nowhere/journal' }
+        ",
+    );
+    let told = rejected(&home, &["validate"]);
+    for path in ["/nowhere/token", "/nowhere/program", "/nowhere"] {
+        assert!(told.contains(path), "{path} is not in:\n{told}");
+    }
+    let output = home.run(&["validate", "--offline"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn a_configuration_that_is_not_there_is_told() {
+    let home = Home::new();
+    for verb in ["run", "validate"] {
+        let told = rejected(&home, &[verb, "-c", "nowhere.toml"]);
+        assert!(told.contains("there is no such file") && told.contains("nowhere.toml"), "{told}");
+        let told = rejected(&home, &[verb]);
+        assert!(told.contains("there is no configuration") && told.contains("./lictor.toml"), "{told}");
+    }
+}
+
+#[test]
+fn the_command_line_explains_itself() {
+    let home = Home::new();
+    let check = |arguments: &[&str], code: i32, parts: &[&str]| {
+        let output = home.run(arguments);
+        let told = stdout(&output) + &stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
+        for part in parts {
+            assert!(told.contains(part), "{part:?} is not told by {arguments:?}:\n{told}");
+        }
+    };
+    check(&["--version"], 0, &[concat!("lictor ", env!("CARGO_PKG_VERSION"), "\n")]);
+    check(&["--help"], 0, &["run", "validate", "--log-format", "LICTOR_LOG"]);
+    check(&["run", "--help"], 0, &["-c, --config <PATH>", "/etc/lictor/lictor.toml"]);
+    check(&["validate", "--help"], 0, &["--offline", "78"]);
+    check(&[], 2, &["Usage:"]);
+    check(&["walk"], 2, &["walk", "--help"]);
+    check(&["run", "--log-format", "xml"], 2, &["xml", "human, json"]);
+    check(&["run", "--log-level", "inof"], 2, &["inof", "error, warn, info, debug, trace or off"]);
+    check(&["run", "--log-level", "warn,lictor::source=lots"], 2, &["lots"]);
+}
