@@ -149,8 +149,8 @@ impl Pipeline {
                     );
                     here = Some(node);
                 }
-                Update::Lost { reason } => warn!(reason, "Consul does not answer; asking until it does."),
-                Update::Recovered => info!("Consul answers again."),
+                Update::Lost { reason } => warn!(reason, "Consul cannot be followed; trying until it can."),
+                Update::Recovered => info!("Consul is followed again."),
                 Update::Checks { checks, index, reset } => {
                     // A source says which node it follows before it tells of its checks.
                     let Some(node) = &here else { continue };

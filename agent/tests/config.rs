@@ -79,6 +79,27 @@ fn faulty_variables_are_told_beside_faults_of_the_file() {
 }
 
 #[test]
+fn settings_of_consul_that_show_their_fault_in_use_are_told_where_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.pem"), "no certificate").unwrap();
+    let file = folder.path().join("lictor.toml");
+    std::fs::write(&file, "[consul]\naddress = \"https://127.0.0.1\"\nca_file = \"ca.pem\"\n").unwrap();
+    let told = load(&file, Look::Everywhere).unwrap_err().to_string();
+    assert!(told.contains("ca.pem: it holds no certificate in PEM form"), "{told}");
+    assert!(told.contains("lictor.toml:1:1"), "{told}");
+    load(&file, Look::Inside).unwrap();
+
+    let env = |name: &str| match name {
+        "CONSUL_HTTP_ADDR" => Some("https://127.0.0.1".to_owned()),
+        "CONSUL_CACERT" => Some(folder.path().join("ca.pem").display().to_string()),
+        _ => None,
+    };
+    std::fs::write(&file, "").unwrap();
+    let told = Config::load(&[file], &env, Look::Everywhere).unwrap_err().faults.to_string();
+    assert!(told.contains("the variable CONSUL_*"), "{told}");
+}
+
+#[test]
 fn what_another_machine_must_have_is_not_looked_for_here() {
     load("tests/config/token-variable-not-set.toml", Look::Inside).unwrap();
     load("tests/config/token-file-missing.toml", Look::Inside).unwrap();

@@ -13,8 +13,8 @@ use support::lictor::Lictor;
 use tokio::time::{Instant, timeout};
 
 /// Said when Consul is away, and when it is back.
-const LOST: &str = "Consul does not answer; asking until it does.";
-const RECOVERED: &str = "Consul answers again.";
+const LOST: &str = "Consul cannot be followed; trying until it can.";
+const RECOVERED: &str = "Consul is followed again.";
 
 /// Said after the first signal.
 const DRAINING: &str = "Shutting down; a second signal ends at once.";

@@ -18,7 +18,7 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("store", &["catalog", "event"]),
     ("pipeline", &["catalog", "chain", "event", "rules", "source", "store"]),
     ("dispatch", &["shutdown", "store"]),
-    ("config", &["catalog", "event", "rules", "consul", "dispatch"]),
+    ("config", &["catalog", "chain", "event", "rules", "consul", "dispatch"]),
 ];
 
 /// Crates that do I/O; the pure modules name none of them.

@@ -88,7 +88,7 @@ impl Host {
             return Err(LoadError::TooLarge { size: wasm.len(), limit: WASM });
         }
         let imports = inspect::capabilities(wasm)?;
-        let digest = hex(&Sha256::digest(wasm));
+        let digest = digest(wasm);
         let component = self.compile(wasm, &digest)?;
         let linked = self.linker.instantiate_pre(&component).and_then(PluginPre::new);
         let pre = linked.map_err(|error| LoadError::Link(format!("{error:#}")))?;
@@ -193,9 +193,11 @@ fn link(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     Ok(linker)
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// SHA-256 of a component, as 64 lowercase hexadecimal digits.
+pub fn digest(wasm: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    let hash = Sha256::digest(wasm);
+    let digits = hash.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
     digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
@@ -246,6 +248,6 @@ mod tests {
 
     #[test]
     fn a_digest_has_two_digits_for_each_byte() {
-        assert_eq!(hex(&[0, 0x0f, 0xa0, 0xff]), "000fa0ff");
+        assert_eq!(digest(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     }
 }

@@ -26,7 +26,7 @@ mod outcome;
 mod plugin;
 mod text;
 
-pub use host::{Host, HostError, HostSettings};
+pub use host::{Host, HostError, HostSettings, digest};
 pub use inspect::LoadError;
 pub use limits::Limits;
 pub use outcome::{Call, CallFailure, Delivery, Description, Event, Failure, Report, RequestsError};

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::sync::Arc;
 
@@ -35,51 +36,57 @@ pub(crate) async fn ready<'a>(
     host: &Host,
     look: Look,
 ) -> Result<Vec<Ready<'a>>, Faults> {
-    let mut loaded = BTreeMap::new();
+    let mut loaded = BTreeMap::<_, Plugin>::new();
     let mut built = Vec::new();
     let mut faults = Vec::new();
     for receiver in receivers {
-        let plugin = loaded.entry(&receiver.plugin).or_insert_with(|| load(host, &receiver.plugin));
+        let plugin = match loaded.entry(&receiver.plugin) {
+            Entry::Occupied(entry) => pinned(receiver, entry.get().digest()).map(|()| entry.get().clone()),
+            Entry::Vacant(entry) => load(host, receiver).map(|plugin| entry.insert(plugin).clone()),
+        };
         match plugin {
             Ok(plugin) => match make(receiver, plugin, look).await {
                 Ok(ready) => built.push(ready),
                 Err(found) => faults.extend(found),
             },
-            Err((problem, help)) => {
-                faults.push(Fault::at(receiver.places.plugin.clone(), problem.as_str()).help(*help));
-            }
+            Err(fault) => faults.push(fault),
         }
     }
     if faults.is_empty() { Ok(built) } else { Err(Faults::new(faults)) }
 }
 
-/// Reads and compiles a plugin; many receivers may share it. The error says what is wrong, and what would be
-/// right.
-fn load(host: &Host, plugin: &PluginRef) -> Result<Plugin, (String, &'static str)> {
-    let wasm = match plugin {
+/// Reads and compiles a plugin. One that is pinned to other code is not even compiled.
+fn load(host: &Host, receiver: &Receiver) -> Result<Plugin, Fault> {
+    let fault = |problem: String, help: &str| Fault::at(receiver.places.plugin.clone(), problem).help(help);
+    let wasm = match &receiver.plugin {
         PluginRef::Bundled(name) => Cow::Borrowed(bundled::get(name).ok_or_else(|| {
-            (format!("this Lictor was built without {name}"), "build it anew, or name another plugin")
+            fault(format!("this Lictor was built without {name}"), "build it anew, or name another plugin")
         })?),
         PluginRef::File(path) => Cow::Owned(fs::read(path).map_err(|error| {
             let problem = format!("failed to read the plugin {}: {error}", path.display());
-            (problem, "put it there, or name another file")
+            fault(problem, "put it there, or name another file")
         })?),
     };
+    if receiver.sha256.is_some() {
+        pinned(receiver, &lictor_host::digest(&wasm))?;
+    }
     host.load(&wasm).map_err(|error| {
-        let problem = format!("failed to load the plugin: {}", chain(&error));
-        (problem, "name a component of lictor's plugin interface; lictor-sdk makes them for wasm32-wasip2")
+        let help = "name a component of lictor's plugin interface; lictor-sdk makes them for wasm32-wasip2";
+        fault(format!("failed to load the plugin: {}", chain(&error)), help)
     })
 }
 
-async fn make<'a>(receiver: &'a Receiver, plugin: &Plugin, look: Look) -> Result<Ready<'a>, Vec<Fault>> {
+/// Is this the code that the receiver is pinned to?
+fn pinned(receiver: &Receiver, digest: &str) -> Result<(), Fault> {
+    let Some(pin) = receiver.sha256.as_deref().filter(|pin| *pin != digest) else { return Ok(()) };
+    let fault = Fault::at(receiver.places.sha256.clone(), format!("the plugin's SHA-256 is not {pin}"));
+    Err(fault.help(format!(
+        "it is {digest}; write that if you trust this file, else restore the one that you pinned"
+    )))
+}
+
+async fn make(receiver: &Receiver, plugin: Plugin, look: Look) -> Result<Ready<'_>, Vec<Fault>> {
     let places = &receiver.places;
-    if let Some(pinned) = receiver.sha256.as_deref().filter(|pinned| *pinned != plugin.digest()) {
-        let fault = Fault::at(places.sha256.clone(), format!("the plugin's SHA-256 is not {pinned}"));
-        return Err(vec![fault.help(format!(
-            "it is {}; write that if you trust this file, else restore the one that you pinned",
-            plugin.digest()
-        ))]);
-    }
     let limits = limits(receiver);
     let json: Arc<str> = receiver.config.to_string().into();
     let requests = plugin.requests(&json, &limits).await.map_err(|error| vec![unusable(receiver, error)])?;
@@ -97,7 +104,7 @@ async fn make<'a>(receiver: &'a Receiver, plugin: &Plugin, look: Look) -> Result
         OutputLimits { exec_output: receiver.limits.output, http_response: receiver.limits.response };
     let capabilities = Capabilities::new(grants, output)
         .map_err(|error| vec![Fault::at(places.allow.clone(), format!("failed to {error}"))])?;
-    Ok(Ready { config: receiver, plugin: plugin.clone(), json, capabilities: Arc::new(capabilities), limits })
+    Ok(Ready { config: receiver, plugin, json, capabilities: Arc::new(capabilities), limits })
 }
 
 fn limits(receiver: &Receiver) -> Limits {

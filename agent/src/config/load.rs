@@ -20,7 +20,8 @@ use super::receivers::{self, Receiver};
 use super::source::{Place, Source};
 use super::watch::{self, Watch};
 use super::{Config, Look, Rejected, consul, roles, rules, syntax, words};
-use crate::consul::Settings;
+use crate::chain::chain;
+use crate::consul::{Client, Settings};
 use crate::rules::{Roles, Rule, ServiceRoles};
 
 /// Where the configuration is looked for when no path is given; the first one that exists counts.
@@ -189,6 +190,9 @@ impl Draft<'_> {
         if !self.partial {
             self.refer();
         }
+        if self.faults.is_empty() && self.look == Look::Everywhere {
+            self.faults.extend(self.consul_setup());
+        }
         if !self.faults.is_empty() {
             return Err(Box::new(Rejected {
                 faults: Faults::new(self.faults),
@@ -206,6 +210,15 @@ impl Draft<'_> {
             roles: Roles::from_iter(self.roles),
             rules: self.rules,
             receivers: self.receivers,
+        })
+    }
+
+    /// What only shows when the settings of Consul are put to use: a broken certificate, an empty token file.
+    fn consul_setup(&self) -> Option<Fault> {
+        let problem = format!("failed to {}", chain(&Client::new(&self.consul).err()?));
+        Some(match self.defined.get(&("the table", "[consul]".to_owned())) {
+            Some(place) => Fault::at(place.clone(), problem),
+            None => Fault::in_variable("CONSUL_*", problem),
         })
     }
 
