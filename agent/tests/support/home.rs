@@ -125,7 +125,8 @@ impl Home {
         Lictor::start(self.dir.path(), &config)
     }
 
-    /// Runs Lictor, and waits until it has taken in what Consul has now: what comes later is news.
+    /// Runs Lictor for the first time, and waits until it has taken in what Consul has: what comes later is
+    /// news.
     pub async fn follow(&self, config: &str) -> Lictor {
         let mut lictor = self.start(config);
         lictor.until("commit a first answer", async || self.committed()).await;
