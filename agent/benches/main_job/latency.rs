@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::flips::{CHECK, Flips};
-use crate::guest::guest;
 use crate::place::Place;
 use crate::running::Running;
 use crate::stamps::Stamps;
+use crate::support::guest::guest;
 use crate::support::lictor;
 use crate::table::{Samples, Table};
 

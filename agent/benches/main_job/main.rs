@@ -18,9 +18,6 @@ mod bare;
 mod cold_start;
 mod connection;
 mod flips;
-#[expect(dead_code, reason = "a measured Lictor caches compiled code as every Lictor does")]
-#[path = "../../tests/support/guest.rs"]
-mod guest;
 mod latency;
 mod memory;
 mod place;
