@@ -79,6 +79,18 @@ fn faulty_variables_are_told_beside_faults_of_the_file() {
 }
 
 #[test]
+fn of_a_faulty_configuration_only_what_is_sound_is_looked_at_further() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = "[receivers.sound]\nplugin = 'shell'\n";
+    let faulty = "[receivers.faulty]\nplugin = 'shell'\ntimeout = 5\n";
+    fs::write(folder.path().join("10.toml"), format!("zzz = 1\n{faulty}{sound}")).unwrap();
+    fs::write(folder.path().join("20.toml"), "[receivers.broken]\nplugin = 'shell'\nconfig = {\n").unwrap();
+    let rejected = Config::load(&[folder.path().to_owned()], &env, Look::Inside).unwrap_err();
+    let names: Vec<_> = rejected.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
+    assert_eq!(names, ["sound"], "{}", rejected.faults);
+}
+
+#[test]
 fn what_another_machine_must_have_is_not_looked_for_here() {
     load("tests/config/token-variable-not-set.toml", Look::Inside).unwrap();
     load("tests/config/token-file-missing.toml", Look::Inside).unwrap();
