@@ -158,9 +158,9 @@ impl Plugin for Misbehave {
             Config::Http { method, url, .. } => {
                 receipt(&http::Request::new(method, url).body("a body").send()?)
             }
-            Config::Smtp { from, to, .. } => {
-                receipt(&smtp::Message::new(&delivery.id, from, to).subject("a subject").body("a body").send()?)
-            }
+            Config::Smtp { from, to, .. } => receipt(
+                &smtp::Message::new(&delivery.id, from, to).subject("a subject").body("a body").send()?,
+            ),
             Config::Transient => Err(Failure::transient("not now")),
             Config::Permanent => Err(Failure::permanent("never")),
             Config::RetryAfter => Err(Failure::retry_after("later", Duration::from_secs(2))),
