@@ -81,9 +81,9 @@ fn faulty_variables_are_told_beside_faults_of_the_file() {
 #[test]
 fn settings_of_consul_that_show_their_fault_in_use_are_told_where_they_are_written() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("ca.pem"), "no certificate").unwrap();
+    fs::write(folder.path().join("ca.pem"), "no certificate").unwrap();
     let file = folder.path().join("lictor.toml");
-    std::fs::write(&file, "[consul]\naddress = \"https://127.0.0.1\"\nca_file = \"ca.pem\"\n").unwrap();
+    fs::write(&file, "[consul]\naddress = \"https://127.0.0.1\"\nca_file = \"ca.pem\"\n").unwrap();
     let told = load(&file, Look::Everywhere).unwrap_err().to_string();
     assert!(told.contains("ca.pem: it holds no certificate in PEM form"), "{told}");
     assert!(told.contains("lictor.toml:1:1"), "{told}");
@@ -94,9 +94,21 @@ fn settings_of_consul_that_show_their_fault_in_use_are_told_where_they_are_writt
         "CONSUL_CACERT" => Some(folder.path().join("ca.pem").display().to_string()),
         _ => None,
     };
-    std::fs::write(&file, "").unwrap();
+    fs::write(&file, "").unwrap();
     let told = Config::load(&[file], &env, Look::Everywhere).unwrap_err().faults.to_string();
     assert!(told.contains("the variable CONSUL_*"), "{told}");
+}
+
+#[test]
+fn of_a_faulty_configuration_only_what_is_sound_is_looked_at_further() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = "[receivers.sound]\nplugin = 'shell'\n";
+    let faulty = "[receivers.faulty]\nplugin = 'shell'\ntimeout = 5\n";
+    fs::write(folder.path().join("10.toml"), format!("zzz = 1\n{faulty}{sound}")).unwrap();
+    fs::write(folder.path().join("20.toml"), "[receivers.broken]\nplugin = 'shell'\nconfig = {\n").unwrap();
+    let rejected = Config::load(&[folder.path().to_owned()], &env, Look::Inside).unwrap_err();
+    let names: Vec<_> = rejected.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
+    assert_eq!(names, ["sound"], "{}", rejected.faults);
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub struct Granted {
 /// they say to theirs, so that all faults are told at once.
 ///
 /// # Errors
-/// All faults, or what is needed to look for them is not there.
+/// All faults.
 pub async fn load(
     paths: &[PathBuf],
     env: &dyn Fn(&str) -> Option<String>,
@@ -75,8 +75,12 @@ pub async fn load(
         Ok(config) => return Ok(config),
         Err(rejected) => *rejected,
     };
-    let more = receivers::ready(&receivers, &host(&data_dir)?, look).await.err();
-    Err(AppError::Config(more.into_iter().fold(faults, Faults::and)))
+    // Without a sandbox the faults that are known are still the ones to tell.
+    let Ok(host) = host(&data_dir) else { return Err(faults.into()) };
+    match receivers::ready(&receivers, &host, look).await {
+        Ok(_) => Err(faults.into()),
+        Err(more) => Err(faults.and(more).into()),
+    }
 }
 
 /// Checks all that can be checked without starting anything.

@@ -86,7 +86,9 @@ fn smtp(entry: Entry<'_>) -> Option<SmtpGrant> {
         let unusable_login =
             unusable("username", username.is_some()) || unusable("password_file", password_file.is_some());
         let to = table.get("to", |entry| strings(entry, "a list of addresses"));
-        (!unusable_login).then_some(())?;
+        if unusable_login {
+            return None;
+        }
         Some(SmtpGrantSpec {
             relay: relay?,
             username,

@@ -2,8 +2,8 @@
 //!
 //! A derived `Deserialize` stops at its first fault and knows no places. Here a section asks a `Table`
 //! for its keys one by one; a faulty value is noted and read as missing, so that the next one is still
-//! looked at. What has a fault is thrown away: a receiver at least, and
-//! with it the configuration.
+//! looked at. Nothing is made of a configuration with a fault, and nothing further is asked of a receiver
+//! with one.
 //!
 //! Invariant: a key that no section asked for is a fault.
 
