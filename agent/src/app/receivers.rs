@@ -3,7 +3,6 @@
 //!
 //! Invariant: every receiver is looked at, so that all faults are told at once.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
@@ -53,16 +52,19 @@ pub(crate) async fn ready<'a>(
 
 /// Reads and compiles a plugin; many receivers may share it.
 fn load(host: &Host, plugin: &PluginRef) -> Result<Plugin, String> {
-    let wasm = match plugin {
+    let loaded = match plugin {
         PluginRef::Bundled(name) => {
-            Cow::Borrowed(bundled::get(name).ok_or_else(|| format!("this Lictor was built without {name}"))?)
+            let bundled =
+                bundled::get(name).ok_or_else(|| format!("this Lictor was built without {name}"))?;
+            host.load_known(bundled.wasm, bundled.sha256)
         }
-        PluginRef::File(path) => Cow::Owned(
-            fs::read(path)
-                .map_err(|error| format!("failed to read the plugin {}: {error}", path.display()))?,
-        ),
+        PluginRef::File(path) => {
+            let wasm = fs::read(path)
+                .map_err(|error| format!("failed to read the plugin {}: {error}", path.display()))?;
+            host.load(&wasm)
+        }
     };
-    host.load(&wasm).map_err(|error| format!("failed to load the plugin: {}", chain(&error)))
+    loaded.map_err(|error| format!("failed to load the plugin: {}", chain(&error)))
 }
 
 async fn make<'a>(receiver: &'a Receiver, plugin: &Plugin, look: Look) -> Result<Ready<'a>, Vec<Fault>> {
