@@ -15,6 +15,8 @@ use std::{
     process::Command,
 };
 
+use sha2::{Digest, Sha256};
+
 /// Each is a crate in `plugins/`. `src/bundled.rs` embeds the same.
 const PLUGINS: [&str; 4] = ["email", "file", "shell", "webhook"];
 const TARGET: &str = "wasm32-wasip2";
@@ -42,7 +44,10 @@ fn run() -> Result<(), Box<dyn Error>> {
         if env::var_os(PREBUILT).is_some() {
             println!("cargo::rerun-if-changed={}", from.display());
         }
-        fs::copy(&from, out.join(&file)).map_err(|error| format!("copy {}: {error}", from.display()))?;
+        let wasm = fs::read(&from).map_err(|error| format!("read {}: {error}", from.display()))?;
+        let digits: Vec<_> = Sha256::digest(&wasm).iter().map(|byte| format!("{byte:02x}")).collect();
+        fs::write(out.join(&file), wasm)?;
+        fs::write(out.join(format!("{plugin}.sha256")), digits.concat())?;
     }
     Ok(())
 }

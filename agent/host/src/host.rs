@@ -84,15 +84,26 @@ impl Host {
     /// Also instantiates it once (256 MiB of memory, 1 s of CPU time), so that what is wrong with its types
     /// shows now and not at the first delivery.
     pub fn load(&self, wasm: &[u8]) -> Result<Plugin, LoadError> {
+        self.load_known(wasm, &digest(wasm))
+    }
+
+    /// Like [`load`](Self::load), for bytes whose SHA-256 (in hexadecimal digits) is known: where their
+    /// compiled code is cached they are not read, so that a part of our own binary takes no memory.
+    pub fn load_known(&self, wasm: &[u8], digest: &str) -> Result<Plugin, LoadError> {
         if wasm.len() > WASM {
             return Err(LoadError::TooLarge { size: wasm.len(), limit: WASM });
         }
-        let imports = inspect::capabilities(wasm)?;
-        let digest = digest(wasm);
-        let component = self.compile(wasm, &digest)?;
+        let component = if let Some(component) = self.cached(digest) {
+            component
+        } else {
+            // Asked first, since it says more of what is wrong than the compiler does.
+            inspect::capabilities(wasm)?;
+            self.compile(wasm, digest)?
+        };
+        let imports = inspect::capabilities_of(&self.shared.engine, &component)?;
         let linked = self.linker.instantiate_pre(&component).and_then(PluginPre::new);
         let pre = linked.map_err(|error| LoadError::Link(format!("{error:#}")))?;
-        let plugin = Plugin::new(Arc::clone(&self.shared), pre, digest, imports);
+        let plugin = Plugin::new(Arc::clone(&self.shared), pre, digest.to_owned(), imports);
         plugin.try_start()?;
         Ok(plugin)
     }
@@ -107,11 +118,12 @@ impl Host {
         }
     }
 
+    fn cached(&self, digest: &str) -> Option<Component> {
+        self.cache.as_ref().and_then(|cache| cache.load(&self.shared.engine, digest))
+    }
+
     fn compile(&self, wasm: &[u8], digest: &str) -> Result<Component, LoadError> {
         let engine = &self.shared.engine;
-        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(engine, digest)) {
-            return Ok(component);
-        }
         let component =
             Component::from_binary(engine, wasm).map_err(|error| LoadError::Link(format!("{error:#}")))?;
         if let Some(cache) = &self.cache {
@@ -222,7 +234,9 @@ mod tests {
         let host = host(Some(dir.path().into()));
         host.compile(EMPTY, "d").unwrap();
         let (path, whole) = cached();
+        assert!(host.cached("d").is_some());
         fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        assert!(host.cached("d").is_none());
         host.compile(EMPTY, "d").unwrap();
         assert_eq!(cached(), (path, whole));
     }

@@ -6,6 +6,8 @@
 //! Boundary: names only. Whether the types behind the names are right is found when the plugin is linked.
 
 use wasmparser::{Encoding, Parser, Payload};
+use wasmtime::Engine;
+use wasmtime::component::Component;
 
 /// The contract that this host serves: its package, and the part of its version that must be equal.
 const PACKAGE: &str = "lictor:plugin";
@@ -65,6 +67,19 @@ pub enum LoadError {
 /// Reads the capabilities that a component imports, in the contract's order.
 pub(crate) fn capabilities(wasm: &[u8]) -> Result<Vec<&'static str>, LoadError> {
     Names::read(wasm)?.capabilities()
+}
+
+/// The same of a compiled component, whose wasm need not be at hand.
+pub(crate) fn capabilities_of(
+    engine: &Engine,
+    component: &Component,
+) -> Result<Vec<&'static str>, LoadError> {
+    let component = component.component_type();
+    let names = Names {
+        imports: component.imports(engine).map(|(name, _)| name.to_owned()).collect(),
+        exports: component.exports(engine).map(|(name, _)| name.to_owned()).collect(),
+    };
+    names.capabilities()
 }
 
 /// A component's outermost names.

@@ -58,19 +58,24 @@ pub(crate) async fn ready<'a>(
 /// Reads and compiles a plugin. One that is pinned to other code is not even compiled.
 fn load(host: &Host, receiver: &Receiver) -> Result<Plugin, Fault> {
     let fault = |problem: String, help: &str| Fault::at(receiver.places.plugin.clone(), problem).help(help);
-    let wasm = match &receiver.plugin {
-        PluginRef::Bundled(name) => Cow::Borrowed(bundled::get(name).ok_or_else(|| {
-            fault(format!("this Lictor was built without {name}"), "build it anew, or name another plugin")
-        })?),
-        PluginRef::File(path) => Cow::Owned(fs::read(path).map_err(|error| {
-            let problem = format!("failed to read the plugin {}: {error}", path.display());
-            fault(problem, "put it there, or name another file")
-        })?),
+    let (wasm, digest) = match &receiver.plugin {
+        PluginRef::Bundled(name) => {
+            let help = "build it anew, or name another plugin";
+            let plugin = bundled::get(name)
+                .ok_or_else(|| fault(format!("this Lictor was built without {name}"), help))?;
+            (Cow::Borrowed(plugin.wasm), Cow::Borrowed(plugin.sha256))
+        }
+        PluginRef::File(path) => {
+            let wasm = fs::read(path).map_err(|error| {
+                let problem = format!("failed to read the plugin {}: {error}", path.display());
+                fault(problem, "put it there, or name another file")
+            })?;
+            let digest = lictor_host::digest(&wasm);
+            (Cow::Owned(wasm), Cow::Owned(digest))
+        }
     };
-    if receiver.sha256.is_some() {
-        pinned(receiver, &lictor_host::digest(&wasm))?;
-    }
-    host.load(&wasm).map_err(|error| {
+    pinned(receiver, &digest)?;
+    host.load_known(&wasm, &digest).map_err(|error| {
         let help = "name a component of lictor's plugin interface; lictor-sdk makes them for wasm32-wasip2";
         fault(format!("failed to load the plugin: {}", chain(&error)), help)
     })
