@@ -62,6 +62,9 @@ pub struct Check {
     pub check_id: String,
     /// What a person called it.
     pub name: String,
+    /// How it is made, in Consul's words (`http`, `ttl`, `script` and so on); empty before Consul 1.7.
+    #[serde(rename = "type")]
+    pub kind: String,
     /// Its present health.
     pub status: CheckStatus,
     /// What a person wrote about it.
@@ -78,6 +81,13 @@ pub struct Check {
     pub create_index: u64,
     /// Consul's index when it was last written.
     pub modify_index: u64,
+}
+
+impl Check {
+    /// `critical` without output: Consul's default for a check that has not run, or a failure without a word.
+    pub fn says_nothing(&self) -> bool {
+        self.status == CheckStatus::Critical && self.output.is_empty()
+    }
 }
 
 /// The node that Lictor runs beside.

@@ -148,6 +148,12 @@ impl Pipeline {
                         datacenter = node.datacenter,
                         "Following the checks of this node."
                     );
+                    if known.states.values().any(|state| state.check.node != node.name) {
+                        warn!(
+                            "What is known is of another node; its end and the beginning of this one tell nothing."
+                        );
+                        known.history = History::None;
+                    }
                     here = Some(node);
                 }
                 Update::Lost { reason } => warn!(reason, "Consul cannot be followed; trying until it can."),

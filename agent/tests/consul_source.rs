@@ -95,6 +95,28 @@ async fn flips_are_told_in_their_order_and_nothing_between_them() {
 }
 
 #[tokio::test]
+async fn a_check_that_fails_on_its_first_run_is_told_before_the_catalog_knows_what_it_said() {
+    // Consul's default: an output that changes without the status waits for minutes.
+    let agent = ConsulAgent::start_with("5m").await;
+    let mut source = follow(&agent, None);
+    assert_started(&mut source, &agent.node().await).await;
+    let http = json!({ "CheckID": "web-http", "HTTP": "http://127.0.0.1:1/health", "Interval": "1s" });
+    agent.put("/v1/agent/service/register", json!({ "Name": "web", "Check": http }).to_string()).await;
+    loop {
+        let (checks, _, _) = checks(&mut source).await;
+        let found = checks.iter().find(|check| check.check_id == "web-http");
+        if let Some(check) = found.filter(|check| !check.output.is_empty()) {
+            assert_eq!((check.status, check.kind.as_str()), (Critical, "http"));
+            assert!(check.output.contains("refused"), "{}", check.output);
+            break;
+        }
+    }
+    let catalog = agent.get(&format!("/v1/health/node/{}", agent.node().await)).await;
+    let known = catalog.as_array().unwrap().iter().find(|check| check["CheckID"] == "web-http").unwrap();
+    assert_eq!(known["Output"], "", "the catalog knew it, so this showed nothing");
+}
+
+#[tokio::test]
 async fn of_a_fast_flap_the_last_state_is_told_last() {
     let agent = ConsulAgent::start().await;
     agent.register_ttl_check("web", "alive").await;

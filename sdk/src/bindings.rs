@@ -167,7 +167,7 @@ pub mod lictor {
             pub struct Command {
                 /// The program's absolute path, then its arguments.
                 pub argv: _rt::Vec<_rt::String>,
-                /// Names must begin with `LICTOR_` or `CONSUL_`. The host adds `PATH` and `LANG`.
+                /// Names must begin with `LICTOR_` or be listed in the grant. The host adds `PATH` and `LANG`.
                 pub env: _rt::Vec<(_rt::String, _rt::String)>,
                 /// Written to its standard input, which is then closed.
                 pub stdin: _rt::Vec<u8>,

@@ -9,7 +9,7 @@ use crate::{CallError, host};
 pub struct Command {
     /// The program's absolute path, then its arguments.
     pub argv: Vec<String>,
-    /// Names begin with `LICTOR_` or `CONSUL_`; the host adds `PATH` and `LANG`.
+    /// Names begin with `LICTOR_`, or the grant's `env` lists them; the host adds `PATH` and `LANG`.
     pub env: Vec<(String, String)>,
     /// Written to its standard input, which is then closed. Default: nothing.
     pub stdin: Vec<u8>,

@@ -20,7 +20,7 @@ use crate::{CallError, GrantError, refusal, wildcard::Pattern};
 /// As the last argument of a grant: any further arguments, also none.
 const REST: &str = "**";
 /// A guest may set variables whose names begin so: they mean nothing to a loader or a shell.
-const OWN_PREFIXES: [&str; 2] = ["LICTOR_", "CONSUL_"];
+const OWN_PREFIX: &str = "LICTOR_";
 
 /// A program that may be run, and with which arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub enum ExitStatus {
 impl ExecGrant {
     /// Reads a grant. `command` is the program's absolute path and its arguments, each exact or with `*` for
     /// any characters; a last `**` allows any further ones. `cwd` is absolute, by default `/`. `env` lists
-    /// the variables that a guest may set beside `LICTOR_*` and `CONSUL_*`.
+    /// the variables that a guest may set beside `LICTOR_*`.
     pub fn parse(command: Vec<String>, cwd: Option<PathBuf>, env: Vec<String>) -> Result<Self, GrantError> {
         let shown = refusal::quote_all(&command);
         let fault = |why: &str| GrantError(format!("read the exec grant {shown}: {why}"));
@@ -136,7 +136,7 @@ impl ExecGrant {
     }
 
     fn lets_set(&self, name: &str) -> bool {
-        OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || self.env.iter().any(|own| own == name)
+        name.starts_with(OWN_PREFIX) || self.env.iter().any(|own| own == name)
     }
 }
 

@@ -27,6 +27,10 @@ use crate::plugin::Plugin;
 /// it keeps a thread from other guests.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How long the end of dropped calls is waited for. They are dropped within a tick, if the machine is not
+/// overloaded.
+const CLOSE: Duration = Duration::from_secs(1);
+
 /// The guest's stack. Deep recursion ends in a trap here, long before the thread's own stack does.
 const STACK: usize = 512 << 10;
 
@@ -115,6 +119,19 @@ impl Host {
             for plugin in plugins {
                 cache.store(&self.shared.engine, plugin.digest(), plugin.component());
             }
+        }
+    }
+
+    /// Waits, for a second at most, until calls that were dropped have let go of what they held: the programs
+    /// that they ran are ended by then.
+    pub async fn close(self) {
+        let all_ended = async {
+            while self.shared.running.load(SeqCst) > 0 {
+                tokio::time::sleep(TICK).await;
+            }
+        };
+        if tokio::time::timeout(CLOSE, all_ended).await.is_err() {
+            tracing::warn!("A plugin's call did not end; what it ran may go on.");
         }
     }
 

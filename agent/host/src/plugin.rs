@@ -275,18 +275,11 @@ fn report(finished: Finished<Result<String, types::Failure>>) -> Report {
     Report { result, refusals, duration, peak_memory }
 }
 
-/// The plugin's own verdict. After a refusal its choice between "try again" and "never" means nothing:
-/// what it needs is a grant.
+/// The plugin's own verdict. Where it gave up for good after a refusal, what it needs is a grant.
 fn given_up(failure: types::Failure, refused: bool) -> Failure {
     let words = |reason: &str| text::one_line(reason, WORDS);
     match failure {
-        types::Failure::Transient(reason)
-        | types::Failure::RetryAfter((reason, _))
-        | types::Failure::Permanent(reason)
-            if refused =>
-        {
-            Failure::Refused(words(&reason))
-        }
+        types::Failure::Permanent(reason) if refused => Failure::Refused(words(&reason)),
         types::Failure::Transient(reason) => Failure::Transient(words(&reason)),
         types::Failure::RetryAfter((reason, ms)) => {
             Failure::RetryAfter(words(&reason), Duration::from_millis(ms.into()))
@@ -347,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_refusal_only_a_grant_helps() {
+    fn who_gives_up_for_good_after_a_refusal_needs_a_grant() {
         let verdict = |refused| {
             [
                 types::Failure::Transient("t".into()),
@@ -356,12 +349,11 @@ mod tests {
             ]
             .map(|failure| given_up(failure, refused))
         };
-        let own = [
-            Failure::Transient("t".into()),
-            Failure::RetryAfter("r".into(), Duration::from_millis(1500)),
-            Failure::Permanent("p".into()),
-        ];
-        assert_eq!(verdict(false), own);
-        assert_eq!(verdict(true), ["t", "r", "p"].map(|reason| Failure::Refused(reason.into())));
+        let own = |last| {
+            let after = Duration::from_millis(1500);
+            [Failure::Transient("t".into()), Failure::RetryAfter("r".into(), after), last]
+        };
+        assert_eq!(verdict(false), own(Failure::Permanent("p".into())));
+        assert_eq!(verdict(true), own(Failure::Refused("p".into())));
     }
 }

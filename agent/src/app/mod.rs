@@ -5,8 +5,8 @@
 
 mod receivers;
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ pub async fn load(
         Err(rejected) => *rejected,
     };
     // Without a sandbox the faults that are known are still the ones to tell.
-    let Ok(host) = host(&data_dir) else { return Err(faults.into()) };
+    let Ok(host) = looking_host(&data_dir) else { return Err(faults.into()) };
     match receivers::ready(&receivers, &host, look).await {
         Ok(_) => Err(faults.into()),
         Err(more) => Err(faults.and(more).into()),
@@ -88,7 +88,10 @@ pub async fn load(
 /// # Errors
 /// All faults, or what is needed to look for them is not there.
 pub async fn check(config: &Config, look: Look) -> Result<Vec<Granted>, AppError> {
-    let host = host(&config.agent.data_dir)?;
+    if look == Look::Everywhere && config.agent.data_dir.exists() {
+        check_data_dir(&config.agent.data_dir)?;
+    }
+    let host = looking_host(&config.agent.data_dir)?;
     let ready = receivers::ready(&config.receivers, &host, look).await?;
     let granted = |ready: &Ready<'_>| Granted {
         receiver: ready.config.name.clone(),
@@ -101,17 +104,57 @@ pub async fn check(config: &Config, look: Look) -> Result<Vec<Granted>, AppError
 /// Runs until `shutdown`.
 ///
 /// # Errors
-/// All faults of the configuration, or what Lictor needs is not there. Nothing was started then.
+/// All faults of the configuration, or what Lictor needs is not there: nothing was started then. Or a part of
+/// Lictor broke.
 pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
     let data_dir = &config.agent.data_dir;
     let client = Client::new(&config.consul).context("reach Consul")?;
-    let host = host(data_dir)?;
+    let fresh = !data_dir.exists();
+    if !fresh {
+        check_data_dir(data_dir)?;
+    }
+    let host = host((!fresh).then(|| compiled(data_dir)))?;
     let ready = receivers::ready(&config.receivers, &host, Look::Everywhere).await?;
-    if !data_dir.is_dir() {
+    if fresh {
         make_data_dir(data_dir)?;
         host.keep(compiled(data_dir), ready.iter().map(|ready| &ready.plugin));
     }
-    let store = Store::open(&data_dir.join("lictor.db")).context("open the store")?;
+    let store = open_store(&config).await?;
+    let settings = Settings { grace: config.agent.shutdown_grace, ..Settings::default() };
+    let receivers = ready.into_iter().map(receiver).collect();
+    let mut dispatcher = Dispatcher::start(&store, receivers, &settings, shutdown);
+    let mut pipelines = start_pipelines(&config, &store, &client, &dispatcher, shutdown).await?;
+    let (rules, receivers) = (config.rules.len(), config.receivers.len());
+    info!(version = env!("CARGO_PKG_VERSION"), rules, receivers, "Lictor runs.");
+    let whole = tokio::select! {
+        whole = end(&mut pipelines) => whole,
+        () = dispatcher.broken() => false,
+    };
+    // Where a part broke, a Lictor that stays half would be worse than one that its supervisor starts anew.
+    shutdown.drain.cancel();
+    end(&mut pipelines).await;
+    dispatcher.finish().await;
+    host.close().await;
+    store.close().await.context("close the store")?;
+    if !whole {
+        return Err(anyhow::anyhow!("go on: a part of Lictor broke, as the lines before say").into());
+    }
+    info!("Lictor ended.");
+    Ok(())
+}
+
+/// Waits for the end of all pipelines. False: one of them broke.
+async fn end(pipelines: &mut JoinSet<()>) -> bool {
+    let mut whole = true;
+    while let Some(ended) = pipelines.join_next().await {
+        whole &= ended.is_ok();
+    }
+    whole
+}
+
+/// Opens the store, and says what of the last run is left in it.
+async fn open_store(config: &Config) -> Result<Store, AppError> {
+    let store = Store::open(&config.agent.data_dir.join("lictor.db")).context("open the store")?;
     let repeated = store.recover(Timestamp::now()).await.context("read the store")?;
     if repeated > 0 {
         warn!(
@@ -119,34 +162,44 @@ pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
             "The last run did not end in order; what it was delivering is repeated."
         );
     }
-    let settings = Settings { grace: config.agent.shutdown_grace, ..Settings::default() };
-    let receivers = ready.into_iter().map(receiver).collect();
-    let dispatcher = Dispatcher::start(&store, receivers, &settings, shutdown);
-    let mut pipelines = start_pipelines(&config, &store, &client, &dispatcher, shutdown).await?;
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        rules = config.rules.len(),
-        receivers = config.receivers.len(),
-        "Lictor runs."
-    );
-    while pipelines.join_next().await.is_some() {}
-    dispatcher.finish().await;
-    store.close().await.context("close the store")?;
-    info!("Lictor ended.");
-    Ok(())
+    for (receiver, deliveries) in store.open_by_receiver().await.context("read the store")? {
+        if !config.receivers.iter().any(|known| known.name == receiver) {
+            warn!(receiver, deliveries, "These wait for a receiver that is no longer configured.");
+        }
+    }
+    Ok(store)
 }
 
-/// Compiled code is used and kept where there is a folder for it; a configuration that may have faults
-/// makes none.
-fn host(data_dir: &Path) -> Result<Host, AppError> {
-    let cache_dir = data_dir.is_dir().then(|| compiled(data_dir));
+fn host(cache_dir: Option<PathBuf>) -> Result<Host, AppError> {
     let host = Host::new(HostSettings { cache_dir, workers: GUEST_THREADS }).context("start the sandbox")?;
     Ok(host)
+}
+
+/// The sandbox for a look at the configuration: it uses compiled code where a run left some, and makes no
+/// folder, least of all one of another user.
+fn looking_host(data_dir: &Path) -> Result<Host, AppError> {
+    let cache_dir = compiled(data_dir);
+    host(cache_dir.is_dir().then_some(cache_dir))
 }
 
 /// The folder of compiled plugins.
 fn compiled(data_dir: &Path) -> PathBuf {
     data_dir.join("plugins")
+}
+
+/// Who can write to the folder can put code there that we run.
+fn check_data_dir(path: &Path) -> Result<(), AppError> {
+    let shown = path.display();
+    let found = fs::metadata(path).with_context(|| format!("look at the folder {shown}"))?;
+    let ours = found.uid() == rustix::process::geteuid().as_raw();
+    if !found.is_dir() {
+        return Err(anyhow::anyhow!("use {shown} as [agent] data_dir: it is no folder").into());
+    }
+    if ours && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    let help = "it must belong to the user that Lictor runs as, and nobody else may write to it (chmod go-w)";
+    Err(anyhow::anyhow!("trust the folder {shown}: {help}").into())
 }
 
 /// Only our own user reads what checks said.

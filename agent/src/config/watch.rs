@@ -13,7 +13,7 @@ impl Watch {
     /// Its name in the store.
     pub fn name(self) -> &'static str {
         match self {
-            Self::NodeChecks => "checks",
+            Self::NodeChecks => "checks/node",
         }
     }
 }

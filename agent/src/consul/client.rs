@@ -5,6 +5,7 @@
 //! The one exception is a refused token from a file: if the file holds another by now (it was
 //! rotated between our reading and Consul's answer), the query is sent once more with it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,6 +121,16 @@ impl Client {
         }
         let (headers, body) = self.get(&url, patience(&query)).await?;
         answer(&headers, &body).map_err(|source| self.garbage(&url, source))
+    }
+
+    /// The outputs of those of the agent's own checks that fail with a word, by their ids.
+    ///
+    /// The agent tells its servers of a new output only some minutes later, as long as the status is the same
+    /// (`check_update_interval`), so its own list is ahead of the catalog.
+    pub async fn local_failures(&self) -> Result<BTreeMap<String, String>, ClientError> {
+        let url = self.url(&["agent", "checks"]);
+        let (_, body) = self.get(&url, SLACK).await?;
+        wire::failures(&body).map_err(|source| self.garbage(&url, source))
     }
 
     /// Each segment is percent-encoded.

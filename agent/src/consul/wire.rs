@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::Garbage;
-use crate::catalog::{self, LocalNode};
+use crate::catalog::{self, CheckStatus, LocalNode};
+
+/// Bytes of an output or of notes that are kept: as many as an agent keeps of an output.
+const TEXT_MAX: usize = 4096;
 
 /// One element of `/v1/health/node/<node>` and its kin.
 #[derive(Deserialize)]
@@ -21,6 +24,8 @@ struct Check {
     #[serde(rename = "CheckID")]
     id: Option<String>,
     name: Option<String>,
+    #[serde(rename = "Type")]
+    kind: Option<String>,
     status: Option<String>,
     notes: Option<String>,
     output: Option<String>,
@@ -55,6 +60,24 @@ pub(super) fn checks(body: &[u8]) -> Result<Vec<catalog::Check>, Garbage> {
     list.unwrap_or_default().into_iter().map(Check::read).collect()
 }
 
+/// Reads an agent's own checks: the outputs of those that fail with a word, by their ids.
+pub(super) fn failures(body: &[u8]) -> Result<BTreeMap<String, String>, Garbage> {
+    let checks: Option<BTreeMap<String, Check>> = serde_json::from_slice(body)?;
+    let critical = |check: &Check| check.status.as_deref() == Some(CheckStatus::Critical.as_str());
+    let failures = checks.unwrap_or_default().into_iter().filter(|(_, check)| critical(check));
+    let spoken = failures
+        .filter_map(|(id, check)| Some((id, cut(check.output?))))
+        .filter(|(_, output)| !output.is_empty());
+    Ok(spoken.collect())
+}
+
+/// The beginning of a text that anybody who registers a check can make as long as they like. The agent
+/// itself keeps 4 KiB of an output.
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(TEXT_MAX));
+    text
+}
+
 /// Reads what an agent says of itself.
 pub(super) fn local_node(body: &[u8]) -> Result<LocalNode, Garbage> {
     let missing = |field| Garbage::MissingField { thing: "the agent's description".into(), field };
@@ -76,9 +99,10 @@ impl Check {
         Ok(catalog::Check {
             node: self.node.ok_or_else(|| missing("Node"))?,
             name: self.name.ok_or_else(|| missing("Name"))?,
+            kind: self.kind.unwrap_or_default(),
             status: status.parse().map_err(|source| Garbage::Status { check: check_id.clone(), source })?,
-            notes: self.notes.ok_or_else(|| missing("Notes"))?,
-            output: self.output.ok_or_else(|| missing("Output"))?,
+            notes: cut(self.notes.ok_or_else(|| missing("Notes"))?),
+            output: cut(self.output.ok_or_else(|| missing("Output"))?),
             service_id: self.service_id.ok_or_else(|| missing("ServiceID"))?,
             service: self.service_name.ok_or_else(|| missing("ServiceName"))?,
             service_tags: self.service_tags.unwrap_or_default(),
@@ -122,6 +146,7 @@ mod tests {
             node: "n1".into(),
             check_id: "service:web".into(),
             name: "web alive".into(),
+            kind: "http".into(),
             status: CheckStatus::Warning,
             notes: "who to call".into(),
             output: "429".into(),

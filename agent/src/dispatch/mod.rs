@@ -122,6 +122,17 @@ impl Dispatcher {
         self.wakers.clone()
     }
 
+    /// Waits until a receiver's task breaks, which only a fault of ours can do to it.
+    pub async fn broken(&mut self) {
+        loop {
+            match self.workers.join_next().await {
+                Some(Err(_)) => return,
+                Some(Ok(())) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Waits until all receivers have ended, which they do at a shutdown.
     pub async fn finish(mut self) {
         while self.workers.join_next().await.is_some() {}

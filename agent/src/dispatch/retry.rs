@@ -35,6 +35,10 @@ pub enum Decision {
     Dead,
 }
 
+/// The longest that a receiver can ask us to wait: what comes after it for the same check waits too, and a
+/// server that says a year by mistake must not silence a check for it.
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+
 /// Decides on attempt number `attempt` (from 1) that failed at `now`; `jitter` is from 0 to 1.
 ///
 /// The jitter is an equal one: half of the pause is kept, half is drawn. Agents that fail together do
@@ -50,7 +54,7 @@ pub fn decide(
 ) -> Decision {
     let least = match failure {
         Failure::Permanent(_) | Failure::Refused(_) => return Decision::Dead,
-        Failure::RetryAfter(_, after) => *after,
+        Failure::RetryAfter(_, after) => (*after).min(RETRY_AFTER_MAX),
         Failure::Transient(_) | Failure::Trapped(_) | Failure::Deadline(_) | Failure::Memory(_) => {
             Duration::ZERO
         }
@@ -131,12 +135,14 @@ mod tests {
         check(1, &after(30_000), 0.0, Some(30_000));
         check(1, &after(30_000), 1.0, Some(30_125));
         check(1, &after(10), 0.0, Some(125));
+        check(1, &after(u64::MAX), 0.0, Some(3_600_000));
     }
 
     #[test]
     fn a_time_beyond_all_times_is_the_last_one() {
-        let failure = Failure::RetryAfter(String::new(), Duration::MAX);
-        let decision = decide(&RetryPolicy::default(), 1, &failure, now(), 0.5);
+        let policy =
+            RetryPolicy { backoff: Duration::MAX, max_backoff: Duration::MAX, ..RetryPolicy::default() };
+        let decision = decide(&policy, 1, &transient(), now(), 0.5);
         assert_eq!(decision, Decision::RetryAt(Timestamp::MAX));
     }
 
@@ -146,7 +152,7 @@ mod tests {
             attempt in 1_u32..,
             backoff in 0_u64..1 << 40,
             max_backoff in 0_u64..1 << 40,
-            least in prop::option::of(0_u64..1 << 32),
+            least in prop::option::of(0_u64..=3_600_000),
             jitter in 0.0..=1.0_f64,
         ) {
             let policy = RetryPolicy {

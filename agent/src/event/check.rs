@@ -2,7 +2,9 @@
 //!
 //! Consul gives a check that has not run yet the status `critical` and no output (its default, see
 //! the agent's documentation of checks). That is no result: it never counts as a failure, and the
-//! result before it (the check was registered anew, its agent restarted) is carried across it.
+//! result before it is carried across it. A check that was registered anew shows it by its
+//! `CreateIndex`. One whose agent restarted with its data does not, so there the kind of check
+//! decides: those that Consul makes itself always say something when they fail.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +20,7 @@ use crate::catalog::{Check, CheckStatus};
 pub struct CheckState {
     /// As Consul has it now.
     pub check: Check,
-    /// It has run since it was registered; before that its status is Consul's default.
+    /// It has run since it was registered or its agent started; before that its status is Consul's default.
     pub ran: bool,
     /// Its last real result; none before its very first run.
     pub result: Option<CheckStatus>,
@@ -43,11 +45,15 @@ pub struct Context<'a> {
     pub now: Timestamp,
 }
 
+/// The kinds of check whose failures have an output: Consul itself writes it. A script or a TTL may
+/// fail without a word.
+const ALWAYS_SPEAK: [&str; 5] = ["http", "tcp", "udp", "grpc", "h2ping"];
+
 impl CheckState {
     /// The state of `check` after the state `old`.
     pub fn follow(old: Option<&Self>, check: Check, now: Timestamp) -> Self {
         let ran_before = old.is_some_and(|old| old.ran && old.check.create_index == check.create_index);
-        let ran = ran_before || check.status != CheckStatus::Critical || !check.output.is_empty();
+        let ran = !check.says_nothing() || ran_before && !ALWAYS_SPEAK.contains(&check.kind.as_str());
         let result = if ran { Some(check.status) } else { old.and_then(|old| old.result) };
         let since = old.filter(|old| old.result == result).map_or(now, |old| old.since);
         Self { check, ran, result, since }
@@ -140,6 +146,7 @@ mod tests {
             node: "web1".into(),
             check_id: "service:web".into(),
             name: "Service 'web' check".into(),
+            kind: "script".into(),
             status,
             notes: String::new(),
             output: output.into(),
@@ -240,6 +247,21 @@ mod tests {
                 "check.registered passing>critical 1 initial",
             ],
         );
+    }
+
+    #[test]
+    fn an_agent_that_restarts_with_its_data_is_no_outage_where_consul_makes_the_check() {
+        let state = |kind: &str, status, output: &str, old: Option<&CheckState>| {
+            let check = Check { kind: kind.into(), ..check(status, output, 7) };
+            CheckState::follow(old, check, at(1))
+        };
+        for (kind, counts) in [("http", false), ("tcp", false), ("script", true), ("ttl", true), ("", true)] {
+            let before = state(kind, Passing, "ok", None);
+            let restarted = state(kind, Critical, "", Some(&before));
+            assert_eq!((restarted.ran, restarted.result == Some(Critical)), (counts, counts), "{kind}");
+            let down = state(kind, Critical, "refused", Some(&restarted));
+            assert_eq!((down.ran, down.result), (true, Some(Critical)), "{kind}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ fn check(id: &str, status: CheckStatus, modify_index: u64) -> Check {
         node: "web1".into(),
         check_id: id.into(),
         name: id.into(),
+        kind: String::new(),
         status,
         notes: String::new(),
         output: "said".into(),

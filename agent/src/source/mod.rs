@@ -91,9 +91,31 @@ impl Source {
 async fn ask(client: &Client, ask: Ask<'_>) -> Heard {
     let heard = match ask {
         Ask::Node => client.local_node().await.map(Heard::Node),
-        Ask::Checks { node, query } => client.node_checks(node, query).await.map(Heard::Checks),
+        Ask::Checks { node, query } => match client.node_checks(node, query).await {
+            Ok(mut answer) => {
+                complete(client, &mut answer.value).await;
+                Ok(Heard::Checks(answer))
+            }
+            Err(error) => Err(error),
+        },
     };
     heard.unwrap_or_else(|error| Heard::Failed { reason: chain(&error) })
+}
+
+/// Where a check is critical without a word, it has not run yet, or it has and the catalog does not know
+/// what it said. The agent does.
+async fn complete(client: &Client, checks: &mut [Check]) {
+    if !checks.iter().any(Check::says_nothing) {
+        return;
+    }
+    match client.local_failures().await {
+        Ok(mut outputs) => {
+            for check in checks.iter_mut().filter(|check| check.says_nothing()) {
+                check.output = outputs.remove(&check.check_id).unwrap_or_default();
+            }
+        }
+        Err(error) => debug!(reason = chain(&error), "The agent did not tell what its checks say."),
+    }
 }
 
 /// Good enough to keep the agents of a cluster apart: the standard library seeds its hash maps from

@@ -27,6 +27,10 @@ use super::pace::{Bucket, backoff};
 use crate::catalog::{Check, LocalNode};
 use crate::consul::{Answer, Progress, Query, WaitIndex};
 
+/// How long a query waits while a check is critical without a word. Its first result changes nothing in the
+/// catalog if it is critical too, so no query would come back for it.
+const SILENT_WAIT: Duration = Duration::from_secs(5);
+
 /// Everything between two queries.
 #[derive(Clone, Debug)]
 pub(super) struct State {
@@ -37,6 +41,8 @@ pub(super) struct State {
     index: Option<WaitIndex>,
     /// None until an answer was passed on.
     content: Option<Content>,
+    /// How many checks were critical without a word: perhaps they have not run yet.
+    silent: usize,
     /// `Lost` was said, and not yet `Recovered`.
     lost: bool,
     /// Errors since a query that waited was answered. An answer at once does not count: where only the
@@ -63,6 +69,8 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Content {
     count: usize,
+    /// The token hid some.
+    filtered: bool,
     fingerprint: u64,
 }
 
@@ -117,6 +125,7 @@ impl State {
             node: None,
             index: committed,
             content: None,
+            silent: 0,
             lost: false,
             failures: 0,
             bucket: Bucket::default(),
@@ -126,7 +135,8 @@ impl State {
 
     /// What to ask next.
     pub(super) fn next(&self) -> Next<'_> {
-        let query = |index, consistent| Query { index, wait: self.wait, consistent };
+        let wait = if self.silent > 0 { self.wait.min(SILENT_WAIT) } else { self.wait };
+        let query = |index, consistent| Query { index, wait, consistent };
         let ask = match (&self.node, self.phase) {
             (None, _) | (_, Phase::Locate) => Ask::Node,
             (Some(node), Phase::Ask) => Ask::Checks { node: &node.name, query: query(None, false) },
@@ -168,16 +178,20 @@ impl State {
     }
 
     fn answered(&mut self, answer: Answer<Vec<Check>>, moment: Moment) -> Vec<Update> {
-        let content = Content::of(&answer.value);
+        let content = Content::of(&answer);
         let relation = self.relation(answer.index, content);
-        if self.phase == Phase::Confirm && content.count == 0 {
-            return self.failed(self.no_checks(), moment);
+        if self.phase == Phase::Confirm
+            && let Some(reason) = self.hidden(&answer)
+        {
+            return self.failed(reason, moment);
         }
         if self.phase != Phase::Confirm && self.doubts(&answer, relation) {
             self.phase = Phase::Confirm;
             return Vec::new();
         }
-        let news = self.content != Some(content) && relation != Relation::Anew;
+        let silent = answer.value.iter().filter(|check| check.says_nothing()).count();
+        let spoke = silent != self.silent;
+        let news = spoke || self.content != Some(content) && relation != Relation::Anew;
         if !news && moment.now.duration_since(moment.asked) < self.wait {
             // A history that begins anew again and again is paced too: two servers may disagree.
             let pause = self.bucket.take(moment.now);
@@ -193,21 +207,33 @@ impl State {
         self.phase = Phase::Wait;
         self.index = Some(answer.index);
         self.content = Some(content);
-        if relation != Relation::Same {
+        self.silent = silent;
+        if relation != Relation::Same || spoke {
             let reset = relation == Relation::Anew;
             updates.push(Update::Checks { checks: answer.value, index: answer.index, reset });
         }
         updates
     }
 
-    /// A node of the catalog has at least the check `serfHealth`, so none is not the truth about it: a
-    /// token that may not read the node gets an empty answer and no error (Consul 1.8.7).
-    fn no_checks(&self) -> String {
+    /// Why even the leader's answer is not the truth. A node of the catalog has at least the check
+    /// `serfHealth`, so none is a token that may not read the node: it gets an empty answer and no error.
+    /// Newer Consuls say themselves when the token hides some of the checks.
+    fn hidden(&self, answer: &Answer<Vec<Check>>) -> Option<String> {
         let node = self.node.as_ref().map_or("", |node| &node.name);
-        format!(
-            "Consul shows no check of the node {node}, not even serfHealth: its agent is not registered \
-             (yet), or the token lacks node:read and service:read"
-        )
+        let count = answer.value.len();
+        if count == 0 {
+            return Some(format!(
+                "Consul shows no check of the node {node}, not even serfHealth: its agent is not \
+                 registered (yet), or the token lacks node:read and service:read"
+            ));
+        }
+        // A token that never showed all is believed: what it shows no more is gone.
+        let lost_rights = self.content.is_some_and(|known| !known.filtered && count < known.count);
+        (answer.filtered_by_acls && lost_rights).then(|| {
+            format!(
+                "the token hides checks of the node {node} that it showed before; it has lost service:read"
+            )
+        })
     }
 
     fn relation(&self, index: WaitIndex, content: Content) -> Relation {
@@ -234,12 +260,12 @@ impl State {
 
 impl Content {
     /// Each write of a check by Consul gives it another modify index, so the rest need not be read.
-    fn of(checks: &[Check]) -> Self {
+    fn of(answer: &Answer<Vec<Check>>) -> Self {
         let mut hasher = DefaultHasher::new();
-        for check in checks {
+        for check in &answer.value {
             (&check.check_id, check.status, check.create_index, check.modify_index).hash(&mut hasher);
         }
-        Self { count: checks.len(), fingerprint: hasher.finish() }
+        Self { count: answer.value.len(), filtered: answer.filtered_by_acls, fingerprint: hasher.finish() }
     }
 }
 

@@ -59,7 +59,7 @@ fn ok(index: u64, body: impl Into<String>) -> Reply {
 
 fn check(status: &str, modify_index: u64) -> String {
     format!(
-        r#"[{{"Node": "n1", "CheckID": "c", "Name": "c", "Status": "{status}", "Notes": "", "Output": "",
+        r#"[{{"Node": "n1", "CheckID": "c", "Name": "c", "Status": "{status}", "Notes": "", "Output": "said",
         "ServiceID": "", "ServiceName": "", "CreateIndex": 1, "ModifyIndex": {modify_index}}}]"#
     )
 }

@@ -19,6 +19,7 @@ pub(crate) fn state(key: &str, status: CheckStatus) -> CheckState {
         node: "web1".into(),
         check_id: key.into(),
         name: key.into(),
+        kind: String::new(),
         status,
         notes: String::new(),
         output: "said \"no\"".into(),

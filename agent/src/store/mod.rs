@@ -105,6 +105,7 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -221,6 +222,11 @@ impl Store {
     /// Only for the start, before anything is claimed.
     pub async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
         self.run(move |connection| outbox::recover(connection, now)).await
+    }
+
+    /// The receivers that have deliveries which are not settled, and how many.
+    pub async fn open_by_receiver(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        self.run(|connection| outbox::open_by_receiver(connection)).await
     }
 
     /// Writes the log back into the database and gives the lock back. Other handles get

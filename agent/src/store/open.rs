@@ -4,6 +4,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -101,6 +102,9 @@ pub(super) struct Database {
 /// Opens the database at `path`, or makes it there. The folder must exist.
 pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     let lock = lock(path)?;
+    // Checks may say what is not for everybody. SQLite gives its other files the mode of this one, and says
+    // better than we could what is wrong with it.
+    drop(OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path));
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sort = |source| StoreError::sort(path, source);
@@ -124,6 +128,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(0o600)
         .open(&file_path)
         .map_err(failed)?;
     match file.try_lock() {

@@ -4,6 +4,8 @@
 //! that is not settled. Only a head is claimed, so a lane is in order whatever its retries, and what
 //! waits behind a head costs a claim nothing.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, named_params};
@@ -193,6 +195,14 @@ fn bounded(text: &str) -> &str {
 pub(super) fn next_due(connection: &Connection, receiver: &str) -> rusqlite::Result<Option<Timestamp>> {
     let due: Option<i64> = connection.prepare_cached(NEXT_DUE)?.query_row([receiver], |row| row.get(0))?;
     due.map(|due| time(due, 0)).transpose()
+}
+
+/// The receivers that have deliveries which are not settled, and how many.
+pub(super) fn open_by_receiver(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
+    connection
+        .prepare("SELECT receiver, count(*) FROM delivery WHERE settled_at IS NULL GROUP BY receiver")?
+        .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?
+        .collect()
 }
 
 /// Makes all that is marked as running claimable at once; returns how many deliveries that were.

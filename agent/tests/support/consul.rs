@@ -19,16 +19,23 @@ pub struct ConsulAgent {
     http_port: u16,
     process: Process,
     dir: TempDir,
+    update_interval: &'static str,
 }
 
 impl ConsulAgent {
-    /// Starts an agent on free ports.
+    /// Starts an agent on free ports. It tells its servers of a new output at once.
     pub async fn start() -> Self {
+        Self::start_with("0s").await
+    }
+
+    /// Starts an agent on free ports. It tells its servers of an output that changes without the status after
+    /// `update_interval`, by Consul's default `5m`.
+    pub async fn start_with(update_interval: &'static str) -> Self {
         let client = http_client(reqwest::Client::builder());
         for _ in 0..START_ATTEMPTS {
             let (dir, http_port) = (TempDir::new().unwrap(), free_port());
-            let process = spawn(&dir, http_port);
-            let mut agent = Self { client: client.clone(), http_port, process, dir };
+            let process = spawn(&dir, http_port, update_interval);
+            let mut agent = Self { client: client.clone(), http_port, process, dir, update_interval };
             if agent.ready().await {
                 return agent;
             }
@@ -87,7 +94,7 @@ impl ConsulAgent {
     /// starts over.
     pub async fn restart(&mut self) {
         self.process.kill();
-        self.process = spawn(&self.dir, self.http_port);
+        self.process = spawn(&self.dir, self.http_port, self.update_interval);
         assert!(self.ready().await, "consul did not restart:\n{}", self.process.log());
     }
 
@@ -116,11 +123,10 @@ impl ConsulAgent {
     }
 }
 
-fn spawn(dir: &TempDir, http_port: u16) -> Process {
+fn spawn(dir: &TempDir, http_port: u16, update_interval: &str) -> Process {
     let mut command = Command::new(binary());
     command.args(["agent", "-dev", "-client=127.0.0.1", "-bind=127.0.0.1", "-log-level=warn"]);
-    // By default a check that only says something else is told after five minutes.
-    command.arg("-hcl=check_update_interval = \"0s\"");
+    command.arg(format!("-hcl=check_update_interval = \"{update_interval}\""));
     command.args(["-dns-port=-1", "-grpc-port=-1", &format!("-http-port={http_port}")]);
     for name in ["server", "serf-lan", "serf-wan"] {
         command.arg(format!("-{name}-port={}", free_port()));

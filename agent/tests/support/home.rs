@@ -213,7 +213,8 @@ fn compiled() -> &'static Path {
     static COMPILED: OnceLock<PathBuf> = OnceLock::new();
     COMPILED.get_or_init(|| {
         let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lictor");
-        DirBuilder::new().recursive(true).mode(0o700).create(&shared).unwrap();
+        // A look at the configuration uses a folder of compiled code, but makes none.
+        DirBuilder::new().recursive(true).mode(0o700).create(shared.join("plugins")).unwrap();
         let lock = File::create(shared.join("lock")).unwrap();
         lock.lock().unwrap();
         fs::write(shared.join("misbehave.wasm"), guest()).unwrap();

@@ -103,7 +103,7 @@ fn a_guest_sets_only_variables_that_are_its_own_or_granted() {
         [grant(&["/bin/x"]), ExecGrant::parse(strings(&["/bin/x"]), None, strings(&["HOME"])).unwrap()];
     for (name, value, want) in [
         ("LICTOR_EVENT", "a=b", true),
-        ("CONSUL_HTTP_ADDR", "", true),
+        ("CONSUL_HTTP_ADDR", "", false),
         ("HOME", "/", true),
         ("LD_PRELOAD", "/tmp/x.so", false),
         ("PATH", "/tmp", false),

@@ -38,7 +38,10 @@ impl Target {
         if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
             return Err("it holds a space, a control character or a backslash".to_owned());
         }
-        let Some((_, rest)) = text.split_once("://") else {
+        // What is looked at below must be what the URL is read as, and without the two slashes that is
+        // something else: `http:h/a/x://y` is read as `http://h/a/x://y`.
+        let is_http = |scheme: &str| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        let Some((_, rest)) = text.split_once("://").filter(|(scheme, _)| is_http(scheme)) else {
             return Err("it must begin with http:// or https://".to_owned());
         };
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
@@ -50,9 +53,6 @@ impl Target {
         }
         check_path(path.split('?').next().unwrap_or_default())?;
         let url = Url::parse(text).map_err(|error| error.to_string())?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err("it must begin with http:// or https://".to_owned());
-        }
         // `https:///x` would be read as the host x.
         if authority.is_empty() || url.host().is_none() {
             return Err("it names no host".to_owned());
@@ -298,6 +298,10 @@ mod tests {
             ("http://h/a#b", "fragment"),
             ("http:///h/", "no host"),
             ("http:h/a", "must begin with"),
+            ("http:h/hooks/..;/admin/x://y", "must begin with"),
+            ("http:h/hooks/%2e%2e%2fadmin/x://y", "must begin with"),
+            ("http:/h/a/x://y", "must begin with"),
+            ("x http://h/a", "a space"),
             ("/a", "must begin with"),
             ("ftp://h/a", "must begin with"),
             ("file:///etc/passwd", "must begin with"),

@@ -58,6 +58,7 @@ fn check_of(text: &str) -> Check {
         node: "n1".into(),
         check_id: id.into(),
         name: id.into(),
+        kind: String::new(),
         status: CheckStatus::Passing,
         notes: String::new(),
         output: String::new(),
@@ -89,8 +90,9 @@ fn show_next(next: &Next<'_>, now: Instant) -> String {
         Ask::Checks { query: Query { consistent: true, index: None, .. }, node } => format!("{node} leader"),
         Ask::Checks { query: Query { index: None, .. }, node } => format!("{node} all"),
         Ask::Checks { query: Query { index: Some(index), wait, consistent }, node } => {
-            assert_eq!((wait, consistent), (WAIT, false));
-            format!("{node} wait {index}")
+            assert!(!consistent);
+            let short = if wait == WAIT { String::new() } else { format!(" for {wait:?}") };
+            format!("{node} wait {index}{short}")
         }
     };
     match next.not_before {
@@ -340,6 +342,38 @@ fn fewer_checks_under_a_filter_are_confirmed_and_as_many_are_not() {
             (checks(9, "a@8").filtered(), "", "n1 leader"),
             (checks(9, "a@8").filtered(), "checks 9 [a@8]", "n1 wait 9"),
             (checks(10, "a@10").filtered(), "checks 10 [a@10]", "n1 wait 10"),
+        ],
+    );
+}
+
+#[test]
+fn a_check_that_speaks_is_news_though_the_catalog_did_not_change() {
+    let silent = || checks(7, "a@7").edit(|answer| answer.value[0].status = CheckStatus::Critical);
+    let spoken = || silent().edit(|answer| answer.value[0].output = "refused".into());
+    check(
+        None,
+        [
+            (node("n1"), "node n1", "n1 all"),
+            (silent(), "checks 7 [a@7]", "n1 wait 7 for 5s"),
+            (silent().late(), "", "n1 wait 7 for 5s"),
+            (spoken().late(), "checks 7 [a@7]", "n1 wait 7"),
+            (spoken().late(), "", "n1 wait 7"),
+        ],
+    );
+}
+
+#[test]
+fn a_token_that_begins_to_hide_checks_is_a_loss() {
+    let lost = "lost: the token hides checks of the node n1 that it showed before; it has lost service:read";
+    check(
+        None,
+        [
+            (node("n1"), "node n1", "n1 all"),
+            (checks(7, "a@5 b@7"), "checks 7 [a@5 b@7]", "n1 wait 7"),
+            (checks(8, "a@5").filtered(), "", "n1 leader"),
+            (checks(8, "a@5").filtered(), lost, "self in 500 ms"),
+            (node("n1"), "", "n1 all"),
+            (checks(9, "a@5 b@7"), "recovered, checks 9 [a@5 b@7]", "n1 wait 9"),
         ],
     );
 }
