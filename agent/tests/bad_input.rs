@@ -54,6 +54,10 @@ config = { command = ["/bin/true"], timeout = "90s" }
 plugin = "webhook"
 config = { url = "chat.example.com", timout = "1s" }
 
+[receivers.several]
+plugin = "shell"
+config = { command = ["relative"], timeot = "1s", timeout = 5 }
+
 [receivers.template]
 plugin = "file"
 config = { path = "/tmp/journal", template = "{{ data. }}" }
@@ -148,7 +152,7 @@ async fn a_folder_is_made_once_everything_is_right() {
     };
     home.write("lictor.toml", format!("agent.data_dir = 'data'\n{}", config("true")));
     let told = rejected(&home, &["run", "-c", "lictor.toml"]);
-    assert!(told.contains("lictor.toml:5:10") && told.contains("1 fault; nothing was started."), "{told}");
+    assert!(told.contains("lictor.toml:5:12") && told.contains("1 fault; nothing was started."), "{told}");
     assert!(!home.path("data").exists());
 
     let mut lictor = home.start(&config("/bin/true"));

@@ -94,7 +94,7 @@ async fn make(receiver: &Receiver, plugin: Plugin, look: Look) -> Result<Ready<'
     let places = &receiver.places;
     let limits = limits(receiver);
     let json: Arc<str> = receiver.config.to_string().into();
-    let requests = plugin.requests(&json, &limits).await.map_err(|error| vec![unusable(receiver, error)])?;
+    let requests = requests(receiver, &plugin, &limits).await?;
     let grants = grants(receiver, &requests).map_err(|error| {
         vec![Fault::at(places.config.clone(), format!("failed to grant what this needs: {error}"))]
     })?;
@@ -117,17 +117,36 @@ fn limits(receiver: &Receiver) -> Limits {
     Limits { timeout: receiver.timeout, cpu, memory, log, transfer }
 }
 
-fn unusable(receiver: &Receiver, error: RequestsError) -> Fault {
+/// Asks the plugin what it needs. A plugin names one fault of its configuration at a time, so it is asked
+/// again without the setting that it named, until it has named all.
+async fn requests(receiver: &Receiver, plugin: &Plugin, limits: &Limits) -> Result<Vec<Request>, Vec<Fault>> {
     let name = &receiver.plugin;
-    match error {
-        RequestsError::Config(why) => Fault::at(
-            receiver.places.config.clone(),
-            format!("the plugin {name} cannot work with this: {why}"),
-        ),
-        RequestsError::Call(failure) => Fault::at(
-            receiver.places.plugin.clone(),
-            format!("the plugin {name} did not say what it needs: {failure}"),
-        ),
+    let mut config = receiver.config.clone();
+    let mut faults = Vec::new();
+    let mut left_out = Vec::new();
+    loop {
+        let why = match plugin.requests(&config.to_string(), limits).await {
+            Ok(requests) if faults.is_empty() => return Ok(requests),
+            Ok(_) => return Err(faults),
+            Err(RequestsError::Config(why)) => why,
+            Err(RequestsError::Call(failure)) => {
+                let problem = format!("the plugin {name} did not say what it needs: {failure}");
+                faults.push(Fault::at(receiver.places.plugin.clone(), problem));
+                return Err(faults);
+            }
+        };
+        // A setting that is missing because we left it out is no fault of the operator's.
+        if left_out.iter().any(|setting| why.contains(&format!("missing field `{setting}`"))) {
+            return Err(faults);
+        }
+        // By the SDK's custom a refusal begins with the setting: `timeout: …`, `command[0]: …`.
+        let setting = why.split([':', '.', '[']).next().unwrap_or_default().to_owned();
+        let place = receiver.places.settings.get(&setting).unwrap_or(&receiver.places.config);
+        faults.push(Fault::at(place.clone(), format!("the plugin {name} cannot work with this: {why}")));
+        if config.as_object_mut().and_then(|settings| settings.remove(&setting)).is_none() {
+            return Err(faults);
+        }
+        left_out.push(setting);
     }
 }
 

@@ -1,5 +1,6 @@
 //! `[receivers.*]`: which plugin, with what configuration, within which limits.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -93,6 +94,8 @@ pub struct Places {
     pub sha256: Place,
     /// The value of `config`, else the receiver.
     pub config: Place,
+    /// The keys of `config`.
+    pub settings: BTreeMap<String, Place>,
     /// The value of `allow`, else the receiver.
     pub allow: Place,
 }
@@ -132,7 +135,7 @@ impl fmt::Debug for Receiver {
 pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
     let plugin = table.require("plugin", "plugin = \"shell\"", |entry| Some((plugin(entry)?, entry.place())));
     let sha256 = table.get("sha256", |entry| Some((sha256(entry)?, entry.place())));
-    let config = table.get("config", |entry| Some((config(entry)?, entry.place())));
+    let config = table.get("config", |entry| Some((config(entry)?, entry.place(), keys(entry))));
     let timeout = table.get("timeout", |entry| entry.duration(SHORTEST..=LONGEST));
     let retry = table.get("retry", |entry| entry.table("`retry`", retry)).unwrap_or_default();
     let max_in_flight = table.get("max_in_flight", |entry| entry.number(1..=64));
@@ -141,8 +144,8 @@ pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
     let (plugin, plugin_place) = plugin?;
     let here = || table.place();
     let (sha256, sha256_place) = sha256.map_or_else(|| (None, here()), |(hash, place)| (Some(hash), place));
-    let (config, config_place) =
-        config.unwrap_or_else(|| (serde_json::Value::Object(serde_json::Map::new()), here()));
+    let (config, config_place, settings) = config
+        .unwrap_or_else(|| (serde_json::Value::Object(serde_json::Map::new()), here(), BTreeMap::new()));
     let (allow, allow_place) = allow.unwrap_or_else(|| (Allow::default(), here()));
     Some(Receiver {
         name: name.to_owned(),
@@ -158,6 +161,7 @@ pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
             plugin: plugin_place,
             sha256: sha256_place,
             config: config_place,
+            settings,
             allow: allow_place,
         },
     })
@@ -222,6 +226,12 @@ fn limits(table: &mut Table<'_>) -> Limits {
         transfer: size("transfer", default.transfer, 1..=BYTES_MAX),
         cpu: table.get("cpu", |entry| entry.duration(SHORTEST..=LONGEST)).unwrap_or(default.cpu),
     }
+}
+
+/// Where each key of a table is written.
+fn keys(entry: Entry<'_>) -> BTreeMap<String, Place> {
+    let keys = entry.map("a table", |key, _| Some((key.text().to_owned(), key.place())));
+    keys.unwrap_or_default().into_iter().collect()
 }
 
 fn config(entry: Entry<'_>) -> Option<serde_json::Value> {
