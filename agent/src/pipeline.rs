@@ -16,7 +16,7 @@ use crate::chain::chain;
 use crate::event::{Change, CheckState, Context, Event, Snapshot, diff, events};
 use crate::rules::{Roles, Rule, route};
 use crate::source::{Source, Update};
-use crate::store::{Commit, NewDelivery, Saved, Store, StoreError};
+use crate::store::{Commit, NewDelivery, Saved, Store};
 
 /// How long to wait before a commit that failed is tried again, at first; it doubles each time.
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
@@ -31,8 +31,7 @@ pub struct Pipeline {
     pub routing: Routing,
     /// Where all of it is kept.
     pub store: Store,
-    /// Called with the receiver of each delivery whose commit is on its way to the store. What it then
-    /// asks of the store is answered after that commit.
+    /// Called with the receiver of each delivery that was committed.
     pub wake: Box<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -190,7 +189,7 @@ impl Pipeline {
     /// Commits, however often it takes: a disk may be full for a while.
     async fn commit(&self, commit: Commit) {
         let mut delay = COMMIT_RETRY;
-        while let Err(error) = self.try_commit(&commit).await {
+        while let Err(error) = self.store.commit(commit.clone()).await {
             error!(error = chain(&error), retry_in = ?delay, "The store cannot write; nothing new is taken in.");
             tokio::time::sleep(delay).await;
             delay = (delay * 2).min(COMMIT_RETRY_MAX);
@@ -198,16 +197,9 @@ impl Pipeline {
         for (at, event) in commit.events.iter().enumerate() {
             tell(event, commit.deliveries.iter().filter(|delivery| delivery.event == at).count());
         }
-    }
-
-    /// Commits, and wakes who has something to claim meanwhile: the claim waits in the store's queue, and
-    /// finds nothing if the commit fails.
-    async fn try_commit(&self, commit: &Commit) -> Result<(), StoreError> {
-        let committed = self.store.commit(commit.clone());
         for delivery in &commit.deliveries {
             (self.wake)(&delivery.receiver);
         }
-        committed.await
     }
 }
 

@@ -52,7 +52,6 @@ pub(super) fn read(table: &mut Table<'_>, settings: &mut Settings, env: Env<'_>)
     keep(&mut settings.client_key, table.get("client_key", Entry::file));
     keep(&mut settings.tls_server_name, table.get("tls_server_name", Entry::string));
     set(&mut settings.verify, table.get("tls_verify", Entry::flag));
-    keep(&mut settings.datacenter, table.get("datacenter", Entry::string));
     set(&mut settings.block_query_wait, table.get("block_query_wait", |entry| entry.duration(waits)));
     // A certificate of the environment may go with a key of the file.
     let cert = settings.client_cert.is_some() || table.contains("client_cert");

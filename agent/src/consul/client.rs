@@ -78,8 +78,7 @@ impl Client {
     /// Reads certificates and prepares the connection; nothing is sent yet.
     pub fn new(settings: &Settings) -> Result<Self, SetupError> {
         let (http, base) = transport::build(settings)?;
-        let scope =
-            [("dc", &settings.datacenter), ("ns", &settings.namespace), ("partition", &settings.partition)];
+        let scope = [("ns", &settings.namespace), ("partition", &settings.partition)];
         Ok(Self(Arc::new(Inner {
             http,
             place: settings.address.socket().map_or_else(

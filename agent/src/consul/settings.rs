@@ -40,8 +40,6 @@ pub struct Settings {
     pub tls_server_name: Option<String>,
     /// Check the server's certificate. Default: true.
     pub verify: bool,
-    /// The datacenter to ask. Default: the agent's own.
-    pub datacenter: Option<String>,
     /// The namespace to ask (Consul Enterprise). Default: the token's.
     pub namespace: Option<String>,
     /// The admin partition to ask (Consul Enterprise). Default: the agent's.
@@ -94,7 +92,6 @@ impl Default for Settings {
             client_key: None,
             tls_server_name: None,
             verify: true,
-            datacenter: None,
             namespace: None,
             partition: None,
             block_query_wait: BLOCK_QUERY_WAIT_DEFAULT,

@@ -78,8 +78,7 @@ impl Default for Settings {
 pub struct Wakers(Arc<BTreeMap<String, Arc<Notify>>>);
 
 impl Wakers {
-    /// Tells `receiver` that something for it was committed, or is on its way to the store; a name that is
-    /// unknown is left alone.
+    /// Tells `receiver` that something for it was committed; a name that is unknown is left alone.
     /// Never waits, and is not forgotten when the receiver is busy.
     pub fn wake(&self, receiver: &str) {
         if let Some(notify) = self.0.get(receiver) {

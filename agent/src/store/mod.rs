@@ -120,8 +120,8 @@ use tracing::debug;
 pub use error::StoreError;
 pub use types::{Claimed, Commit, DETAIL_MAX, NewDelivery, Saved, Settlement, StoredEvent, Verdict};
 
-/// Commands that wait for the store's thread, commits aside. Each caller waits for its answer, so there
-/// are never more than callers; the bound only says that a disk that hangs must not let memory grow.
+/// Commands that wait for the store's thread. Each caller waits for its answer, so there are never
+/// more than callers; the bound only says that a disk that hangs must not let memory grow.
 const QUEUE: usize = 64;
 
 /// Rows that are written before it is worth to write the log back: about 150 events with all that
@@ -137,8 +137,7 @@ const QUIET: Duration = Duration::from_millis(20);
 /// A method whose future is dropped may still be carried out: its command is on its way.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// Without a bound of its own: whoever sends holds one of `slots` until it is answered. A commit needs
-    /// none, since a watch makes one at a time.
+    /// Without a bound of its own: whoever sends holds one of `slots` until it is answered.
     commands: mpsc::Sender<Command>,
     slots: Arc<Semaphore>,
     path: Arc<Path>,
@@ -146,7 +145,7 @@ pub struct Store {
 
 /// What the store's thread is asked to do.
 enum Command {
-    Run(Box<dyn FnOnce(&mut Connection) + Send>, Option<OwnedSemaphorePermit>),
+    Run(Box<dyn FnOnce(&mut Connection) + Send>, OwnedSemaphorePermit),
     Close(oneshot::Sender<rusqlite::Result<()>>),
 }
 
@@ -186,13 +185,9 @@ impl Store {
     ///
     /// Events that are known already are left out with their deliveries. A rule and a receiver that
     /// are named twice for one event make one delivery.
-    ///
-    /// It is on its way when this returns, before the future is polled, and the store does one thing
-    /// after another: a [`claim`](Self::claim) that is made from now on finds what is committed.
-    pub fn commit(&self, commit: Commit) -> impl Future<Output = Result<(), StoreError>> {
-        let sent = commit::Encoded::new(commit)
-            .and_then(|encoded| self.send(move |connection| commit::commit(connection, &encoded), None));
-        async { self.receive(sent?).await }
+    pub async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        let encoded = commit::Encoded::new(commit)?;
+        self.run(move |connection| commit::commit(connection, &encoded)).await
     }
 
     /// Takes up to `limit` deliveries of `receiver` that are due at `now` and that no earlier open
@@ -243,23 +238,13 @@ impl Store {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| StoreError::Closed)?;
-        let answer = self.send(work, Some(slot))?;
-        self.receive(answer).await
-    }
-
-    /// Puts `work` into the queue of the store's thread.
-    fn send<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
-        slot: Option<OwnedSemaphorePermit>,
-    ) -> Result<oneshot::Receiver<rusqlite::Result<T>>, StoreError> {
         let (reply, answer) = oneshot::channel();
         let work = move |connection: &mut Connection| {
             // A caller that has gone needs no answer.
             drop(reply.send(work(connection)));
         };
         self.commands.send(Command::Run(Box::new(work), slot)).map_err(|_| StoreError::Closed)?;
-        Ok(answer)
+        self.receive(answer).await
     }
 
     async fn receive<T: Send + 'static>(

@@ -208,16 +208,6 @@ async fn an_event_is_delivered_once_in_a_generation() {
 }
 
 #[tokio::test]
-async fn a_claim_behind_a_commit_finds_it_before_anybody_waited_for_it() {
-    let (_folder, path) = folder();
-    let store = Store::open(&path).unwrap();
-    let (events, deliveries) = (vec![event("a1", "a")], vec![delivery("mail")]);
-    let committed = store.commit(Commit { events, deliveries, ..nothing() });
-    assert_eq!(claimed(&store, "mail").await, ["a1 1"]);
-    committed.await.unwrap();
-}
-
-#[tokio::test]
 async fn a_subject_waits_for_its_first_and_others_do_not() {
     let (_folder, path) = folder();
     let store = Store::open(&path).unwrap();

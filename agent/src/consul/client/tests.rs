@@ -85,7 +85,6 @@ async fn a_query_says_all_that_is_set_and_the_answer_all_that_came() {
     .await;
     settings.token = Some(Token::Value(Secret::new("t0ken")));
     settings.http_auth = Some(BasicAuth::parse("me:pass"));
-    settings.datacenter = Some("dc 2".into());
     settings.namespace = Some("ns".into());
     settings.partition = Some("p".into());
     let query =
@@ -94,7 +93,7 @@ async fn a_query_says_all_that_is_set_and_the_answer_all_that_came() {
 
     assert_eq!((answer.index.get(), answer.known_leader, answer.filtered_by_acls), (5, Some(false), true));
     assert_eq!((answer.value.len(), answer.value[0].modify_index), (1, 5));
-    let uri = "/v1/health/node/a%2Fb%3Fc?dc=dc+2&ns=ns&partition=p&index=4&wait=1500ms&consistent";
+    let uri = "/v1/health/node/a%2Fb%3Fc?ns=ns&partition=p&index=4&wait=1500ms&consistent";
     assert_eq!(*seen.lock().unwrap(), [(uri.into(), "t0ken".into(), "Basic bWU6cGFzcw==".into())]);
 }
 
