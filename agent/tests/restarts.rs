@@ -246,6 +246,24 @@ async fn a_wrong_answer_is_told_once_and_what_it_hid_is_told_after_it() {
     assert_eq!(lictor.terminate().await, 0);
 }
 
+#[tokio::test]
+async fn a_signal_while_plugins_are_compiled_is_not_kept_waiting() {
+    // Nothing is cached, and a debug build takes seconds for this plugin.
+    let home = Home::new();
+    let mut lictor = home.start(
+        "consul.address = '127.0.0.1:9'
+        [receivers.mail]
+        plugin = 'email'
+        config = { from = 'a@example.com', to = ['b@example.com'] }
+        allow.smtp = { relay = 'smtp://127.0.0.1:9' }
+        ",
+    );
+    lictor.told("Lictor starts.", 1).await;
+    assert_eq!(lictor.terminate().await, 0);
+    assert_eq!((lictor.count("Lictor ended before it ran."), lictor.count("Lictor runs.")), (1, 0));
+    assert!(!home.path("data").exists(), "nothing was made");
+}
+
 /// Starts Lictor, which must end with exit 69 and say all of `wanted`.
 async fn check_unavailable(home: &Home, wanted: &[&str]) {
     let (code, log) = home.start(&noted(home, "127.0.0.1:9")).ended().await;

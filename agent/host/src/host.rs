@@ -124,7 +124,7 @@ impl Host {
 
     /// Waits, for a second at most, until calls that were dropped have let go of what they held: the programs
     /// that they ran are ended by then.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         let all_ended = async {
             while self.shared.running.load(SeqCst) > 0 {
                 tokio::time::sleep(TICK).await;

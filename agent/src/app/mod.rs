@@ -107,6 +107,7 @@ pub async fn check(config: &Config, look: Look) -> Result<Vec<Granted>, AppError
 /// All faults of the configuration, or what Lictor needs is not there: nothing was started then. Or a part of
 /// Lictor broke.
 pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
+    info!(version = env!("CARGO_PKG_VERSION"), "Lictor starts.");
     let data_dir = &config.agent.data_dir;
     let client = Client::new(&config.consul).context("reach Consul")?;
     let fresh = !data_dir.exists();
@@ -114,7 +115,12 @@ pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
         check_data_dir(data_dir)?;
     }
     let host = host((!fresh).then(|| compiled(data_dir)))?;
-    let ready = receivers::ready(&config.receivers, &host, Look::Everywhere).await?;
+    let ready = receivers::ready(&config.receivers, &host, Look::Everywhere);
+    let Some(ready) = shutdown.drain.run_until_cancelled(ready).await else {
+        info!("Lictor ended before it ran.");
+        return Ok(());
+    };
+    let ready = ready?;
     if fresh {
         make_data_dir(data_dir)?;
         host.keep(compiled(data_dir), ready.iter().map(|ready| &ready.plugin));
@@ -125,7 +131,7 @@ pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
     let mut dispatcher = Dispatcher::start(&store, receivers, &settings, shutdown);
     let mut pipelines = start_pipelines(&config, &store, &client, &dispatcher, shutdown).await?;
     let (rules, receivers) = (config.rules.len(), config.receivers.len());
-    info!(version = env!("CARGO_PKG_VERSION"), rules, receivers, "Lictor runs.");
+    info!(rules, receivers, "Lictor runs.");
     let whole = tokio::select! {
         whole = end(&mut pipelines) => whole,
         () = dispatcher.broken() => false,
@@ -170,14 +176,14 @@ async fn open_store(config: &Config) -> Result<Store, AppError> {
     Ok(store)
 }
 
-fn host(cache_dir: Option<PathBuf>) -> Result<Host, AppError> {
+fn host(cache_dir: Option<PathBuf>) -> Result<Arc<Host>, AppError> {
     let host = Host::new(HostSettings { cache_dir, workers: GUEST_THREADS }).context("start the sandbox")?;
-    Ok(host)
+    Ok(Arc::new(host))
 }
 
 /// The sandbox for a look at the configuration: it uses compiled code where a run left some, and makes no
 /// folder, least of all one of another user.
-fn looking_host(data_dir: &Path) -> Result<Host, AppError> {
+fn looking_host(data_dir: &Path) -> Result<Arc<Host>, AppError> {
     let cache_dir = compiled(data_dir);
     host(cache_dir.is_dir().then_some(cache_dir))
 }

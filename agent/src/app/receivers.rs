@@ -33,7 +33,7 @@ pub(crate) struct Ready<'a> {
 /// Makes all receivers ready, or says all that is wrong with them.
 pub(crate) async fn ready<'a>(
     receivers: &'a [Receiver],
-    host: &Host,
+    host: &Arc<Host>,
     look: Look,
 ) -> Result<Vec<Ready<'a>>, Faults> {
     let mut loaded = BTreeMap::<_, Plugin>::new();
@@ -42,7 +42,7 @@ pub(crate) async fn ready<'a>(
     for receiver in receivers {
         let plugin = match loaded.entry(&receiver.plugin) {
             Entry::Occupied(entry) => pinned(receiver, entry.get().digest()).map(|()| entry.get().clone()),
-            Entry::Vacant(entry) => load(host, receiver).map(|plugin| entry.insert(plugin).clone()),
+            Entry::Vacant(entry) => load(host, receiver).await.map(|plugin| entry.insert(plugin).clone()),
         };
         match plugin {
             Ok(plugin) => match make(receiver, plugin, look).await {
@@ -55,8 +55,9 @@ pub(crate) async fn ready<'a>(
     if faults.is_empty() { Ok(built) } else { Err(Faults::new(faults)) }
 }
 
-/// Reads and compiles a plugin. One that is pinned to other code is not even compiled.
-fn load(host: &Host, receiver: &Receiver) -> Result<Plugin, Fault> {
+/// Reads and compiles a plugin, beside this thread: a signal may come meanwhile. One that is pinned to other
+/// code is not even compiled.
+async fn load(host: &Arc<Host>, receiver: &Receiver) -> Result<Plugin, Fault> {
     let fault = |problem: String, help: &str| Fault::at(receiver.places.plugin.clone(), problem).help(help);
     let (wasm, digest) = match &receiver.plugin {
         PluginRef::Bundled(name) => {
@@ -75,10 +76,14 @@ fn load(host: &Host, receiver: &Receiver) -> Result<Plugin, Fault> {
         }
     };
     pinned(receiver, &digest)?;
-    host.load_known(&wasm, &digest).map_err(|error| {
-        let help = "name a component of lictor's plugin interface; lictor-sdk makes them for wasm32-wasip2";
-        fault(format!("failed to load the plugin: {}", chain(&error)), help)
-    })
+    let host = Arc::clone(host);
+    let loaded = tokio::task::spawn_blocking(move || host.load_known(&wasm, &digest)).await;
+    let help = "name a component of lictor's plugin interface; lictor-sdk makes them for wasm32-wasip2";
+    match loaded {
+        Ok(Ok(plugin)) => Ok(plugin),
+        Ok(Err(error)) => Err(fault(format!("failed to load the plugin: {}", chain(&error)), help)),
+        Err(error) => Err(fault(format!("failed to load the plugin: {}", chain(&error)), help)),
+    }
 }
 
 /// Is this the code that the receiver is pinned to?
