@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Output;
 
 use support::fake_consul::FakeConsul;
@@ -162,6 +162,27 @@ async fn a_folder_is_made_once_everything_is_right() {
     }
     assert_eq!(fs::read_dir(home.path("data/plugins")).unwrap().count(), 1, "the compiled plugin is kept");
     assert_eq!(lictor.terminate().await, 0);
+}
+
+#[test]
+fn a_data_dir_that_cannot_be_trusted_is_looked_at_but_not_run_in() {
+    let home = Home::new();
+    home.write("lictor.toml", "agent.data_dir = 'data'\nconsul.address = '127.0.0.1:9'\n");
+    fs::create_dir(home.path("data")).unwrap();
+    fs::set_permissions(home.path("data"), fs::Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(home.run(&["validate"]).status.code(), Some(0));
+    let refused = home.run(&["run"]);
+    assert_eq!(refused.status.code(), Some(69));
+    assert!(stderr(&refused).contains("nobody else may write to it (chmod go-w)"), "{}", stderr(&refused));
+    assert_eq!(fs::read_dir(home.path("data")).unwrap().count(), 0, "nothing was made");
+
+    fs::remove_dir(home.path("data")).unwrap();
+    home.write("data", "a file");
+    for verb in ["validate", "run"] {
+        let refused = home.run(&[verb]);
+        assert_eq!(refused.status.code(), Some(69), "{verb}");
+        assert!(stderr(&refused).contains("it is no folder"), "{verb}: {}", stderr(&refused));
+    }
 }
 
 #[test]

@@ -88,8 +88,9 @@ pub async fn load(
 /// # Errors
 /// All faults, or what is needed to look for them is not there.
 pub async fn check(config: &Config, look: Look) -> Result<Vec<Granted>, AppError> {
+    // Whose folder it is matters to those who run Lictor; a look may be another user's, root's for example.
     if look == Look::Everywhere && config.agent.data_dir.exists() {
-        check_data_dir(&config.agent.data_dir)?;
+        data_dir_metadata(&config.agent.data_dir)?;
     }
     let host = looking_host(&config.agent.data_dir)?;
     let ready = receivers::ready(&config.receivers, &host, look).await?;
@@ -193,14 +194,21 @@ fn compiled(data_dir: &Path) -> PathBuf {
     data_dir.join("plugins")
 }
 
+/// What is there must be a folder.
+fn data_dir_metadata(path: &Path) -> Result<fs::Metadata, AppError> {
+    let shown = path.display();
+    let found = fs::metadata(path).with_context(|| format!("look at the folder {shown}"))?;
+    if found.is_dir() {
+        return Ok(found);
+    }
+    Err(anyhow::anyhow!("use {shown} as [agent] data_dir: it is no folder").into())
+}
+
 /// Who can write to the folder can put code there that we run.
 fn check_data_dir(path: &Path) -> Result<(), AppError> {
     let shown = path.display();
-    let found = fs::metadata(path).with_context(|| format!("look at the folder {shown}"))?;
+    let found = data_dir_metadata(path)?;
     let ours = found.uid() == rustix::process::geteuid().as_raw();
-    if !found.is_dir() {
-        return Err(anyhow::anyhow!("use {shown} as [agent] data_dir: it is no folder").into());
-    }
     if ours && found.mode() & 0o022 == 0 {
         return Ok(());
     }

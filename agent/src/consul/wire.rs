@@ -140,6 +140,29 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_kept_as_far_as_an_agent_keeps_them() {
+        let long = format!("a{}", "\u{fc}".repeat(3000));
+        let mut check = web();
+        (check["Output"], check["Notes"]) = (long.clone().into(), long.into());
+        let found = checks(json!([check]).to_string().as_bytes()).unwrap().remove(0);
+        // A character of two bytes begins at the last one, so it is left out whole.
+        assert_eq!((found.output.len(), found.notes.len()), (TEXT_MAX - 1, TEXT_MAX - 1));
+    }
+
+    #[test]
+    fn of_the_agents_own_checks_those_that_fail_with_a_word_are_read() {
+        let body = json!({
+            "down": { "CheckID": "down", "Status": "critical", "Output": "refused" },
+            "new": { "CheckID": "new", "Status": "critical", "Output": "" },
+            "up": { "CheckID": "up", "Status": "passing", "Output": "ok" },
+        });
+        let found = failures(body.to_string().as_bytes()).unwrap();
+        assert_eq!(found, BTreeMap::from([("down".to_owned(), "refused".to_owned())]));
+        assert!(failures(b"null").unwrap().is_empty());
+        assert!(failures(b"[]").is_err());
+    }
+
+    #[test]
     fn a_check_is_read_and_unknown_fields_are_ignored() {
         let found = checks(json!([web()]).to_string().as_bytes()).unwrap();
         let want = catalog::Check {
