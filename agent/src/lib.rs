@@ -11,6 +11,7 @@ pub mod config;
 pub mod consul;
 pub mod dispatch;
 pub mod event;
+pub mod handover;
 pub mod logging;
 pub mod pipeline;
 pub mod rules;

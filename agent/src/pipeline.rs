@@ -1,10 +1,13 @@
 //! The way of an event: source → diff → rules → store. Read this file first.
 //!
-//! Boundary: knows no plugin. What was committed is the dispatcher's; it is woken and looks for itself.
+//! Boundary: knows no plugin. What a commit has claimed is handed over to the dispatcher, which looks for the
+//! rest itself.
 //!
 //! Invariant: the new snapshot, its events and their deliveries are one commit. An answer is let go only
 //! when it was committed, so whatever happens in between, the next answer shows the difference again.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,6 +17,7 @@ use tracing::{debug, error, info, warn};
 use crate::catalog::{Check, CheckStatus, LocalNode};
 use crate::chain::chain;
 use crate::event::{Change, CheckState, Context, Event, Snapshot, diff, events};
+use crate::handover::{Begun, Inlets, Slot};
 use crate::rules::{Roles, Rule, route};
 use crate::source::{Source, Update};
 use crate::store::{Commit, NewDelivery, Saved, Store};
@@ -31,8 +35,8 @@ pub struct Pipeline {
     pub routing: Routing,
     /// Where all of it is kept.
     pub store: Store,
-    /// Called with the receiver of each delivery that was committed.
-    pub wake: Box<dyn Fn(&str) + Send + Sync>,
+    /// Where what was committed is delivered.
+    pub inlets: Inlets,
 }
 
 /// What an answer means: the pure part.
@@ -172,11 +176,12 @@ impl Pipeline {
                             changes,
                             events,
                             deliveries,
+                            claim: BTreeMap::new(),
                             node: node.name.clone(),
                             environment: self.routing.environment(node).to_owned(),
                             now,
                         };
-                        if stop.run_until_cancelled(self.commit(commit)).await.is_none() {
+                        if self.commit(commit, &stop).await.is_break() {
                             return;
                         }
                     }
@@ -186,20 +191,50 @@ impl Pipeline {
         }
     }
 
-    /// Commits, however often it takes: a disk may be full for a while.
-    async fn commit(&self, commit: Commit) {
+    /// Commits, however often it takes (a disk may be full for a while), and hands the deliveries over.
+    async fn commit(&self, mut commit: Commit, stop: &CancellationToken) -> ControlFlow<()> {
+        let mut slots = self.reserve(&commit.deliveries);
+        commit.claim = slots.iter().map(|(receiver, slots)| (receiver.clone(), slots.len())).collect();
         let mut delay = COMMIT_RETRY;
-        while let Err(error) = self.store.commit(commit.clone()).await {
-            error!(error = chain(&error), retry_in = ?delay, "The store cannot write; nothing new is taken in.");
-            tokio::time::sleep(delay).await;
+        let claimed = loop {
+            match self.store.commit(&commit).await {
+                Ok(claimed) => break claimed,
+                Err(error) => {
+                    error!(error = chain(&error), retry_in = ?delay, "The store cannot write; nothing new is taken in.");
+                }
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
+                return ControlFlow::Break(());
+            }
             delay = (delay * 2).min(COMMIT_RETRY_MAX);
+        };
+        let begun = claimed.len();
+        for claimed in claimed {
+            if let Some(slot) = slots.get_mut(&claimed.receiver).and_then(Vec::pop) {
+                self.inlets.begin(Begun { claimed, slot });
+            }
+        }
+        drop(slots);
+        if begun < commit.deliveries.len() {
+            for delivery in &commit.deliveries {
+                self.inlets.wake(&delivery.receiver);
+            }
         }
         for (at, event) in commit.events.iter().enumerate() {
             tell(event, commit.deliveries.iter().filter(|delivery| delivery.event == at).count());
         }
-        for delivery in &commit.deliveries {
-            (self.wake)(&delivery.receiver);
+        ControlFlow::Continue(())
+    }
+
+    /// As many slots for these deliveries as their receivers have free.
+    fn reserve(&self, deliveries: &[NewDelivery]) -> BTreeMap<String, Vec<Slot>> {
+        let mut slots = BTreeMap::<_, Vec<_>>::new();
+        for NewDelivery { receiver, .. } in deliveries {
+            if let Some(slot) = self.inlets.reserve(receiver) {
+                slots.entry(receiver.clone()).or_default().push(slot);
+            }
         }
+        slots
     }
 }
 

@@ -22,7 +22,7 @@ use crate::dispatch::{Dispatcher, PluginHandler, Receiver, Settings};
 use crate::pipeline::{Known, Pipeline, Routing};
 use crate::shutdown::Shutdown;
 use crate::source::Source;
-use crate::store::Store;
+use crate::store::{Recovered, Store};
 use receivers::Ready;
 
 /// Threads that run guests: two, so that one that spins for its second of CPU time does not hold up all the
@@ -162,11 +162,15 @@ async fn end(pipelines: &mut JoinSet<()>) -> bool {
 /// Opens the store, and says what of the last run is left in it.
 async fn open_store(config: &Config) -> Result<Store, AppError> {
     let store = Store::open(&config.agent.data_dir.join("lictor.db")).context("open the store")?;
-    let repeated = store.recover(Timestamp::now()).await.context("read the store")?;
-    if repeated > 0 {
+    let bounded = config.receivers.iter().filter(|receiver| receiver.retry.attempts > 0);
+    let attempts_max = bounded.map(|receiver| (receiver.name.clone(), receiver.retry.attempts)).collect();
+    let recovered = store.recover(attempts_max, Timestamp::now()).await.context("read the store")?;
+    if recovered != Recovered::default() {
+        let Recovered { repeated, dead } = recovered;
         warn!(
-            deliveries = repeated,
-            "The last run did not end in order; what it was delivering is repeated."
+            repeated,
+            dead,
+            "The last run did not end in order; what it was delivering is repeated, or dead after its last attempt."
         );
     }
     for (receiver, deliveries) in store.open_by_receiver().await.context("read the store")? {
@@ -250,7 +254,6 @@ async fn start_pipelines(
         let saved = store.load(watch.name()).await.context("read the store")?;
         let committed = saved.as_ref().map(|saved| WaitIndex::new(saved.index));
         let source = Source::new(client.clone(), config.consul.block_query_wait, committed);
-        let wakers = dispatcher.wakers();
         let pipeline = Pipeline {
             watch: watch.name().into(),
             routing: Routing {
@@ -259,7 +262,7 @@ async fn start_pipelines(
                 environment: config.agent.environment.clone(),
             },
             store: store.clone(),
-            wake: Box::new(move |receiver| wakers.wake(receiver)),
+            inlets: dispatcher.inlets(),
         };
         let known = saved.map_or_else(Known::default, Known::from);
         pipelines.spawn(pipeline.run(known, source, shutdown.drain.clone()));

@@ -1,6 +1,7 @@
 //! From a delivery that is due to a verdict in the store.
 //!
-//! Each receiver has one task that claims, and one task per call (`worker`). Receivers share nothing
+//! Each receiver has one task that claims, or is handed what a commit claimed, and one task per call
+//! (`worker`). Receivers share nothing
 //! but the store, so one that is slow or down delays no other. What a failure means is decided in
 //! `retry`. The order of a subject is kept by the store, which hands out its first open delivery only.
 //!
@@ -13,24 +14,26 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 pub use call::{Answer, Handler, Outcome, PluginHandler};
 pub use lictor_host::{Delivery, Event, Failure};
 pub use retry::{Decision, RetryPolicy, decide};
 
+use crate::handover::{Inlets, Outlet};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use worker::{Trouble, Worker};
 
 /// Calls of one receiver that run side by side, unless it is configured otherwise.
 pub const MAX_IN_FLIGHT: usize = 4;
+
+/// As many as a receiver can be configured to have: a guest's memory is needed for each.
+pub const MAX_IN_FLIGHT_MAX: usize = 64;
 
 /// How long calls that run at a shutdown may go on, unless it is configured otherwise.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -44,7 +47,8 @@ pub struct Receiver {
     pub handler: Arc<dyn Handler>,
     /// What happens after a failure.
     pub retry: RetryPolicy,
-    /// How many calls run side by side, each for another subject; 0 is taken for 1.
+    /// How many calls run side by side, each for another subject: 1 to [`MAX_IN_FLIGHT_MAX`], and what is
+    /// beyond is taken for the nearest.
     pub max_in_flight: usize,
 }
 
@@ -52,6 +56,10 @@ impl Receiver {
     /// A receiver with the default policy.
     pub fn new(name: impl Into<String>, handler: Arc<dyn Handler>) -> Self {
         Self { name: name.into(), handler, retry: RetryPolicy::default(), max_in_flight: MAX_IN_FLIGHT }
+    }
+
+    fn slots(&self) -> usize {
+        self.max_in_flight.clamp(1, MAX_IN_FLIGHT_MAX)
     }
 }
 
@@ -73,25 +81,11 @@ impl Default for Settings {
     }
 }
 
-/// Wakes receivers that have something new. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Wakers(Arc<BTreeMap<String, Arc<Notify>>>);
-
-impl Wakers {
-    /// Tells `receiver` that something for it was committed; a name that is unknown is left alone.
-    /// Never waits, and is not forgotten when the receiver is busy.
-    pub fn wake(&self, receiver: &str) {
-        if let Some(notify) = self.0.get(receiver) {
-            notify.notify_one();
-        }
-    }
-}
-
 /// The running receivers. Dropping it ends them as an abort does.
 #[derive(Debug)]
 pub struct Dispatcher {
     workers: JoinSet<()>,
-    wakers: Wakers,
+    inlets: Inlets,
 }
 
 impl Dispatcher {
@@ -100,25 +94,25 @@ impl Dispatcher {
     pub fn start(store: &Store, receivers: Vec<Receiver>, settings: &Settings, shutdown: &Shutdown) -> Self {
         let trouble = Arc::new(Trouble::default());
         let mut workers = JoinSet::new();
-        let mut wakers = BTreeMap::new();
+        let mut inlets = Inlets::default();
         for receiver in receivers {
-            let wake = Arc::new(Notify::new());
-            wakers.insert(receiver.name.clone(), Arc::clone(&wake));
+            let Outlet { slots, begun, wake } = inlets.add(receiver.name.clone(), receiver.slots());
             let worker = Worker {
                 receiver,
                 store: store.clone(),
                 settings: settings.clone(),
+                slots,
                 wake,
                 trouble: Arc::clone(&trouble),
             };
-            workers.spawn(Arc::new(worker).run(shutdown.clone()));
+            workers.spawn(Arc::new(worker).run(begun, shutdown.clone()));
         }
-        Self { workers, wakers: Wakers(Arc::new(wakers)) }
+        Self { workers, inlets }
     }
 
-    /// What the pipeline signals after a commit.
-    pub fn wakers(&self) -> Wakers {
-        self.wakers.clone()
+    /// What the pipeline hands deliveries to.
+    pub fn inlets(&self) -> Inlets {
+        self.inlets.clone()
     }
 
     /// Waits until a receiver's task breaks, which only a fault of ours can do to it.

@@ -10,7 +10,7 @@ use tokio::time::{self, Instant};
 
 use super::*;
 use crate::store::fixture::{at, attempts, commit, delivery, event, nothing, refuse_writes};
-use crate::store::{Commit, NewDelivery};
+use crate::store::{Commit, NewDelivery, Recovered};
 
 /// Longer than anything that is waited for; paused time makes it short.
 const LONG: Duration = Duration::from_hours(1);
@@ -145,9 +145,9 @@ async fn a_plugin_is_told_what_was_committed_and_the_receipt_is_kept() {
     world.quiet().await;
     commit(&world.store, "mail", &[("a1", "web1/a")]).await;
     world.quiet().await;
-    dispatcher.wakers().wake("nobody");
+    dispatcher.inlets().wake("nobody");
     world.quiet().await;
-    dispatcher.wakers().wake("mail");
+    dispatcher.inlets().wake("mail");
     let told = world.next().await.delivery;
     assert_eq!(told.id.len(), 32);
     assert_eq!((told.attempt, &*told.rule, &*told.receiver), (1, "down", "mail"));
@@ -196,10 +196,10 @@ async fn a_receiver_that_hangs_delays_no_other() {
     let stuck = Receiver { max_in_flight: 0, ..world.receiver("stuck") };
     let (dispatcher, _) = world.run(vec![stuck, world.receiver("mail")]);
     commit(&world.store, "stuck", &[("a1", "a"), ("b1", "b")]).await;
-    dispatcher.wakers().wake("stuck");
+    dispatcher.inlets().wake("stuck");
     assert_eq!(world.next().await.text(), "a1 1");
     commit(&world.store, "mail", &[("a2", "a")]).await;
-    dispatcher.wakers().wake("mail");
+    dispatcher.inlets().wake("mail");
     let before = milliseconds(world.start);
     assert_eq!(world.check(&["a2 1"]).await, [before]);
 }
@@ -287,7 +287,7 @@ async fn each_attempt_has_one_line_that_says_what_comes_next() {
     let id = world.next().await.delivery.id;
     world.check(&["a1 2"]).await;
     commit(&world.store, "mail", &[("b1", "b")]).await;
-    dispatcher.wakers().wake("mail");
+    dispatcher.inlets().wake("mail");
     world.check(&["b1 1"]).await;
     let its = &["event.id=a1", "receiver=mail", "rule=down", &*format!("delivery.id={id}")];
     lines.check(&[its, its, &["event.id=b1"]]);
@@ -316,8 +316,8 @@ async fn a_store_that_fails_is_told_once() {
         commit(&world.store, "mail", &[(id, "a")]).await;
         commit(&world.store, "chat", &[(&format!("chat {id}"), "a")]).await;
         refuse_writes(&world.store, true).await;
-        dispatcher.wakers().wake("mail");
-        dispatcher.wakers().wake("chat");
+        dispatcher.inlets().wake("mail");
+        dispatcher.inlets().wake("chat");
         world.quiet().await;
         refuse_writes(&world.store, false).await;
         assert!([world.next().await, world.next().await].iter().all(|seen| seen.delivery.attempt == 1));
@@ -333,7 +333,7 @@ async fn what_is_due_later_is_made_then() {
     let mut world = World::new([]);
     let later = NewDelivery { due_at: at(90_000), ..delivery("mail") };
     let events = vec![event("a1", "a")];
-    world.store.commit(Commit { events, deliveries: vec![later], ..nothing() }).await.unwrap();
+    world.store.commit(&Commit { events, deliveries: vec![later], ..nothing() }).await.unwrap();
     let _running = world.mail();
     let times = world.check(&["a1 1"]).await;
     assert!((90_000..=90_002).contains(&times[0]), "{times:?}");
@@ -344,11 +344,11 @@ async fn a_drain_claims_no_more_and_lets_calls_finish() {
     let mut world = World::new([("a1", vec![Step::Slow(Duration::from_secs(3))])]);
     let (dispatcher, shutdown) = world.mail();
     commit(&world.store, "mail", &[("a1", "a")]).await;
-    dispatcher.wakers().wake("mail");
+    dispatcher.inlets().wake("mail");
     assert_eq!(world.next().await.text(), "a1 1");
     shutdown.drain.cancel();
     commit(&world.store, "mail", &[("b1", "b")]).await;
-    dispatcher.wakers().wake("mail");
+    dispatcher.inlets().wake("mail");
     dispatcher.finish().await;
     assert_eq!(milliseconds(world.start) / 1000, 3);
     world.quiet().await;
@@ -368,7 +368,8 @@ async fn check_cut_off(end: impl FnOnce(&Shutdown), seconds: i64) {
     world.store.clone().close().await.unwrap();
 
     world.store = Store::open(&world.folder.path().join("lictor.db")).unwrap();
-    assert_eq!(world.store.recover(at(milliseconds(world.start))).await.unwrap(), 1);
+    let recovered = world.store.recover(BTreeMap::new(), at(milliseconds(world.start))).await.unwrap();
+    assert_eq!(recovered, Recovered { repeated: 1, dead: 0 });
     let _running = world.mail();
     let again = world.next().await;
     assert_eq!((again.text().as_str(), again.delivery.id), ("a1 2", first.delivery.id));
@@ -433,11 +434,11 @@ async fn nothing_is_lost_twice_or_out_of_order_when_much_fails() {
         let deliveries = ["mail", "chat"].map(delivery).into();
         world
             .store
-            .commit(Commit { events: vec![event(id, subject)], deliveries, ..nothing() })
+            .commit(&Commit { events: vec![event(id, subject)], deliveries, ..nothing() })
             .await
             .unwrap();
-        dispatcher.wakers().wake("mail");
-        dispatcher.wakers().wake("chat");
+        dispatcher.inlets().wake("mail");
+        dispatcher.inlets().wake("chat");
     }
     let mut lanes = BTreeMap::<_, Vec<_>>::new();
     while let Ok(Some(seen)) = time::timeout(LONG, world.seen.recv()).await {

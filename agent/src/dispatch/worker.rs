@@ -1,4 +1,4 @@
-//! One receiver's work: claim what is due, call, settle, again.
+//! One receiver's work: take what was claimed for it, claim what is due, call, settle, again.
 //!
 //! Invariant: a claimed delivery is settled, or it stays marked as running until the next start, which
 //! repeats it. No answer of a plugin is dropped because the store fails.
@@ -10,15 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time;
+use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::call::attempt;
 use super::retry::{Decision, decide};
 use super::{Delivery, Event, Failure, Outcome, Receiver, Settings};
+use crate::handover::Begun;
 use crate::shutdown::Shutdown;
 use crate::store::{Claimed, Settlement, Store, StoreError, Verdict};
 
@@ -37,6 +38,8 @@ pub(super) struct Worker {
     pub(super) receiver: Receiver,
     pub(super) store: Store,
     pub(super) settings: Settings,
+    /// One for each call that may run.
+    pub(super) slots: Arc<Semaphore>,
     /// There is something new to claim.
     pub(super) wake: Arc<Notify>,
     pub(super) trouble: Arc<Trouble>,
@@ -62,8 +65,8 @@ impl Trouble {
 }
 
 impl Worker {
-    /// Works until `shutdown`.
-    pub(super) async fn run(self: Arc<Self>, shutdown: Shutdown) {
+    /// Works on what is `begun` and what it claims itself, until `shutdown`.
+    pub(super) async fn run(self: Arc<Self>, mut begun: mpsc::UnboundedReceiver<Begun>, shutdown: Shutdown) {
         let mut calls = JoinSet::new();
         let out_of_time = async {
             shutdown.drain.cancelled().await;
@@ -73,7 +76,7 @@ impl Worker {
             biased;
             () = shutdown.abort.cancelled() => {}
             () = out_of_time => {}
-            () = self.work(&mut calls, &shutdown.drain) => return,
+            () = self.work(&mut calls, &mut begun, &shutdown.drain) => return,
         }
         if !calls.is_empty() {
             let (receiver, running) = (&self.receiver.name, calls.len());
@@ -81,10 +84,27 @@ impl Worker {
         }
     }
 
-    /// Works until `drain`, and then waits for the calls that still run.
-    async fn work(self: &Arc<Self>, calls: &mut JoinSet<()>, drain: &CancellationToken) {
+    /// Works until `drain`, and then until no call runs any more.
+    async fn work(
+        self: &Arc<Self>,
+        calls: &mut JoinSet<()>,
+        begun: &mut mpsc::UnboundedReceiver<Begun>,
+        drain: &CancellationToken,
+    ) {
         let mut failures = 0;
-        while !drain.is_cancelled() {
+        let mut look_at = Some(Instant::now());
+        loop {
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => break,
+                Some(begun) = begun.recv() => {
+                    calls.spawn(Arc::clone(self).deliver(begun));
+                    continue;
+                }
+                () = self.wake.notified() => {}
+                Some(_) = calls.join_next() => {}
+                () = sleep_until(look_at) => {}
+            }
             while calls.try_join_next().is_some() {}
             let pause = match self.fill(calls).await {
                 Ok(pause) => {
@@ -97,36 +117,43 @@ impl Worker {
                     Some(store_pause(failures))
                 }
             };
+            look_at = pause.map(|pause| Instant::now() + pause);
+        }
+        self.finish(calls, begun).await;
+    }
+
+    /// Waits until all slots are free. A pipeline that holds one may still hand something over.
+    async fn finish(self: &Arc<Self>, calls: &mut JoinSet<()>, begun: &mut mpsc::UnboundedReceiver<Begun>) {
+        let all = u32::try_from(self.receiver.slots()).unwrap_or(u32::MAX);
+        loop {
             tokio::select! {
                 biased;
-                () = drain.cancelled() => {}
-                () = self.wake.notified() => {}
+                Some(begun) = begun.recv() => drop(calls.spawn(Arc::clone(self).deliver(begun))),
                 Some(_) = calls.join_next() => {}
-                () = sleep(pause) => {}
+                _ = self.slots.acquire_many(all) => return self.slots.close(),
             }
         }
-        while calls.join_next().await.is_some() {}
     }
 
     /// Claims for the free slots and starts the calls. Returns how long there is nothing more to
     /// claim, if no call ends and nothing new comes; none is for ever.
     async fn fill(self: &Arc<Self>, calls: &mut JoinSet<()>) -> Result<Option<Duration>, StoreError> {
-        let free = self.receiver.max_in_flight.max(1).saturating_sub(calls.len());
-        if free == 0 {
-            return Ok(None);
-        }
+        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        let Ok(mut slots) = Arc::clone(&self.slots).try_acquire_many_owned(free) else { return Ok(None) };
         let name = &self.receiver.name;
-        let claimed = self.store.claim(name, free, self.now()).await?;
-        let full = claimed.len() == free;
+        let claimed = self.store.claim(name, slots.num_permits(), self.now()).await?;
         if !claimed.is_empty() {
             self.trouble.is_over();
         }
         for claimed in claimed {
-            calls.spawn(Arc::clone(self).deliver(claimed));
+            // As many are claimed as there are slots at most.
+            let Some(slot) = slots.split(1) else { break };
+            calls.spawn(Arc::clone(self).deliver(Begun { claimed, slot }));
         }
-        if full {
+        if slots.num_permits() == 0 {
             return Ok(None);
         }
+        drop(slots);
         let due = self.store.next_due(name).await?;
         // What is due already gives no positive pause: it is claimed at once.
         let pause = |due: Timestamp| Duration::try_from(due.duration_since(self.now())).unwrap_or_default();
@@ -134,7 +161,8 @@ impl Worker {
     }
 
     /// One attempt, from the claim to the verdict in the store.
-    async fn deliver(self: Arc<Self>, claimed: Claimed) {
+    async fn deliver(self: Arc<Self>, begun: Begun) {
+        let Begun { claimed, slot: _slot } = begun;
         let started_at = self.now();
         let delivery = self.delivery(&claimed);
         let result = attempt(&*self.receiver.handler, delivery).await;
@@ -164,7 +192,7 @@ impl Worker {
                 source: event.source.clone(),
                 kind: event.kind.clone(),
                 subject: event.subject.clone(),
-                time: event.time.clone(),
+                time: event.time.to_string(),
                 data: event.data.clone(),
             }],
         }
@@ -211,10 +239,10 @@ impl Worker {
     }
 }
 
-/// Sleeps so long; for ever when it is none.
-async fn sleep(pause: Option<Duration>) {
-    match pause {
-        Some(pause) => time::sleep(pause).await,
+/// Sleeps until then; for ever when it is none.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

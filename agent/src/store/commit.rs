@@ -2,20 +2,26 @@
 //!
 //! Encoding JSON is done by the caller's task, so that the store's thread has only `SQLite` to do.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
-use super::{Commit, NewDelivery, StoreError};
+use super::{Claimed, Commit, NewDelivery, StoreError, StoredEvent};
 use crate::event::{Change, CheckState, Event, id};
 
-/// A delivery is the head of its lane if nothing in the lane is open.
+/// A delivery is the head of its lane if nothing in the lane is open, and only a head may begin at once.
+/// Tells how many attempts have begun.
 pub(super) const INSERT_DELIVERY: &str = "
-    INSERT INTO delivery (id, event, rule, receiver, subject, state, head, due_at, attempts, created_at)
-    VALUES (:id, :event, :rule, :receiver, :subject, 'pending',
-      NOT EXISTS (SELECT 1 FROM delivery
-        WHERE receiver = :receiver AND subject = :subject AND settled_at IS NULL),
-      :due_at, 0, :now)
-    ON CONFLICT (id) DO NOTHING";
+    WITH lane (empty) AS (SELECT NOT EXISTS (SELECT 1 FROM delivery
+      WHERE receiver = :receiver AND subject = :subject AND settled_at IS NULL))
+    INSERT INTO delivery
+      (id, event, rule, receiver, subject, state, head, due_at, attempts, created_at, claimed_at)
+    SELECT :id, :event, :rule, :receiver, :subject, iif(empty AND :claim, 'running', 'pending'), empty,
+      :due_at, empty AND :claim, :now, iif(empty AND :claim, :now, NULL)
+    FROM lane WHERE true
+    ON CONFLICT (id) DO NOTHING
+    RETURNING attempts";
 
 /// A commit in the form of its rows.
 pub(super) struct Encoded {
@@ -24,20 +30,10 @@ pub(super) struct Encoded {
     reset: bool,
     /// Key and JSON; without JSON the thing is gone.
     states: Vec<(String, Option<String>)>,
-    events: Vec<EncodedEvent>,
+    events: Vec<StoredEvent>,
     deliveries: Vec<NewDelivery>,
-    node: String,
-    environment: String,
+    claim: BTreeMap<String, usize>,
     now: Timestamp,
-}
-
-struct EncodedEvent {
-    id: String,
-    kind: String,
-    source: String,
-    subject: String,
-    time: i64,
-    data: String,
 }
 
 /// The rows of a watch, its states not yet decoded.
@@ -49,57 +45,64 @@ pub(super) struct SavedRows {
 
 impl Encoded {
     /// Encodes `commit`, and checks that each delivery has an event.
-    pub(super) fn new(commit: Commit) -> Result<Self, StoreError> {
+    pub(super) fn new(commit: &Commit) -> Result<Self, StoreError> {
         let events = commit.events.len();
         if let Some(delivery) = commit.deliveries.iter().find(|delivery| delivery.event >= events) {
             return Err(StoreError::NoSuchEvent { position: delivery.event, events });
         }
         Ok(Self {
-            states: commit.changes.into_iter().map(encode_change).collect::<Result<_, _>>()?,
-            events: commit.events.into_iter().map(encode_event).collect::<Result<_, _>>()?,
-            watch: commit.watch,
+            states: commit.changes.iter().map(encode_change).collect::<Result<_, _>>()?,
+            events: commit
+                .events
+                .iter()
+                .map(|event| encode_event(event, commit))
+                .collect::<Result<_, _>>()?,
+            watch: commit.watch.clone(),
             index: commit.index,
             reset: commit.reset,
-            deliveries: commit.deliveries,
-            node: commit.node,
-            environment: commit.environment,
+            deliveries: commit.deliveries.clone(),
+            claim: commit.claim.clone(),
             now: commit.now,
         })
     }
 }
 
-fn encode_change(change: Change<CheckState>) -> Result<(String, Option<String>), StoreError> {
+fn encode_change(change: &Change<CheckState>) -> Result<(String, Option<String>), StoreError> {
     match change {
-        Change::Removed(key, _) => Ok((key, None)),
+        Change::Removed(key, _) => Ok((key.clone(), None)),
         Change::Added(key, new) | Change::Modified { key, new, .. } => {
-            let json = serde_json::to_string(&new)
+            let json = serde_json::to_string(new)
                 .map_err(|source| StoreError::Encode { what: format!("the state of {key}"), source })?;
-            Ok((key, Some(json)))
+            Ok((key.clone(), Some(json)))
         }
     }
 }
 
-fn encode_event(event: Event) -> Result<EncodedEvent, StoreError> {
+fn encode_event(event: &Event, commit: &Commit) -> Result<StoredEvent, StoreError> {
     let data = serde_json::to_string(&event.data)
         .map_err(|source| StoreError::Encode { what: format!("event {}", event.id), source })?;
-    Ok(EncodedEvent {
-        id: event.id,
+    Ok(StoredEvent {
+        id: event.id.clone(),
+        source: event.source.clone(),
         kind: format!("lictor.{}", event.kind),
-        source: event.source,
-        subject: event.subject,
-        time: event.time.as_millisecond(),
+        subject: event.subject.clone(),
+        // As it is read back.
+        time: Timestamp::from_millisecond(event.time.as_millisecond()).unwrap_or(event.time),
         data,
+        node: commit.node.clone(),
+        environment: commit.environment.clone(),
     })
 }
 
-/// Everything of `commit`, or nothing.
-pub(super) fn commit(connection: &mut Connection, commit: &Encoded) -> rusqlite::Result<()> {
+/// Everything of `commit`, or nothing. Gives what it claimed.
+pub(super) fn commit(connection: &mut Connection, commit: Encoded) -> rusqlite::Result<Vec<Claimed>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let generation = write_watch(&transaction, commit)?;
-    write_states(&transaction, commit)?;
-    let events = write_events(&transaction, commit, generation)?;
-    write_deliveries(&transaction, commit, generation, &events)?;
-    transaction.commit()
+    let generation = write_watch(&transaction, &commit)?;
+    write_states(&transaction, &commit)?;
+    let events = write_events(&transaction, &commit, generation)?;
+    let claimed = write_deliveries(&transaction, commit, generation, &events)?;
+    transaction.commit()?;
+    Ok(claimed)
 }
 
 /// Returns the generation that the commit's events belong to.
@@ -153,7 +156,7 @@ fn write_events(
          VALUES (:id, :generation, :watch, :kind, :source, :subject, :time, :data, :node, :environment)
          ON CONFLICT (id, generation) DO NOTHING",
     )?;
-    let mut write = |event: &EncodedEvent| {
+    let mut write = |event: &StoredEvent| {
         let inserted = insert.execute(named_params! {
             ":id": event.id,
             ":generation": generation.cast_signed(),
@@ -161,37 +164,61 @@ fn write_events(
             ":kind": event.kind,
             ":source": event.source,
             ":subject": event.subject,
-            ":time": event.time,
+            ":time": event.time.as_millisecond(),
             ":data": event.data,
-            ":node": commit.node,
-            ":environment": commit.environment,
+            ":node": event.node,
+            ":environment": event.environment,
         })?;
         Ok((inserted > 0).then(|| transaction.last_insert_rowid()))
     };
     commit.events.iter().map(&mut write).collect()
 }
 
+/// Returns what was claimed.
 fn write_deliveries(
     transaction: &Transaction<'_>,
-    commit: &Encoded,
+    commit: Encoded,
     generation: u64,
     events: &[Option<i64>],
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Vec<Claimed>> {
     let mut insert = transaction.prepare_cached(INSERT_DELIVERY)?;
-    for delivery in &commit.deliveries {
+    let mut free = commit.claim;
+    let mut claimed = Vec::new();
+    for delivery in commit.deliveries {
         let row = events.get(delivery.event).copied().flatten();
         let (Some(row), Some(event)) = (row, commit.events.get(delivery.event)) else { continue };
-        insert.execute(named_params! {
-            ":id": delivery_id(&event.id, delivery, generation),
-            ":event": row,
-            ":rule": delivery.rule,
-            ":receiver": delivery.receiver,
-            ":subject": event.subject,
-            ":due_at": delivery.due_at.as_millisecond(),
-            ":now": commit.now.as_millisecond(),
-        })?;
+        let id = delivery_id(&event.id, &delivery, generation);
+        let free = free.get_mut(&delivery.receiver).filter(|free| **free > 0);
+        let claim = free.is_some() && delivery.due_at.as_millisecond() <= commit.now.as_millisecond();
+        let begun: Option<u32> = insert
+            .query_row(
+                named_params! {
+                    ":id": id,
+                    ":event": row,
+                    ":rule": delivery.rule,
+                    ":receiver": delivery.receiver,
+                    ":subject": event.subject,
+                    ":claim": claim,
+                    ":due_at": delivery.due_at.as_millisecond(),
+                    ":now": commit.now.as_millisecond(),
+                },
+                |row| row.get(0),
+            )
+            .optional()?;
+        if let (Some(attempt @ 1..), Some(free)) = (begun, free) {
+            *free -= 1;
+            claimed.push(Claimed {
+                id,
+                attempt,
+                rule: delivery.rule,
+                receiver: delivery.receiver,
+                subject: event.subject.clone(),
+                event: event.clone(),
+                created_at: commit.now,
+            });
+        }
     }
-    Ok(())
+    Ok(claimed)
 }
 
 /// The idempotency key, the same on every attempt and after every restart.

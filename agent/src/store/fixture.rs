@@ -73,6 +73,7 @@ pub(crate) fn nothing() -> Commit {
         changes: Vec::new(),
         events: Vec::new(),
         deliveries: Vec::new(),
+        claim: BTreeMap::new(),
         node: "web1".into(),
         environment: "production".into(),
         now: at(0),
@@ -83,7 +84,7 @@ pub(crate) fn nothing() -> Commit {
 pub(crate) async fn commit(store: &Store, receiver: &str, events: &[(&str, &str)]) {
     let deliveries = (0..events.len()).map(|event| NewDelivery { event, ..delivery(receiver) }).collect();
     let events = events.iter().map(|(id, subject)| event(id, subject)).collect();
-    store.commit(Commit { events, deliveries, ..nothing() }).await.unwrap();
+    store.commit(&Commit { events, deliveries, ..nothing() }).await.unwrap();
 }
 
 /// Lets the database have no more than `pages`, or than it has now: a full disk for `SQLite`.

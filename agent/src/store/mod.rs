@@ -80,8 +80,9 @@
 //! state that once was:
 //!
 //! * before `commit`: the next answer differs from the old snapshot, and the change is found again;
-//! * after `commit`: the deliveries are there and are claimed;
-//! * after `claim`: `recover` makes the delivery claimable; its call repeats with the same id;
+//! * after `commit`: the deliveries are there and are claimed, or were by that commit;
+//! * after `claim`: `recover` makes the delivery claimable, as long as attempts are left; its call repeats
+//!   with the same id;
 //! * after the call, before `settle`: the same, and the receiver can drop what it knows by its id;
 //! * after `settle`: nothing is left to do.
 //!
@@ -118,7 +119,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::debug;
 
 pub use error::StoreError;
-pub use types::{Claimed, Commit, DETAIL_MAX, NewDelivery, Saved, Settlement, StoredEvent, Verdict};
+pub use types::{
+    Claimed, Commit, DETAIL_MAX, NewDelivery, Recovered, Saved, Settlement, StoredEvent, Verdict,
+};
 
 /// Commands that wait for the store's thread. Each caller waits for its answer, so there are never
 /// more than callers; the bound only says that a disk that hangs must not let memory grow.
@@ -182,12 +185,13 @@ impl Store {
     }
 
     /// Stores an answer of a watch with its events and deliveries: whole, or, on an error, not at all.
+    /// Gives the deliveries that were claimed, as [`claim`](Self::claim) does.
     ///
     /// Events that are known already are left out with their deliveries. A rule and a receiver that
     /// are named twice for one event make one delivery.
-    pub async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+    pub async fn commit(&self, commit: &Commit) -> Result<Vec<Claimed>, StoreError> {
         let encoded = commit::Encoded::new(commit)?;
-        self.run(move |connection| commit::commit(connection, &encoded)).await
+        self.run(move |connection| commit::commit(connection, encoded)).await
     }
 
     /// Takes up to `limit` deliveries of `receiver` that are due at `now` and that no earlier open
@@ -213,10 +217,15 @@ impl Store {
         self.run(move |connection| outbox::next_due(connection, &receiver)).await
     }
 
-    /// Makes the deliveries that ran when Lictor ended claimable again; returns how many those were.
-    /// Only for the start, before anything is claimed.
-    pub async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
-        self.run(move |connection| outbox::recover(connection, now)).await
+    /// Ends the attempts that ran when Lictor ended. A delivery is claimable again, or dead if its receiver
+    /// has an entry in `attempts_max` and this was as many attempts: one that brings Lictor down each time
+    /// must not do so for ever. Only for the start, before anything is claimed.
+    pub async fn recover(
+        &self,
+        attempts_max: BTreeMap<String, u32>,
+        now: Timestamp,
+    ) -> Result<Recovered, StoreError> {
+        self.run(move |connection| outbox::recover(connection, &attempts_max, now)).await
     }
 
     /// The receivers that have deliveries which are not settled, and how many.

@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, named_params};
 
-use super::{Claimed, DETAIL_MAX, Settlement, StoredEvent, Verdict};
+use super::{Claimed, DETAIL_MAX, Recovered, Settlement, StoredEvent, Verdict};
 
 /// Heads of a receiver that are due, longest due first.
 pub(super) const CLAIMABLE: &str = "
     SELECT delivery.seq, delivery.id, delivery.attempts, delivery.rule, delivery.subject, delivery.created_at,
       event.id, event.source, event.kind, event.subject, event.time, event.data,
-      event.node, event.environment
+      event.node, event.environment, delivery.receiver
     FROM delivery JOIN event ON event.seq = delivery.event
     WHERE delivery.receiver = :receiver AND delivery.state = 'pending' AND delivery.head = 1
       AND delivery.due_at <= :now
@@ -32,17 +32,9 @@ pub(super) const PROMOTE: &str = "
     UPDATE delivery SET head = 1 WHERE seq = (SELECT min(seq) FROM delivery
       WHERE receiver = ?1 AND subject = ?2 AND settled_at IS NULL)";
 
-/// Notes the attempts that a crash cut off. A delivery that runs is a head, so only heads are read.
-pub(super) const RECOVER_ATTEMPTS: &str = "
-    INSERT INTO attempt (delivery, number, started_at, ended_at, outcome, detail)
-    SELECT seq, attempts, claimed_at, ?1, 'interrupted', 'Lictor ended while it ran'
-    FROM delivery WHERE head = 1 AND state = 'running'";
-
-/// Makes what ran at a crash claimable again.
-pub(super) const RECOVER: &str = "
-    UPDATE delivery SET state = 'pending', due_at = ?1, outcome = 'interrupted',
-      detail = 'Lictor ended while it ran'
-    WHERE head = 1 AND state = 'running'";
+/// What ran at a crash. A delivery that runs is a head, so only heads are read.
+pub(super) const RUNNING: &str = "
+    SELECT id, receiver, attempts, claimed_at FROM delivery WHERE head = 1 AND state = 'running' ORDER BY seq";
 
 /// Takes up to `limit` deliveries of `receiver` that are due, and marks them as running.
 pub(super) fn claim(
@@ -77,7 +69,7 @@ fn read_claimed(row: &Row<'_>) -> rusqlite::Result<(i64, Claimed)> {
         source: row.get(7)?,
         kind: row.get(8)?,
         subject: row.get(9)?,
-        time: time(row.get(10)?, 10)?.to_string(),
+        time: time(row.get(10)?, 10)?,
         data: row.get(11)?,
         node: row.get(12)?,
         environment: row.get(13)?,
@@ -86,6 +78,7 @@ fn read_claimed(row: &Row<'_>) -> rusqlite::Result<(i64, Claimed)> {
         id: row.get(1)?,
         attempt: row.get::<_, u32>(2)?.saturating_add(1),
         rule: row.get(3)?,
+        receiver: row.get(14)?,
         subject: row.get(4)?,
         event,
         created_at: time(row.get(5)?, 5)?,
@@ -137,6 +130,11 @@ fn milliseconds_up(time: Timestamp) -> i64 {
 /// Carries out a verdict. One on an attempt that is not running changes nothing.
 pub(super) fn settle(connection: &mut Connection, settlement: &Settlement) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    carry_out(&transaction, settlement)?;
+    transaction.commit()
+}
+
+fn carry_out(transaction: &Transaction<'_>, settlement: &Settlement) -> rusqlite::Result<()> {
     let columns = Columns::from(&settlement.verdict);
     let now = settlement.now.as_millisecond();
     let lane: Option<(i64, String, String)> = transaction
@@ -175,9 +173,9 @@ pub(super) fn settle(connection: &mut Connection, settlement: &Settlement) -> ru
             columns.detail,
         ))?;
     if columns.due_at.is_none() {
-        promote(&transaction, &receiver, &subject)?;
+        promote(transaction, &receiver, &subject)?;
     }
-    transaction.commit()
+    Ok(())
 }
 
 /// Gives a lane whose head was settled its next one.
@@ -205,12 +203,34 @@ pub(super) fn open_by_receiver(connection: &Connection) -> rusqlite::Result<BTre
         .collect()
 }
 
-/// Makes all that is marked as running claimable at once; returns how many deliveries that were.
-pub(super) fn recover(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<u64> {
+/// Ends all attempts that are marked as running: those that were the last one allowed are given up, the
+/// others are claimable at once.
+pub(super) fn recover(
+    connection: &mut Connection,
+    attempts_max: &BTreeMap<String, u32>,
+    now: Timestamp,
+) -> rusqlite::Result<Recovered> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let now = now.as_millisecond();
-    transaction.execute(RECOVER_ATTEMPTS, [now])?;
-    let recovered = transaction.execute(RECOVER, [now])?;
+    let running: Vec<(String, String, u32, i64)> = transaction
+        .prepare(RUNNING)?
+        .query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut recovered = Recovered::default();
+    for (id, receiver, attempt, started_at) in running {
+        let outcome = "interrupted";
+        let last = attempts_max.get(&receiver).is_some_and(|max| attempt >= *max);
+        let verdict = if last {
+            recovered.dead += 1;
+            Verdict::Dead {
+                outcome,
+                detail: "Lictor ended while it ran, and this was the last attempt".into(),
+            }
+        } else {
+            recovered.repeated += 1;
+            Verdict::RetryAt { at: now, outcome, detail: "Lictor ended while it ran".into() }
+        };
+        carry_out(&transaction, &Settlement { id, attempt, started_at: time(started_at, 3)?, now, verdict })?;
+    }
     transaction.commit()?;
-    Ok(u64::try_from(recovered).unwrap_or(u64::MAX))
+    Ok(recovered)
 }

@@ -1,5 +1,7 @@
 //! What goes into the store and comes out of it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::event::{Change, CheckState, Event, Snapshot};
@@ -34,6 +36,9 @@ pub struct Commit {
     pub events: Vec<Event>,
     /// What is to be delivered.
     pub deliveries: Vec<NewDelivery>,
+    /// How many of these deliveries are claimed at once, by receiver: those that are due and that no
+    /// earlier open delivery of the same subject precedes. The others stay pending.
+    pub claim: BTreeMap<String, usize>,
     /// The node that Lictor runs on.
     pub node: String,
     /// Where it runs: `production`, for example; empty where nothing says it.
@@ -64,6 +69,8 @@ pub struct Claimed {
     pub attempt: u32,
     /// The rule that wanted it.
     pub rule: String,
+    /// The receiver that gets it.
+    pub receiver: String,
     /// What it is about.
     pub subject: String,
     /// What happened.
@@ -83,8 +90,8 @@ pub struct StoredEvent {
     pub kind: String,
     /// What it is about.
     pub subject: String,
-    /// RFC 3339, in UTC, to the millisecond.
-    pub time: String,
+    /// When Lictor saw it, to the millisecond.
+    pub time: Timestamp,
     /// JSON.
     pub data: String,
     /// The node that Lictor ran on when it saw the event.
@@ -132,4 +139,13 @@ pub enum Verdict {
         /// Why; kept up to [`DETAIL_MAX`] bytes.
         detail: String,
     },
+}
+
+/// What became of the deliveries that ran when Lictor ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// They are tried again.
+    pub repeated: u64,
+    /// Their last attempt was cut off too.
+    pub dead: u64,
 }

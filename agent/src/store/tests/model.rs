@@ -19,8 +19,9 @@ use crate::store::*;
 
 #[derive(Clone, Debug)]
 enum Action {
-    /// Watch, reset, key and its status (none: it is gone), events (id and subject), deliveries.
-    Commit(u8, bool, u8, Option<CheckStatus>, Vec<(u8, u8)>, Vec<(usize, u8, u8, i64)>),
+    /// Watch, reset, key and its status (none: it is gone), events (id and subject), deliveries, how many of
+    /// them each receiver can begin at once.
+    Commit(u8, bool, u8, Option<CheckStatus>, Vec<(u8, u8)>, Vec<(usize, u8, u8, i64)>, [usize; 2]),
     Claim(u8, usize),
     /// Which of the running ones, and what becomes of it: a retry after so many milliseconds, or the end.
     Settle(prop::sample::Index, Ending),
@@ -43,9 +44,9 @@ fn action() -> impl Strategy<Value = Action> {
     let status = || prop::option::of(prop::sample::select(&CheckStatus::ALL[..]));
     let ending = prop_oneof![Just(Ending::Delivered), (0_i64..4).prop_map(Ending::Retry), Just(Ending::Dead)];
     prop_oneof![
-        8 => (0_u8..2, prop::bool::weighted(0.1), 0_u8..3, status(), events(), deliveries())
-            .prop_map(|(watch, reset, key, status, events, deliveries)| {
-                Action::Commit(watch, reset, key, status, events, deliveries)
+        8 => (0_u8..2, prop::bool::weighted(0.1), 0_u8..3, status(), events(), deliveries(), [0_usize..3, 0..3])
+            .prop_map(|(watch, reset, key, status, events, deliveries, free)| {
+                Action::Commit(watch, reset, key, status, events, deliveries, free)
             }),
         8 => (0_u8..2, 1_usize..4).prop_map(|(receiver, limit)| Action::Claim(receiver, limit)),
         8 => (any::<prop::sample::Index>(), ending).prop_map(|(which, ending)| Action::Settle(which, ending)),
@@ -79,7 +80,8 @@ struct Model {
 }
 
 impl Model {
-    fn commit(&mut self, commit: &Commit) {
+    /// Gives the rows that it claims.
+    fn commit(&mut self, commit: &Commit) -> Vec<Row> {
         let highest = self.watches.values().map(|(generation, _)| *generation).max().unwrap_or(0);
         let (generation, states) =
             self.watches.entry(commit.watch.clone()).or_insert((highest, BTreeMap::new()));
@@ -101,12 +103,15 @@ impl Model {
                 self.events.push(event);
             }
         }
+        let mut free = commit.claim.clone();
+        let mut claimed = Vec::new();
         for delivery in &commit.deliveries {
             let event = &commit.events[delivery.event];
             let identity = (event.id.clone(), generation, delivery.rule.clone(), delivery.receiver.clone());
             if known[delivery.event] || self.rows.iter().any(|row| row.identity == identity) {
                 continue;
             }
+            let receiver = delivery.receiver.clone();
             self.rows.push(Row {
                 identity,
                 subject: event.subject.clone(),
@@ -115,7 +120,22 @@ impl Model {
                 attempts: 0,
                 history: Vec::new(),
             });
+            let seq = self.rows.len() - 1;
+            let free = free.entry(receiver.clone()).or_default();
+            if *free > 0 && delivery.due_at <= commit.now && self.claimable(&receiver).contains(&seq) {
+                *free -= 1;
+                claimed.push(self.begin(seq));
+            }
         }
+        claimed
+    }
+
+    /// Gives the row as it is then.
+    fn begin(&mut self, seq: usize) -> Row {
+        let row = &mut self.rows[seq];
+        row.state = "running";
+        row.attempts += 1;
+        row.clone()
     }
 
     /// The rows that may be claimed, in order.
@@ -183,10 +203,13 @@ impl World {
     async fn act(&mut self, action: Action) {
         self.past.push(self.model.clone());
         match action {
-            Action::Commit(watch, reset, key, status, events, deliveries) => {
+            Action::Commit(watch, reset, key, status, events, deliveries, free) => {
                 let commit = self.draw((watch, reset), (key, status), &events, &deliveries);
-                self.model.commit(&commit);
-                self.store.commit(commit).await.unwrap();
+                let claim = ["r0", "r1"].map(str::to_owned).into_iter().zip(free).collect();
+                let commit = Commit { claim, ..commit };
+                let want = self.model.commit(&commit);
+                let claimed = self.store.commit(&commit).await.unwrap();
+                self.check_claimed(claimed, want);
             }
             Action::Claim(receiver, limit) => self.claim(&format!("r{receiver}"), limit).await,
             Action::Settle(which, ending) => self.settle(which, &ending).await,
@@ -250,6 +273,7 @@ impl World {
                     due_at: at(self.now + delay),
                 })
                 .collect(),
+            now: at(self.now),
             ..nothing()
         }
     }
@@ -261,18 +285,18 @@ impl World {
         assert_eq!(told.map(Timestamp::as_millisecond), next_due);
         let now = at(self.now);
         let due = claimable.into_iter().filter(|&seq| self.model.rows[seq].due_at <= now.as_millisecond());
-        let mut want = Vec::new();
-        for seq in due.take(limit).collect::<Vec<_>>() {
-            let row = &mut self.model.rows[seq];
-            row.state = "running";
-            row.attempts += 1;
-            want.push((row.identity.clone(), row.subject.clone(), row.attempts));
-        }
+        let due: Vec<_> = due.take(limit).collect();
+        let want = due.into_iter().map(|seq| self.model.begin(seq)).collect();
         let claimed = self.store.claim(receiver, limit, now).await.unwrap();
+        self.check_claimed(claimed, want);
+    }
+
+    fn check_claimed(&mut self, claimed: Vec<Claimed>, want: Vec<Row>) {
         assert_eq!(claimed.len(), want.len());
-        for (claimed, (identity, subject, attempt)) in claimed.into_iter().zip(want) {
-            assert_eq!((claimed.event.id, claimed.rule), (identity.0.clone(), identity.2.clone()));
-            assert_eq!((claimed.subject, claimed.attempt), (subject, attempt));
+        for (claimed, Row { identity, subject, attempts, .. }) in claimed.into_iter().zip(want) {
+            let (event, _, rule, receiver) = identity.clone();
+            assert_eq!((claimed.event.id, claimed.rule, claimed.receiver), (event, rule, receiver));
+            assert_eq!((claimed.subject, claimed.attempt), (subject, attempts));
             let id = self.ids.entry(identity).or_insert_with(|| claimed.id.clone());
             assert_eq!(*id, claimed.id, "an id is the same on every attempt");
         }
@@ -329,7 +353,8 @@ impl World {
     async fn recover(&mut self) {
         self.past.push(self.model.clone());
         let want = self.model.recover(at(self.now));
-        assert_eq!(self.store.recover(at(self.now)).await.unwrap(), want as u64);
+        let recovered = self.store.recover(BTreeMap::new(), at(self.now)).await.unwrap();
+        assert_eq!(recovered, Recovered { repeated: want as u64, dead: 0 });
     }
 
     /// Puts the model back to the state that the store has.
