@@ -39,17 +39,27 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["stamp", file] => stamps::append(file.as_ref(), started),
         ["bare", address, node, check, file] => bare::follow(address, node, check, file.as_ref()),
-        _ => measure(),
+        ref names => measure(names),
     }
 }
 
-fn measure() {
+/// Measures what is named: `latency`, `memory`, `cold-start`; without a name all of it.
+fn measure(names: &[&str]) {
+    // Cargo says `--bench` to each benchmark.
+    let names: Vec<_> = names.iter().filter(|name| !name.starts_with("--")).collect();
+    let wanted = |name| names.is_empty() || names.contains(&&name);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     println!("Starting a Consul agent …");
     let place = runtime.block_on(Place::prepare());
     let mut table = Table::default();
-    latency::measure(&place, &mut table);
-    let sidecar = memory::measure(&place, &mut table);
-    cold_start::measure(&sidecar, &mut table);
+    if wanted("latency") {
+        latency::measure(&place, &mut table);
+    }
+    if wanted("memory") {
+        memory::measure(&place, &mut table);
+    }
+    if wanted("cold-start") {
+        cold_start::measure(&place, &mut table);
+    }
     println!("\n{table}");
 }

@@ -22,8 +22,8 @@ const PATIENCE: usize = 100;
 /// What is to be reached, as a part of what `consul watch` has.
 const OF_WATCH: f64 = 0.5;
 
-/// Measures both, and leaves a sidecar that has run, with the compiled code of its plugins cached.
-pub(crate) fn measure(place: &Place, table: &mut Table) -> Sidecar {
+/// Measures both.
+pub(crate) fn measure(place: &Place, table: &mut Table) {
     println!("Measuring memory …");
     let sidecar = Sidecar::prepare(place);
     let (mut watch, mut lictor) = (Samples::new("MB"), Samples::new("MB"));
@@ -38,7 +38,6 @@ pub(crate) fn measure(place: &Place, table: &mut Table) -> Sidecar {
     table.row("memory of consul watch", &watch);
     table.row("memory of Lictor, four plugins, 1,000 deliveries", &lictor);
     table.reach("… under 0.5 × consul watch", &format!("{part:.2} ×"), part < OF_WATCH);
-    sidecar
 }
 
 /// `consul watch` after as many changes as make a thousand deliveries.
