@@ -220,6 +220,8 @@ impl Pipeline {
                 self.inlets.wake(&delivery.receiver);
             }
         }
+        // The calls begin before their lines are written.
+        tokio::task::yield_now().await;
         for (at, event) in commit.events.iter().enumerate() {
             tell(event, commit.deliveries.iter().filter(|delivery| delivery.event == at).count());
         }

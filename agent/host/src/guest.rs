@@ -34,6 +34,16 @@ const RANDOM: u64 = 64 << 10;
 const REFUSALS: usize = 16;
 const REFUSAL: usize = 1 << 10;
 
+/// On whose behalf a guest is called.
+pub(crate) struct Caller {
+    /// As the log names it.
+    pub(crate) receiver: String,
+    /// The delivery's id; empty where there is none.
+    pub(crate) delivery: String,
+    /// What the receiver's grants let the guest do.
+    pub(crate) capabilities: Option<Arc<Capabilities>>,
+}
+
 /// The state of the store of one call.
 pub(crate) struct Guest {
     wasi: WasiCtx,
@@ -47,8 +57,8 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// The state for one call. Without `capabilities` every use of one is refused.
-    pub(crate) fn new(log: GuestLog, capabilities: Option<Arc<Capabilities>>, limits: &Limits) -> Self {
+    /// The state of an instance that nobody has called yet: it may do nothing.
+    pub(crate) fn idle() -> Self {
         let stdout = MemoryOutputPipe::new(STREAM);
         let stderr = MemoryOutputPipe::new(STREAM);
         // Without TCP and UDP not even a socket is opened; by default one is, and only its use is refused.
@@ -61,8 +71,16 @@ impl Guest {
             .build();
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(RESOURCES);
-        let limiter = MemoryLimiter::new(limits.memory);
-        Self { wasi, resources, stdout, stderr, log, capabilities, limiter, refusals: Vec::new() }
+        let log = GuestLog::new(String::new(), String::new(), 0);
+        let limiter = MemoryLimiter::new(0);
+        Self { wasi, resources, stdout, stderr, log, capabilities: None, limiter, refusals: Vec::new() }
+    }
+
+    /// Makes it the state for one call. Without `capabilities` every use of one is refused.
+    pub(crate) fn serve(&mut self, caller: Caller, limits: &Limits) {
+        self.log = GuestLog::new(caller.receiver, caller.delivery, limits.log);
+        self.capabilities = caller.capabilities;
+        self.limiter.set_limit(limits.memory);
     }
 
     /// Forwards what the guest wrote to its standard streams, and answers what it wrote to its standard

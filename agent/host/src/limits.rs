@@ -63,6 +63,16 @@ impl MemoryLimiter {
         Self { limit, used: 0, peak: 0, elements: 0, denied: false }
     }
 
+    /// Allows `limit` bytes from now on.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// The bytes that are in use.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
     /// The most bytes that were in use at once.
     pub(crate) fn peak(&self) -> usize {
         self.peak

@@ -1,4 +1,4 @@
-//! A loaded plugin, and how it is called: a fresh instance each time, within limits, then thrown away.
+//! A loaded plugin, and how it is called: an instance that nobody has used, within limits, then thrown away.
 //!
 //! Invariant: nothing of one call is left for the next. A trap therefore costs nothing more, and a guest
 //! cannot keep a secret of one delivery for another.
@@ -17,11 +17,11 @@ use wasmtime_wasi::I32Exit;
 use crate::bindings::exports::lictor::plugin::handler;
 use crate::bindings::lictor::plugin::types;
 use crate::bindings::{self, PluginPre};
-use crate::guest::Guest;
+use crate::guest::{Caller, Guest};
 use crate::host::Shared;
 use crate::inspect::LoadError;
+use crate::instance::{Instance, Spare};
 use crate::limits::Limits;
-use crate::log::GuestLog;
 use crate::meter::{Meter, OverTime};
 use crate::outcome::{Call, CallFailure, Delivery, Description, Event, Failure, Report, RequestsError};
 use crate::text;
@@ -44,12 +44,20 @@ struct Inner {
     pre: PluginPre<Guest>,
     digest: String,
     imports: Vec<&'static str>,
+    spare: Spare,
 }
 
 /// The future of one exported function, on the instance and store of its call.
 type Export<'a, T> = Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>>;
 
-/// A call that is over.
+/// A call that is over, with its store.
+struct Ended<T> {
+    outcome: wasmtime::Result<T>,
+    store: Store<Guest>,
+    duration: Duration,
+}
+
+/// A call that is over, and what it left.
 struct Finished<T> {
     result: Result<T, CallFailure>,
     guest: Guest,
@@ -63,7 +71,7 @@ impl Plugin {
         digest: String,
         imports: Vec<&'static str>,
     ) -> Self {
-        Self(Arc::new(Inner { shared, pre, digest, imports }))
+        Self(Arc::new(Inner { shared, pre, digest, imports, spare: Spare::default() }))
     }
 
     /// SHA-256 of the component, in hexadecimal digits.
@@ -110,9 +118,12 @@ impl Plugin {
     /// Makes one attempt to make one delivery. Dropping the future ends the call.
     pub async fn handle(&self, call: Call) -> Report {
         let Call { delivery, config, capabilities, limits } = call;
-        let log = GuestLog::new(delivery.receiver.clone(), delivery.id.clone(), limits.log);
-        let guest = Guest::new(log, Some(capabilities), &limits);
-        let finished = self.call(guest, limits, move |plugin, store| {
+        let caller = Caller {
+            receiver: delivery.receiver.clone(),
+            delivery: delivery.id.clone(),
+            capabilities: Some(capabilities),
+        };
+        let finished = self.call(caller, limits, move |plugin, store| {
             Box::pin(async move {
                 let delivery = types::Delivery::from(delivery);
                 plugin.lictor_plugin_handler().call_handle(store, &delivery, &config).await
@@ -129,17 +140,15 @@ impl Plugin {
         }
     }
 
-    /// Makes an instance and drops it.
+    /// Makes an instance, and keeps it for the first call.
     pub(crate) fn try_start(&self) -> Result<(), LoadError> {
-        let limits = Limits { memory: TRIAL_MEMORY, ..Limits::default() };
-        let guest = Guest::new(self.log(&limits), None, &limits);
         let (done, started) = std::sync::mpsc::sync_channel(1);
         let inner = Arc::clone(&self.0);
         // Not `block_on`, which panics where the caller is itself on a runtime's thread.
         self.0.shared.guests.spawn(async move {
-            let finished = inner.run(guest, &limits, |_, _| Box::pin(async { Ok(()) })).await;
+            let made = inner.make().await.map(|instance| inner.spare.keep(Some(instance)));
             // Nobody waits any more only if the caller is gone.
-            drop(done.send(finished.result));
+            drop(done.send(made));
         });
         match started.recv() {
             Ok(result) => result.map_err(|failure| LoadError::Trial(failure.to_string())),
@@ -153,66 +162,98 @@ impl Plugin {
         limits: &Limits,
         export: impl for<'a> FnOnce(&'a bindings::Plugin, &'a mut Store<Guest>) -> Export<'a, T> + Send + 'static,
     ) -> Result<T, CallFailure> {
-        let guest = Guest::new(self.log(limits), None, limits);
-        self.call(guest, limits.clone(), export).await?.result
+        self.call(self.0.nobody(), limits.clone(), export).await?.result
     }
 
     /// Calls an export on the guests' runtime. Fails only if the host itself is broken.
     async fn call<T: Send + 'static>(
         &self,
-        guest: Guest,
+        caller: Caller,
         limits: Limits,
         export: impl for<'a> FnOnce(&'a bindings::Plugin, &'a mut Store<Guest>) -> Export<'a, T> + Send + 'static,
     ) -> Result<Finished<T>, CallFailure> {
         let inner = Arc::clone(&self.0);
-        let call = async move { inner.run(guest, &limits, export).await };
+        let call = async move {
+            let ended = inner.run(caller, &limits, |exports, store| {
+                Box::pin(async move { export(&exports, store).await })
+            });
+            let finished = finish(ended.await, &limits);
+            let guests = inner.shared.guests.clone();
+            guests.spawn(async move { inner.spare.fill(async { inner.make().await.ok() }).await });
+            finished
+        };
         let task = AbortOnDropHandle::new(self.0.shared.guests.spawn(call));
         task.await
             .map_err(|error| CallFailure::Trapped(format!("Lictor's own part of the call broke: {error}")))
     }
-
-    /// The log of a call that belongs to no receiver.
-    fn log(&self, limits: &Limits) -> GuestLog {
-        GuestLog::new(format!("plugin {:.12}", self.0.digest), String::new(), limits.log)
-    }
 }
 
 impl Inner {
-    /// Makes an instance, calls `export` on it and drops it. The limits hold for all three.
+    /// Makes an instance that waits for its call.
+    async fn make(&self) -> Result<Instance, CallFailure> {
+        let limits = Limits { memory: TRIAL_MEMORY, ..Limits::default() };
+        let made = self.run(self.nobody(), &limits, |exports, _| Box::pin(async { Ok(exports) }));
+        let Ended { outcome, store, .. } = made.await;
+        match outcome {
+            Ok(exports) => Ok(Instance { store, exports: Some(exports) }),
+            Err(error) => {
+                let (guest, stderr) = leave(store);
+                Err(classify(&error, &guest, &stderr, &limits))
+            }
+        }
+    }
+
+    /// Whoever calls without a receiver.
+    fn nobody(&self) -> Caller {
+        let receiver = format!("plugin {:.12}", self.digest);
+        Caller { receiver, delivery: String::new(), capabilities: None }
+    }
+
+    /// Calls `export` on an instance, which is made if there is none. The limits hold for both.
     async fn run<T>(
         &self,
-        guest: Guest,
+        caller: Caller,
         limits: &Limits,
-        export: impl for<'a> FnOnce(&'a bindings::Plugin, &'a mut Store<Guest>) -> Export<'a, T>,
-    ) -> Finished<T> {
+        export: impl for<'a> FnOnce(bindings::Plugin, &'a mut Store<Guest>) -> Export<'a, T>,
+    ) -> Ended<T> {
         let _ticking = self.shared.tick_while();
         let start = Instant::now();
         let deadline = start + limits.timeout.min(LONGEST);
         let meter = Arc::new(Meter::default());
-        let mut store = self.store(guest, limits, Arc::clone(&meter), deadline);
+        let Instance { mut store, exports } = self.spare.take(&self.pre, limits.memory);
+        store.data_mut().serve(caller, limits);
+        store.set_hostcall_fuel(limits.transfer);
+        store.set_epoch_deadline(1);
+        let (cpu, ticked) = (limits.cpu, Arc::clone(&meter));
+        store.epoch_deadline_callback(move |_| Ok(ticked.tick(cpu, deadline)?));
         let call = meter.measure(async {
-            let plugin = self.pre.instantiate_async(&mut store).await?;
-            export(&plugin, &mut store).await
+            let exports = match exports {
+                Some(exports) => exports,
+                None => self.pre.instantiate_async(&mut store).await?,
+            };
+            export(exports, &mut store).await
         });
         let outcome = match tokio::time::timeout_at(deadline, call).await {
             Ok(outcome) => outcome,
             Err(_) => Err(OverTime::Wall.into()),
         };
-        let mut guest = store.into_data();
-        let stderr = guest.close_streams();
-        let result = outcome.map_err(|error| classify(&error, &guest, &stderr, limits));
-        Finished { result, guest, duration: start.elapsed() }
+        Ended { outcome, store, duration: start.elapsed() }
     }
+}
 
-    fn store(&self, guest: Guest, limits: &Limits, meter: Arc<Meter>, deadline: Instant) -> Store<Guest> {
-        let cpu = limits.cpu;
-        let mut store = Store::new(&self.shared.engine, guest);
-        store.limiter(|guest| &mut guest.limiter);
-        store.set_hostcall_fuel(limits.transfer);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| Ok(meter.tick(cpu, deadline)?));
-        store
-    }
+/// Drops the instance, and says how its call went.
+fn finish<T>(ended: Ended<T>, limits: &Limits) -> Finished<T> {
+    let Ended { outcome, store, duration } = ended;
+    let (guest, stderr) = leave(store);
+    let result = outcome.map_err(|error| classify(&error, &guest, &stderr, limits));
+    Finished { result, guest, duration }
+}
+
+/// Drops the instance, and gives what it left: its state, and what it wrote to its standard error.
+fn leave(store: Store<Guest>) -> (Guest, String) {
+    let mut guest = store.into_data();
+    let stderr = guest.close_streams();
+    (guest, stderr)
 }
 
 /// Says why a call ended without an answer.

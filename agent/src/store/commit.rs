@@ -10,18 +10,9 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::{Claimed, Commit, NewDelivery, StoreError, StoredEvent};
 use crate::event::{Change, CheckState, Event, id};
 
-/// A delivery is the head of its lane if nothing in the lane is open, and only a head may begin at once.
-/// Tells how many attempts have begun.
-pub(super) const INSERT_DELIVERY: &str = "
-    WITH lane (empty) AS (SELECT NOT EXISTS (SELECT 1 FROM delivery
-      WHERE receiver = :receiver AND subject = :subject AND settled_at IS NULL))
-    INSERT INTO delivery
-      (id, event, rule, receiver, subject, state, head, due_at, attempts, created_at, claimed_at)
-    SELECT :id, :event, :rule, :receiver, :subject, iif(empty AND :claim, 'running', 'pending'), empty,
-      :due_at, empty AND :claim, :now, iif(empty AND :claim, :now, NULL)
-    FROM lane WHERE true
-    ON CONFLICT (id) DO NOTHING
-    RETURNING attempts";
+/// Whether something of a lane is open: what comes next is not its head then.
+pub(super) const LANE_IS_OPEN: &str = "
+    SELECT EXISTS (SELECT 1 FROM delivery WHERE receiver = ?1 AND subject = ?2 AND settled_at IS NULL)";
 
 /// A commit in the form of its rows.
 pub(super) struct Encoded {
@@ -181,35 +172,42 @@ fn write_deliveries(
     generation: u64,
     events: &[Option<i64>],
 ) -> rusqlite::Result<Vec<Claimed>> {
-    let mut insert = transaction.prepare_cached(INSERT_DELIVERY)?;
+    let mut lane_is_open = transaction.prepare_cached(LANE_IS_OPEN)?;
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO delivery
+           (id, event, rule, receiver, subject, state, head, due_at, attempts, created_at, claimed_at)
+         VALUES (:id, :event, :rule, :receiver, :subject, :state, :head, :due_at, :attempts, :now, :claimed_at)
+         ON CONFLICT (id) DO NOTHING",
+    )?;
+    let now = commit.now.as_millisecond();
     let mut free = commit.claim;
     let mut claimed = Vec::new();
     for delivery in commit.deliveries {
         let row = events.get(delivery.event).copied().flatten();
         let (Some(row), Some(event)) = (row, commit.events.get(delivery.event)) else { continue };
         let id = delivery_id(&event.id, &delivery, generation);
+        let head =
+            !lane_is_open.query_row((&delivery.receiver, &event.subject), |row| row.get::<_, bool>(0))?;
         let free = free.get_mut(&delivery.receiver).filter(|free| **free > 0);
-        let claim = free.is_some() && delivery.due_at.as_millisecond() <= commit.now.as_millisecond();
-        let begun: Option<u32> = insert
-            .query_row(
-                named_params! {
-                    ":id": id,
-                    ":event": row,
-                    ":rule": delivery.rule,
-                    ":receiver": delivery.receiver,
-                    ":subject": event.subject,
-                    ":claim": claim,
-                    ":due_at": delivery.due_at.as_millisecond(),
-                    ":now": commit.now.as_millisecond(),
-                },
-                |row| row.get(0),
-            )
-            .optional()?;
-        if let (Some(attempt @ 1..), Some(free)) = (begun, free) {
+        let begins = head && free.is_some() && delivery.due_at.as_millisecond() <= now;
+        let inserted = insert.execute(named_params! {
+            ":id": id,
+            ":event": row,
+            ":rule": delivery.rule,
+            ":receiver": delivery.receiver,
+            ":subject": event.subject,
+            ":state": if begins { "running" } else { "pending" },
+            ":head": head,
+            ":due_at": delivery.due_at.as_millisecond(),
+            ":attempts": i64::from(begins),
+            ":now": now,
+            ":claimed_at": begins.then_some(now),
+        })?;
+        if let (1, true, Some(free)) = (inserted, begins, free) {
             *free -= 1;
             claimed.push(Claimed {
                 id,
-                attempt,
+                attempt: 1,
                 rule: delivery.rule,
                 receiver: delivery.receiver,
                 subject: event.subject.clone(),

@@ -34,7 +34,7 @@ pub(super) const PROMOTE: &str = "
 
 /// What ran at a crash. A delivery that runs is a head, so only heads are read.
 pub(super) const RUNNING: &str = "
-    SELECT id, receiver, attempts, claimed_at FROM delivery WHERE head = 1 AND state = 'running' ORDER BY seq";
+    SELECT id, receiver, attempts, claimed_at FROM delivery WHERE head = 1 AND state = 'running'";
 
 /// Takes up to `limit` deliveries of `receiver` that are due, and marks them as running.
 pub(super) fn claim(

@@ -1,0 +1,71 @@
+//! The instance of one call, made ahead where that is cheap.
+//!
+//! To make an instance takes longer than most calls do, so each plugin keeps one that nobody has used: a call
+//! begins with it, and the next one is made when the call is over.
+//!
+//! Invariant: an instance serves one call and is dropped.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use wasmtime::Store;
+
+use crate::bindings::{Plugin, PluginPre};
+use crate::guest::Guest;
+
+/// An instance with more bytes of memory is not kept: an interpreter's would cost megabytes all day.
+const SPARE_MEMORY: usize = 4 << 20;
+
+/// What one call runs on.
+pub(crate) struct Instance {
+    pub(crate) store: Store<Guest>,
+    /// None: it is still to be made.
+    pub(crate) exports: Option<Plugin>,
+}
+
+impl Instance {
+    /// One that is still to be made of `pre`.
+    fn of(pre: &PluginPre<Guest>) -> Self {
+        let mut store = Store::new(pre.instance_pre().component().engine(), Guest::idle());
+        store.limiter(|guest| &mut guest.limiter);
+        Self { store, exports: None }
+    }
+
+    fn memory(&self) -> usize {
+        self.store.data().limiter.used()
+    }
+}
+
+/// At most one instance that is made and that nobody has used.
+#[derive(Default)]
+pub(crate) struct Spare {
+    kept: Mutex<Option<Instance>>,
+    /// Somebody makes one.
+    making: AtomicBool,
+}
+
+impl Spare {
+    /// The kept one if it is within `memory` bytes, else one that is still to be made.
+    pub(crate) fn take(&self, pre: &PluginPre<Guest>, memory: usize) -> Instance {
+        let kept = self.lock().take_if(|kept| kept.memory() <= memory);
+        kept.unwrap_or_else(|| Instance::of(pre))
+    }
+
+    /// Has `make` make one to keep, unless there is one or somebody else is at it.
+    pub(crate) async fn fill(&self, make: impl Future<Output = Option<Instance>>) {
+        if self.lock().is_some() || self.making.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.keep(make.await);
+        self.making.store(false, Ordering::Release);
+    }
+
+    /// Keeps an instance that is made, unless it is large.
+    pub(crate) fn keep(&self, instance: Option<Instance>) {
+        *self.lock() = instance.filter(|instance| instance.memory() <= SPARE_MEMORY);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instance>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
