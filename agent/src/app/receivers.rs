@@ -100,8 +100,10 @@ async fn make(receiver: &Receiver, plugin: Plugin, look: Look) -> Result<Ready<'
     let limits = limits(receiver);
     let json: Arc<str> = receiver.config.to_string().into();
     let requests = requests(receiver, &plugin, &limits).await?;
-    let grants = grants(receiver, &requests).map_err(|error| {
-        vec![Fault::at(places.config.clone(), format!("failed to grant what this needs: {error}"))]
+    let grants = grants(receiver, &requests).map_err(|errors| {
+        let problem = |error| format!("failed to grant what this needs: {error}");
+        let fault = |error| Fault::at(places.config.clone(), problem(error));
+        errors.into_iter().map(fault).collect::<Vec<_>>()
     })?;
     let mut faults = uncovered(receiver, &grants, &requests);
     if look == Look::Everywhere {
@@ -157,7 +159,8 @@ async fn requests(receiver: &Receiver, plugin: &Plugin, limits: &Limits) -> Resu
 
 /// What the operator wrote; where nothing was written, a shipped plugin gets what its configuration names,
 /// and any other plugin gets nothing.
-fn grants(receiver: &Receiver, requests: &[Request]) -> Result<Grants, GrantError> {
+fn grants(receiver: &Receiver, requests: &[Request]) -> Result<Grants, Vec<GrantError>> {
+    let one = |error| vec![error];
     let allow = receiver.allow.clone();
     let shipped = matches!(receiver.plugin, PluginRef::Bundled(_));
     let mut exec = allow.exec.clone().unwrap_or_default();
@@ -169,13 +172,17 @@ fn grants(receiver: &Receiver, requests: &[Request]) -> Result<Grants, GrantErro
             Request::Exec { command, .. } if allow.exec.is_none() => {
                 exec.push(ExecGrant::parse(command.clone(), None, Vec::new())?);
             }
-            Request::Append { path } if allow.append.is_none() => append.push(AppendGrant::parse(path)?),
+            Request::Append { path } if allow.append.is_none() => {
+                append.push(AppendGrant::parse(path).map_err(one)?);
+            }
             Request::Http { method, url } if allow.http.is_none() => {
                 let (url, methods) = (url.clone(), vec![method.clone()]);
                 http.push(HttpGrant::parse(HttpGrantSpec { url, methods, ..HttpGrantSpec::default() })?);
             }
             // The relay is the operator's to name: nothing in a mail's configuration says it.
-            Request::Smtp { from, to } => smtp = smtp.map(|grant| grant.limited_to(from, to)).transpose()?,
+            Request::Smtp { from, to } => {
+                smtp = smtp.map(|grant| grant.limited_to(from, to)).transpose().map_err(one)?;
+            }
             _ => {}
         }
     }

@@ -53,7 +53,7 @@ fn exec(entry: Entry<'_>) -> Option<ExecGrant> {
 
 fn append(entry: Entry<'_>) -> Option<AppendGrant> {
     let path = entry.string()?;
-    granted(entry, AppendGrant::parse(&path), APPEND)
+    granted(entry, AppendGrant::parse(&path).map_err(|error| vec![error]), APPEND)
 }
 
 fn http(entry: Entry<'_>) -> Option<HttpGrant> {
@@ -105,9 +105,11 @@ fn strings(entry: Entry<'_>, what: &str) -> Option<Vec<String>> {
     entry.list(what, Entry::string)
 }
 
-fn granted<T>(entry: Entry<'_>, parsed: Result<T, GrantError>, example: &str) -> Option<T> {
-    match parsed {
-        Ok(grant) => Some(grant),
-        Err(error) => entry.wrong(format!("failed to {error}"), format!("write {example}, for example")),
-    }
+fn granted<T>(entry: Entry<'_>, parsed: Result<T, Vec<GrantError>>, example: &str) -> Option<T> {
+    let told = |errors: Vec<GrantError>| {
+        for error in errors {
+            entry.wrong::<()>(format!("failed to {error}"), format!("write {example}, for example"));
+        }
+    };
+    parsed.map_err(told).ok()
 }
