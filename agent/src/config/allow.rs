@@ -81,14 +81,11 @@ fn smtp(entry: Entry<'_>) -> Option<SmtpGrant> {
         let password_file = table.get("password_file", Entry::file);
         let ca_file = table.get("ca_file", Entry::file);
         let from = table.get("from", Entry::string);
-        // What is written and cannot be used was told, and is not missing.
-        let unusable = |key, is_read: bool| table.contains(key) && !is_read;
-        let unusable_login =
-            unusable("username", username.is_some()) || unusable("password_file", password_file.is_some());
         let to = table.get("to", |entry| strings(entry, "a list of addresses"));
-        if unusable_login {
-            return None;
-        }
+        // What is written and cannot be used was told, and is not missing.
+        let half_login = table.unread("username", username.is_some())
+            || table.unread("password_file", password_file.is_some());
+        let (username, password_file) = if half_login { (None, None) } else { (username, password_file) };
         Some(SmtpGrantSpec {
             relay: relay?,
             username,

@@ -37,6 +37,8 @@ struct Draft<'e> {
     faults: Vec<Fault>,
     /// A file could not be read to its end: what it defines is not known.
     partial: bool,
+    /// Sections that are written and not known in full.
+    unread: BTreeSet<&'static str>,
     agent: Agent,
     consul: Settings,
     watches: Vec<Watch>,
@@ -58,6 +60,7 @@ pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config
         look,
         env,
         partial: !faults.is_empty(),
+        unread: BTreeSet::new(),
         faults,
         agent: Agent::default(),
         consul,
@@ -139,13 +142,16 @@ impl Draft<'_> {
             })
         });
         table.get("rules", |entry| entry.tables("[[rules]]", |table| self.rule(table)));
-        table.get("receivers", |entry| {
+        let receivers = table.get("receivers", |entry| {
             entry.map("a table of receivers", |key, entry| {
                 super::check_name(key.text())
                     .map_or_else(|(problem, help)| key.wrong::<()>(problem, help), Some);
                 self.receiver(key.text(), entry)
             })
         });
+        if table.unread("receivers", receivers.is_some()) {
+            self.unread.insert("receivers");
+        }
     }
 
     fn rule(&mut self, table: &mut Table<'_>) {
@@ -161,12 +167,9 @@ impl Draft<'_> {
 
     fn receiver(&mut self, name: &str, entry: Entry<'_>) -> Option<()> {
         self.define(entry, "the receiver", name);
-        let faults_before = entry.faults();
-        let receiver =
-            entry.table(&format!("[receivers.{name}]"), |table| receivers::read(name, table))??;
-        if entry.faults() == faults_before {
-            self.receivers.push(receiver);
-        }
+        let title = format!("[receivers.{name}]");
+        let receiver = entry.sound(|entry| entry.table(&title, |table| receivers::read(name, table))?)?;
+        self.receivers.push(receiver);
         Some(())
     }
 
@@ -187,7 +190,8 @@ impl Draft<'_> {
     }
 
     fn finish(mut self) -> Result<Config, Box<Rejected>> {
-        if !self.partial {
+        let known = |section| !self.partial && !self.unread.contains(section);
+        if known("receivers") {
             self.refer();
         }
         if self.faults.is_empty() && self.look == Look::Everywhere {

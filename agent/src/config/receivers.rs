@@ -201,8 +201,11 @@ fn retry(table: &mut Table<'_>) -> RetryPolicy {
         backoff: backoff.as_ref().map_or(default.backoff, |(backoff, _)| *backoff),
         max_backoff: max_backoff.as_ref().map_or(default.max_backoff, |(longest, _)| *longest),
     };
+    let unread =
+        table.unread("backoff", backoff.is_some()) || table.unread("max_backoff", max_backoff.is_some());
     if let Some((_, place)) = backoff.or(max_backoff)
         && retry.backoff > retry.max_backoff
+        && !unread
     {
         let (least, most) = (words::show_duration(retry.backoff), words::show_duration(retry.max_backoff));
         let fault =
