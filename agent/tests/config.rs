@@ -68,14 +68,32 @@ fn faulty_variables_are_told_beside_faults_of_the_file() {
         "CONSUL_HTTP_SSL" => Some("maybe".to_owned()),
         _ => None,
     };
-    let told = Config::load(&["tests/config/empty-string.toml".into()], &env, Look::Everywhere)
-        .unwrap_err()
-        .faults
-        .to_string();
-    for part in ["empty-string.toml:2", "the variable CONSUL_HTTP_ADDR", "the variable CONSUL_HTTP_SSL"] {
+    let paths = ["tests/config/empty-string.toml", "tests/config/unknown-receiver.toml"].map(PathBuf::from);
+    let told = Config::load(&paths, &env, Look::Everywhere).unwrap_err().faults.to_string();
+    for part in [
+        "empty-string.toml:2",
+        "there is no receiver \"pager\"",
+        "the variable CONSUL_HTTP_ADDR",
+        "the variable CONSUL_HTTP_SSL",
+    ] {
         assert!(told.contains(part), "{part} is not in\n{told}");
     }
     assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn a_faulty_variable_makes_no_other_one_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lictor.toml");
+    fs::write(&file, "[consul]\nclient_cert = \"cert.pem\"\n").unwrap();
+    let env = |name: &str| match name {
+        "CONSUL_CLIENT_KEY" => Some("key.pem".to_owned()),
+        "CONSUL_HTTP_SSL" => Some("maybe".to_owned()),
+        _ => None,
+    };
+    let faults = Config::load(&[file], &env, Look::Inside).unwrap_err().faults;
+    let problems: Vec<_> = faults.iter().map(Fault::problem).collect();
+    assert_eq!(problems, ["this is neither on nor off"]);
 }
 
 #[test]
