@@ -118,15 +118,21 @@ fn settings_of_consul_that_show_their_fault_in_use_are_told_where_they_are_writt
 }
 
 #[test]
-fn of_a_faulty_configuration_only_what_is_sound_is_looked_at_further() {
+fn of_a_faulty_configuration_only_what_is_known_is_looked_at_further() {
     let folder = tempfile::tempdir().unwrap();
     let sound = "[receivers.sound]\nplugin = 'shell'\n";
-    let faulty = "[receivers.faulty]\nplugin = 'shell'\ntimeout = 5\n";
-    fs::write(folder.path().join("10.toml"), format!("zzz = 1\n{faulty}{sound}")).unwrap();
+    let faulty = "[receivers.faulty]\nplugin = 'shell'\ntimeout = 5\nconfig = { a = [1, inf], b = 1 }\n";
+    let unknown = "[receivers.unknown]\nplugin = 'slack'\n";
+    fs::write(folder.path().join("10.toml"), format!("zzz = 1\n{faulty}{unknown}{sound}")).unwrap();
     fs::write(folder.path().join("20.toml"), "[receivers.broken]\nplugin = 'shell'\nconfig = {\n").unwrap();
     let rejected = Config::load(&[folder.path().to_owned()], &env, Look::Inside).unwrap_err();
     let names: Vec<_> = rejected.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
-    assert_eq!(names, ["sound"], "{}", rejected.faults);
+    assert_eq!(names, ["faulty", "sound"], "{}", rejected.faults);
+    let [faulty, sound] = &rejected.receivers[..] else { panic!("two receivers") };
+    assert_eq!(faulty.config, serde_json::json!({ "b": 1 }), "half of a setting is none");
+    assert_eq!(faulty.unread.settings, ["a"]);
+    assert!(faulty.unread.timeout && !faulty.unread.limits && !faulty.unread.config);
+    assert!(!sound.unread.timeout && sound.unread.settings.is_empty());
 }
 
 #[test]

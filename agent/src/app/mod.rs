@@ -61,8 +61,8 @@ pub struct Granted {
     pub grants: Vec<String>,
 }
 
-/// Reads the configuration. Where it has faults, the plugins of the receivers that have none are asked what
-/// they say to theirs, so that all faults are told at once.
+/// Reads the configuration. Where it has faults, the plugins are asked all the same what they say to what is
+/// known of theirs, so that all faults are told at once.
 ///
 /// # Errors
 /// All faults.

@@ -11,6 +11,9 @@ use lictor_capability::{
 
 use super::reader::{Entry, Table};
 
+/// All that can be granted.
+pub(super) const KEYS: [&str; 4] = ["exec", "append", "http", "smtp"];
+
 const EXEC: &str = r#"{ command = ["/usr/bin/systemctl", "restart", "*"] }"#;
 const APPEND: &str = r#""/var/log/lictor/web.log", or "/var/log/lictor/" for all that is in this folder"#;
 const HTTP: &str = r#"{ url = "https://chat.example.com/hooks/*", methods = ["POST"] }"#;
@@ -30,13 +33,18 @@ pub struct Allow {
     pub smtp: Option<SmtpGrant>,
 }
 
-pub(super) fn read(table: &mut Table<'_>) -> Allow {
-    Allow {
-        exec: table.get("exec", |entry| entry.list("a list of commands", exec)),
-        append: table.get("append", |entry| entry.list("a list of paths", append)),
-        http: table.get("http", |entry| entry.list("a list of URLs", http)),
-        smtp: table.get("smtp", smtp),
-    }
+/// What can be read, and the keys of what cannot: with one faulty grant it is not known what all of them
+/// allow.
+pub(super) fn read(table: &mut Table<'_>) -> (Allow, Vec<&'static str>) {
+    let allow = Allow {
+        exec: table.get("exec", |entry| entry.sound(|entry| entry.list("a list of commands", exec))),
+        append: table.get("append", |entry| entry.sound(|entry| entry.list("a list of paths", append))),
+        http: table.get("http", |entry| entry.sound(|entry| entry.list("a list of URLs", http))),
+        smtp: table.get("smtp", |entry| entry.sound(smtp)),
+    };
+    let read = [allow.exec.is_some(), allow.append.is_some(), allow.http.is_some(), allow.smtp.is_some()];
+    let unread = KEYS.into_iter().zip(read).filter(|(key, is_read)| table.unread(key, *is_read));
+    (allow, unread.map(|(key, _)| key).collect())
 }
 
 fn exec(entry: Entry<'_>) -> Option<ExecGrant> {

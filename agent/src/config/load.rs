@@ -168,8 +168,8 @@ impl Draft<'_> {
 
     fn receiver(&mut self, name: &str, entry: Entry<'_>) -> Option<()> {
         self.define(entry, "the receiver", name);
-        let title = format!("[receivers.{name}]");
-        let receiver = entry.sound(|entry| entry.table(&title, |table| receivers::read(name, table))?)?;
+        let receiver =
+            entry.table(&format!("[receivers.{name}]"), |table| receivers::read(name, table))??;
         self.receivers.push(receiver);
         Some(())
     }
