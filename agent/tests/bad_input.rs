@@ -208,6 +208,13 @@ fn a_data_dir_that_cannot_be_trusted_is_looked_at_but_not_run_in() {
         assert_eq!(refused.status.code(), Some(69), "{verb}");
         assert!(stderr(&refused).contains("it is no folder"), "{verb}: {}", stderr(&refused));
     }
+
+    let faulty = "agent.data_dir = 'data'\nconsul.address = '127.0.0.1:9'\n[receivers.x]\nplugin = 'shell'\n";
+    home.write("lictor.toml", faulty);
+    for verb in ["validate", "run"] {
+        let told = rejected(&home, &[verb]);
+        assert!(told.contains("missing field `command`"), "{verb}: {told}");
+    }
 }
 
 #[test]
