@@ -1,4 +1,6 @@
 //! The command line, and configurations with faults: all are told at once, and nothing is started.
+//! `tests/bad_input/` has one file for each way in which a fault could hide another one, or could make
+//! something untrue be told, and beside it what the operator is told.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -118,6 +120,34 @@ async fn all_faults_are_told_at_once_and_nothing_is_started() {
     let told = rejected(&home, &["run", "-c", "lictor.toml"]);
     assert_eq!(told, rejected(&home, &["validate", "-c", "lictor.toml"]), "both verbs tell the same");
 
+    assert_told(&home, "all-at-once", &told);
+    let left: Vec<_> =
+        fs::read_dir(home.path("data")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, ["plugins"], "no store was made");
+    assert_eq!(consul.queries(), 0);
+}
+
+#[test]
+fn a_fault_hides_no_other_and_makes_nothing_untrue_be_told() {
+    let home = home("");
+    let mut fixtures: Vec<_> = fs::read_dir("tests/bad_input")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    fixtures.sort();
+    assert!(fixtures.len() >= 6, "the fixtures were not found");
+    for fixture in fixtures {
+        let name = fixture.file_name().unwrap().to_str().unwrap();
+        home.write(name, fs::read(&fixture).unwrap());
+        let told = rejected(&home, &["validate", "-c", name]);
+        assert_told(&home, name.trim_end_matches(".toml"), &told);
+    }
+}
+
+/// Compares what was told with the snapshot of that name.
+#[track_caller]
+fn assert_told(home: &Home, name: &str, told: &str) {
     let misbehave = sha256(&fs::read(home.path("misbehave.wasm")).unwrap());
     let folder = home.path("");
     let shown = told.replace(&misbehave, "<its hash>").replace(folder.to_str().unwrap(), "<folder>/");
@@ -125,12 +155,7 @@ async fn all_faults_are_told_at_once_and_nothing_is_started() {
     settings.set_snapshot_path("bad_input");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!("all-at-once", shown));
-
-    let left: Vec<_> =
-        fs::read_dir(home.path("data")).unwrap().map(|file| file.unwrap().file_name()).collect();
-    assert_eq!(left, ["plugins"], "no store was made");
-    assert_eq!(consul.queries(), 0);
+    settings.bind(|| insta::assert_snapshot!(name, shown));
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -182,6 +207,13 @@ fn a_data_dir_that_cannot_be_trusted_is_looked_at_but_not_run_in() {
         let refused = home.run(&[verb]);
         assert_eq!(refused.status.code(), Some(69), "{verb}");
         assert!(stderr(&refused).contains("it is no folder"), "{verb}: {}", stderr(&refused));
+    }
+
+    let faulty = "agent.data_dir = 'data'\nconsul.address = '127.0.0.1:9'\n[receivers.x]\nplugin = 'shell'\n";
+    home.write("lictor.toml", faulty);
+    for verb in ["validate", "run"] {
+        let told = rejected(&home, &[verb]);
+        assert!(told.contains("missing field `command`"), "{verb}: {told}");
     }
 }
 

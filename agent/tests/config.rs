@@ -68,14 +68,32 @@ fn faulty_variables_are_told_beside_faults_of_the_file() {
         "CONSUL_HTTP_SSL" => Some("maybe".to_owned()),
         _ => None,
     };
-    let told = Config::load(&["tests/config/empty-string.toml".into()], &env, Look::Everywhere)
-        .unwrap_err()
-        .faults
-        .to_string();
-    for part in ["empty-string.toml:2", "the variable CONSUL_HTTP_ADDR", "the variable CONSUL_HTTP_SSL"] {
+    let paths = ["tests/config/empty-string.toml", "tests/config/unknown-receiver.toml"].map(PathBuf::from);
+    let told = Config::load(&paths, &env, Look::Everywhere).unwrap_err().faults.to_string();
+    for part in [
+        "empty-string.toml:2",
+        "there is no receiver \"pager\"",
+        "the variable CONSUL_HTTP_ADDR",
+        "the variable CONSUL_HTTP_SSL",
+    ] {
         assert!(told.contains(part), "{part} is not in\n{told}");
     }
     assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn a_faulty_variable_makes_no_other_one_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lictor.toml");
+    fs::write(&file, "[consul]\nclient_cert = \"cert.pem\"\n").unwrap();
+    let env = |name: &str| match name {
+        "CONSUL_CLIENT_KEY" => Some("key.pem".to_owned()),
+        "CONSUL_HTTP_SSL" => Some("maybe".to_owned()),
+        _ => None,
+    };
+    let faults = Config::load(&[file], &env, Look::Inside).unwrap_err().faults;
+    let problems: Vec<_> = faults.iter().map(Fault::problem).collect();
+    assert_eq!(problems, ["this is neither on nor off"]);
 }
 
 #[test]
@@ -100,15 +118,21 @@ fn settings_of_consul_that_show_their_fault_in_use_are_told_where_they_are_writt
 }
 
 #[test]
-fn of_a_faulty_configuration_only_what_is_sound_is_looked_at_further() {
+fn of_a_faulty_configuration_only_what_is_known_is_looked_at_further() {
     let folder = tempfile::tempdir().unwrap();
     let sound = "[receivers.sound]\nplugin = 'shell'\n";
-    let faulty = "[receivers.faulty]\nplugin = 'shell'\ntimeout = 5\n";
-    fs::write(folder.path().join("10.toml"), format!("zzz = 1\n{faulty}{sound}")).unwrap();
+    let faulty = "[receivers.faulty]\nplugin = 'shell'\ntimeout = 5\nconfig = { a = [1, inf], b = 1 }\n";
+    let unknown = "[receivers.unknown]\nplugin = 'slack'\n";
+    fs::write(folder.path().join("10.toml"), format!("zzz = 1\n{faulty}{unknown}{sound}")).unwrap();
     fs::write(folder.path().join("20.toml"), "[receivers.broken]\nplugin = 'shell'\nconfig = {\n").unwrap();
     let rejected = Config::load(&[folder.path().to_owned()], &env, Look::Inside).unwrap_err();
     let names: Vec<_> = rejected.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
-    assert_eq!(names, ["sound"], "{}", rejected.faults);
+    assert_eq!(names, ["faulty", "sound"], "{}", rejected.faults);
+    let [faulty, sound] = &rejected.receivers[..] else { panic!("two receivers") };
+    assert_eq!(faulty.config, serde_json::json!({ "b": 1 }), "half of a setting is none");
+    assert_eq!(faulty.unread.settings, ["a"]);
+    assert!(faulty.unread.timeout && !faulty.unread.limits && !faulty.unread.config);
+    assert!(!sound.unread.timeout && sound.unread.settings.is_empty());
 }
 
 #[test]

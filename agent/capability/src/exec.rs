@@ -70,30 +70,46 @@ impl ExecGrant {
     /// Reads a grant. `command` is the program's absolute path and its arguments, each exact or with `*` for
     /// any characters; a last `**` allows any further ones. `cwd` is absolute, by default `/`. `env` lists
     /// the variables that a guest may set beside `LICTOR_*`.
-    pub fn parse(command: Vec<String>, cwd: Option<PathBuf>, env: Vec<String>) -> Result<Self, GrantError> {
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(
+        command: Vec<String>,
+        cwd: Option<PathBuf>,
+        env: Vec<String>,
+    ) -> Result<Self, Vec<GrantError>> {
         let shown = refusal::quote_all(&command);
-        let fault = |why: &str| GrantError(format!("read the exec grant {shown}: {why}"));
+        let mut faults = Vec::new();
+        let mut wrong = |why: &str| faults.push(GrantError(format!("read the exec grant {shown}: {why}")));
         if command.iter().any(|part| part.contains('\0')) {
-            return Err(fault("it holds a NUL"));
+            wrong("it holds a NUL");
         }
-        let mut parts = command.into_iter();
-        let Some(program) = parts.next() else { return Err(fault("it names no program")) };
-        if !program.starts_with('/') || program.ends_with('/') {
-            return Err(fault("the program must be an absolute path"));
+        match command.first() {
+            None => wrong("it names no program"),
+            Some(program) if !program.starts_with('/') || program.ends_with('/') => {
+                wrong("the program must be an absolute path");
+            }
+            Some(program) if program.contains('*') => {
+                wrong("the program must be exact; only arguments may be patterns");
+            }
+            Some(_) => {}
         }
-        if program.contains('*') {
-            return Err(fault("the program must be exact; only arguments may be patterns"));
-        }
-        let mut args: Vec<Pattern> = parts.map(Pattern::new).collect();
-        let rest = args.pop_if(|last| last.as_str() == REST).is_some();
         let cwd = cwd.unwrap_or_else(|| "/".into());
         if !cwd.is_absolute() {
-            return Err(fault("`cwd` must be an absolute path"));
+            wrong("`cwd` must be an absolute path");
         }
-        if let Some(name) = env.iter().find(|name| !is_name(name)) {
-            return Err(fault(&format!("{} in `env` is not a variable's name", refusal::quote(name))));
+        for name in env.iter().filter(|name| !is_name(name)) {
+            wrong(&format!("{} in `env` is not a variable's name", refusal::quote(name)));
         }
-        Ok(Self { program, args, rest, cwd, env })
+        let mut parts = command.into_iter();
+        match parts.next() {
+            Some(program) if faults.is_empty() => {
+                let mut args: Vec<Pattern> = parts.map(Pattern::new).collect();
+                let rest = args.pop_if(|last| last.as_str() == REST).is_some();
+                Ok(Self { program, args, rest, cwd, env })
+            }
+            _ => Err(faults),
+        }
     }
 
     /// What it allows, in words.

@@ -102,41 +102,58 @@ pub(crate) struct Granted<'g> {
 
 impl HttpGrant {
     /// Reads a grant. Nothing is opened yet.
-    pub fn parse(spec: HttpGrantSpec) -> Result<Self, GrantError> {
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(spec: HttpGrantSpec) -> Result<Self, Vec<GrantError>> {
+        let mut faults = Vec::new();
+        let scope = Scope::parse(&spec.url);
         // Not quoted: a URL that was written wrongly may hold a password.
-        let scope =
-            Scope::parse(&spec.url).map_err(|why| GrantError(format!("read an http grant's url: {why}")))?;
-        let fault = |why: &str| GrantError(format!("read the http grant {scope}: {why}"));
+        let grant = match &scope {
+            Ok(scope) => format!("the http grant {scope}"),
+            Err(why) => {
+                faults.push(GrantError(format!("read an http grant's url: {why}")));
+                "an http grant".to_owned()
+            }
+        };
+        let mut wrong = |why: &str| faults.push(GrantError(format!("read {grant}: {why}")));
         let mut methods = Vec::new();
         for name in &spec.methods {
-            let Some(method) = method(name) else {
-                return Err(fault(&format!("{} is not a method that can be granted", refusal::quote(name))));
-            };
-            methods.push(method);
+            match method(name) {
+                Some(method) => methods.push(method),
+                None => wrong(&format!("{} is not a method that can be granted", refusal::quote(name))),
+            }
         }
         if methods.is_empty() {
             methods.push(Method::POST);
         }
         let mut header_files = Vec::new();
         for (name, path) in spec.header_files {
-            let header = header_name(&name).map_err(|why| fault(&why))?;
-            if !path.is_absolute() {
-                return Err(fault(&format!("the file for header {name} must be an absolute path")));
+            match header_name(&name) {
+                Err(why) => wrong(&why),
+                Ok(_) if !path.is_absolute() => {
+                    wrong(&format!("the file for header {name} must be an absolute path"));
+                }
+                Ok(header) if header_files.iter().any(|(other, _)| *other == header) => {
+                    wrong(&format!("header {header} is named twice"));
+                }
+                Ok(header) => header_files.push((header, path)),
             }
-            if header_files.iter().any(|(other, _)| *other == header) {
-                return Err(fault(&format!("header {header} is named twice")));
+        }
+        if let Some(scope) = scope.as_ref().ok().filter(|scope| !scope.is_encrypted()) {
+            if !header_files.is_empty() && !scope.is_loopback() {
+                wrong("the secrets of `header_files` would cross the network unencrypted; write https");
             }
-            header_files.push((header, path));
+            if spec.ca_file.is_some() {
+                wrong("`ca_file` has no meaning without https");
+            }
         }
-        if !header_files.is_empty() && !scope.is_encrypted() && !scope.is_loopback() {
-            return Err(fault(
-                "the secrets of `header_files` would cross the network unencrypted; write https",
-            ));
+        match scope {
+            Ok(scope) if faults.is_empty() => {
+                Ok(Self { scope, methods, header_files, ca_file: spec.ca_file })
+            }
+            _ => Err(faults),
         }
-        if spec.ca_file.is_some() && !scope.is_encrypted() {
-            return Err(fault("`ca_file` has no meaning without https"));
-        }
-        Ok(Self { scope, methods, header_files, ca_file: spec.ca_file })
     }
 
     /// What it allows, in words.

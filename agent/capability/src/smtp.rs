@@ -164,31 +164,46 @@ impl fmt::Display for Relay {
 
 impl SmtpGrant {
     /// Reads a grant. Nothing is opened yet.
-    pub fn parse(spec: SmtpGrantSpec) -> Result<Self, GrantError> {
-        let relay = Relay::parse(&spec.relay)?;
-        let fault = |why: &str| GrantError(format!("read the smtp grant: {why}"));
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(spec: SmtpGrantSpec) -> Result<Self, Vec<GrantError>> {
+        let mut faults = Vec::new();
+        let relay = Relay::parse(&spec.relay).map_err(|error| faults.push(error)).ok();
+        let mut wrong = |why: &str| faults.push(GrantError(format!("read the smtp grant: {why}")));
         let login = match (spec.username, spec.password_file) {
-            (None, None) => None,
             (Some(username), Some(password_file)) => Some(Login { username, password_file }),
-            (Some(_), None) => return Err(fault("`username` needs a `password_file`")),
-            (None, Some(_)) => return Err(fault("`password_file` needs a `username`")),
+            (None, None) => None,
+            (Some(_), None) => {
+                wrong("`username` needs a `password_file`");
+                None
+            }
+            (None, Some(_)) => {
+                wrong("`password_file` needs a `username`");
+                None
+            }
         };
         if login.as_ref().is_some_and(|login| !login.password_file.is_absolute()) {
-            return Err(fault("`password_file` must be an absolute path"));
+            wrong("`password_file` must be an absolute path");
         }
-        if login.is_some() && relay.security == Security::None && !relay.is_loopback() {
-            return Err(fault(&format!(
-                "the password would cross the network unencrypted; write smtps://{0} or smtp://{0}?tls=required",
-                relay.host
-            )));
+        if let Some(relay) = relay.as_ref().filter(|relay| relay.security == Security::None) {
+            if login.is_some() && !relay.is_loopback() {
+                wrong(&format!(
+                    "the password would cross the network unencrypted; write smtps://{0} or smtp://{0}?tls=required",
+                    relay.host
+                ));
+            }
+            if spec.ca_file.is_some() {
+                wrong("`ca_file` has no meaning without TLS");
+            }
         }
-        if spec.ca_file.is_some() && relay.security == Security::None {
-            return Err(fault("`ca_file` has no meaning without TLS"));
+        let mut pattern = |text: &String| AddressPattern::parse(text).map_err(|why| wrong(&why)).ok();
+        let from = spec.from.as_ref().and_then(&mut pattern);
+        let to = spec.to.iter().filter_map(pattern).collect();
+        match relay {
+            Some(relay) if faults.is_empty() => Ok(Self { relay, login, ca_file: spec.ca_file, from, to }),
+            _ => Err(faults),
         }
-        let pattern = |text: &String| AddressPattern::parse(text).map_err(|why| fault(&why));
-        let from = spec.from.as_ref().map(pattern).transpose()?;
-        let to = spec.to.iter().map(pattern).collect::<Result<_, _>>()?;
-        Ok(Self { relay, login, ca_file: spec.ca_file, from, to })
     }
 
     /// The same grant, where it says nothing of senders or recipients only for these.

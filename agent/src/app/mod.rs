@@ -61,8 +61,8 @@ pub struct Granted {
     pub grants: Vec<String>,
 }
 
-/// Reads the configuration. Where it has faults, the plugins of the receivers that have none are asked what
-/// they say to theirs, so that all faults are told at once.
+/// Reads the configuration. Where it has faults, the plugins are asked all the same what they say to what is
+/// known of theirs, so that all faults are told at once.
 ///
 /// # Errors
 /// All faults.
@@ -88,12 +88,12 @@ pub async fn load(
 /// # Errors
 /// All faults, or what is needed to look for them is not there.
 pub async fn check(config: &Config, look: Look) -> Result<Vec<Granted>, AppError> {
+    let host = looking_host(&config.agent.data_dir)?;
+    let ready = receivers::ready(&config.receivers, &host, look).await?;
     // Whose folder it is matters to those who run Lictor; a look may be another user's, root's for example.
     if look == Look::Everywhere && config.agent.data_dir.exists() {
         data_dir_metadata(&config.agent.data_dir)?;
     }
-    let host = looking_host(&config.agent.data_dir)?;
-    let ready = receivers::ready(&config.receivers, &host, look).await?;
     let granted = |ready: &Ready<'_>| Granted {
         receiver: ready.config.name.clone(),
         plugin: ready.config.plugin.to_string(),
@@ -112,16 +112,16 @@ pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
     let data_dir = &config.agent.data_dir;
     let client = Client::new(&config.consul).context("reach Consul")?;
     let fresh = !data_dir.exists();
-    if !fresh {
-        check_data_dir(data_dir)?;
-    }
-    let host = host((!fresh).then(|| compiled(data_dir)))?;
+    let trusted = if fresh { Ok(()) } else { check_data_dir(data_dir) };
+    let host = host((!fresh && trusted.is_ok()).then(|| compiled(data_dir)))?;
     let ready = receivers::ready(&config.receivers, &host, Look::Everywhere);
     let Some(ready) = shutdown.drain.run_until_cancelled(ready).await else {
         info!("Lictor ended before it ran.");
         return Ok(());
     };
     let ready = ready?;
+    // Told after the faults of the configuration, which are told together.
+    trusted?;
     if fresh {
         make_data_dir(data_dir)?;
         host.keep(compiled(data_dir), ready.iter().map(|ready| &ready.plugin));

@@ -1,22 +1,25 @@
 //! From a receiver's configuration to something that can be called: its plugin is loaded, and what that
 //! says it needs is held against what it is granted.
 //!
-//! Invariant: every receiver is looked at, so that all faults are told at once.
+//! Invariants: every receiver is looked at, so that all faults are told at once. Nothing is told that may
+//! only follow from a part of it that is `unread`, or from a setting that was left out: what is told is true.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lictor_capability::{
     AppendGrant, Capabilities, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, OutputLimits, Request,
 };
 use lictor_host::{Host, Limits, Plugin, RequestsError};
+use serde_json::Value;
 
 use crate::bundled;
 use crate::chain::chain;
-use crate::config::{Fault, Faults, Look, PluginRef, Receiver};
+use crate::config::{Fault, Faults, Look, PluginRef, Receiver, nearest};
 
 mod surroundings;
 
@@ -98,23 +101,34 @@ fn pinned(receiver: &Receiver, digest: &str) -> Result<(), Fault> {
 async fn make(receiver: &Receiver, plugin: Plugin, look: Look) -> Result<Ready<'_>, Vec<Fault>> {
     let places = &receiver.places;
     let limits = limits(receiver);
-    let json: Arc<str> = receiver.config.to_string().into();
-    let requests = requests(receiver, &plugin, &limits).await?;
-    let grants = grants(receiver, &requests).map_err(|error| {
-        vec![Fault::at(places.config.clone(), format!("failed to grant what this needs: {error}"))]
-    })?;
-    let mut faults = uncovered(receiver, &grants, &requests);
+    let (mut requests, mut faults) = ask(receiver, &plugin, &limits).await;
+    faults.extend(too_long(receiver, &requests));
     if look == Look::Everywhere {
         faults.extend(surroundings::missing(receiver, &requests));
     }
-    if !faults.is_empty() {
-        return Err(faults);
-    }
+    requests.retain(|request| !receiver.unread.allow.contains(&key(request)));
+    let grants = match grants(receiver, &requests) {
+        Ok(grants) => grants,
+        Err(errors) => {
+            let problem = |error| format!("failed to grant what this needs: {error}");
+            faults.extend(errors.into_iter().map(|error| Fault::at(places.config.clone(), problem(error))));
+            return Err(faults);
+        }
+    };
+    faults.extend(uncovered(receiver, &grants, &requests));
     let output =
         OutputLimits { exec_output: receiver.limits.output, http_response: receiver.limits.response };
-    let capabilities = Capabilities::new(grants, output)
-        .map_err(|error| vec![Fault::at(places.allow.clone(), format!("failed to {error}"))])?;
-    Ok(Ready { config: receiver, plugin, json, capabilities: Arc::new(capabilities), limits })
+    match Capabilities::new(grants, output) {
+        Ok(capabilities) if faults.is_empty() => {
+            let json = receiver.config.to_string().into();
+            Ok(Ready { config: receiver, plugin, json, capabilities: Arc::new(capabilities), limits })
+        }
+        Ok(_) => Err(faults),
+        Err(error) => {
+            faults.push(Fault::at(places.allow.clone(), format!("failed to {error}")));
+            Err(faults)
+        }
+    }
 }
 
 fn limits(receiver: &Receiver) -> Limits {
@@ -122,73 +136,135 @@ fn limits(receiver: &Receiver) -> Limits {
     Limits { timeout: receiver.timeout, cpu, memory, log, transfer }
 }
 
-/// Asks the plugin what it needs. A plugin names one fault of its configuration at a time, so it is asked
-/// again without the setting that it named, until it has named all.
-async fn requests(receiver: &Receiver, plugin: &Plugin, limits: &Limits) -> Result<Vec<Request>, Vec<Fault>> {
-    let name = &receiver.plugin;
-    let mut config = receiver.config.clone();
+/// Asks the plugin what it needs, and what is wrong with its configuration. It names one fault at a time, so
+/// it is asked again without the setting that it named, until it has named all. Of what it needs only that is
+/// given which is certain, whatever was left out.
+async fn ask(receiver: &Receiver, plugin: &Plugin, limits: &Limits) -> (Vec<Request>, Vec<Fault>) {
+    let (name, unread) = (&receiver.plugin, &receiver.unread);
     let mut faults = Vec::new();
-    let mut left_out = Vec::new();
+    if unread.config {
+        return (Vec::new(), faults);
+    }
+    let mut config = receiver.config.clone();
+    let mut left_out = unread.settings.clone();
     loop {
         let why = match plugin.requests(&config.to_string(), limits).await {
-            Ok(requests) if faults.is_empty() => return Ok(requests),
-            Ok(_) => return Err(faults),
+            Ok(requests) if left_out.is_empty() => return (requests, faults),
+            Ok(requests) if is_shipped(receiver) => {
+                let certain = requests.into_iter().filter_map(|request| certain(request, &config));
+                return (certain.collect(), faults);
+            }
+            Ok(_) => break,
             Err(RequestsError::Config(why)) => why,
             Err(RequestsError::Call(failure)) => {
-                let problem = format!("the plugin {name} did not say what it needs: {failure}");
-                faults.push(Fault::at(receiver.places.plugin.clone(), problem));
-                return Err(faults);
+                // With all settings, and within the limits that the operator meant, it might well answer.
+                if left_out.is_empty() && !unread.timeout && !unread.limits {
+                    let problem = format!("the plugin {name} did not say what it needs: {failure}");
+                    faults.push(Fault::at(receiver.places.plugin.clone(), problem));
+                }
+                break;
             }
         };
-        // A setting that is missing because we left it out is no fault of the operator's.
-        if left_out.iter().any(|setting| why.contains(&format!("missing field `{setting}`"))) {
-            return Err(faults);
-        }
         // By the SDK's custom a refusal begins with the setting: `timeout: …`, `command[0]: …`.
         let setting = why.split([':', '.', '[']).next().unwrap_or_default().to_owned();
+        if config.get(&setting).is_none() && is_echo(&why, &left_out) {
+            break;
+        }
         let place = receiver.places.settings.get(&setting).unwrap_or(&receiver.places.config);
         faults.push(Fault::at(place.clone(), format!("the plugin {name} cannot work with this: {why}")));
         if config.as_object_mut().and_then(|settings| settings.remove(&setting)).is_none() {
-            return Err(faults);
+            break;
         }
         left_out.push(setting);
+    }
+    (Vec::new(), faults)
+}
+
+/// May a refusal that names no setting be due to what was left out, which is no fault of the operator's? A
+/// missing field is, if it was left out, even under a misspelt name; what a plugin says in its own words may
+/// be.
+fn is_echo(why: &str, left_out: &[String]) -> bool {
+    let field = why.split_once("missing field `").and_then(|(_, rest)| rest.split('`').next());
+    match field {
+        Some(field) => left_out.iter().any(|setting| nearest(setting, [field]).is_some()),
+        None => !left_out.is_empty(),
+    }
+}
+
+/// The request, if each part of it is word for word a setting of the configuration: then nothing that was
+/// left out had a part in it. For how long a command may run is said in other words, and so left open.
+fn certain(request: Request, config: &Value) -> Option<Request> {
+    let is_setting = |part: Value| {
+        config.as_object().is_some_and(|settings| settings.values().any(|value| *value == part))
+    };
+    let is_certain = match &request {
+        Request::Exec { command, .. } => is_setting(command.clone().into()),
+        Request::Append { path } => is_setting(path.clone().into()),
+        Request::Http { method, url } => is_setting(method.clone().into()) && is_setting(url.clone().into()),
+        Request::Smtp { from, to } => is_setting(from.clone().into()) && is_setting(to.clone().into()),
+    };
+    is_certain.then_some(match request {
+        Request::Exec { command, .. } => Request::Exec { command, timeout: Duration::ZERO },
+        request => request,
+    })
+}
+
+/// A shipped plugin asks for what its settings name, and for nothing else.
+fn is_shipped(receiver: &Receiver) -> bool {
+    matches!(receiver.plugin, PluginRef::Bundled(_))
+}
+
+/// The key of `allow` that grants it.
+fn key(request: &Request) -> &'static str {
+    match request {
+        Request::Exec { .. } => "exec",
+        Request::Append { .. } => "append",
+        Request::Http { .. } => "http",
+        Request::Smtp { .. } => "smtp",
     }
 }
 
 /// What the operator wrote; where nothing was written, a shipped plugin gets what its configuration names,
 /// and any other plugin gets nothing.
-fn grants(receiver: &Receiver, requests: &[Request]) -> Result<Grants, GrantError> {
+fn grants(receiver: &Receiver, requests: &[Request]) -> Result<Grants, Vec<GrantError>> {
+    let one = |error| vec![error];
     let allow = receiver.allow.clone();
-    let shipped = matches!(receiver.plugin, PluginRef::Bundled(_));
     let mut exec = allow.exec.clone().unwrap_or_default();
     let mut append = allow.append.clone().unwrap_or_default();
     let mut http = allow.http.clone().unwrap_or_default();
     let mut smtp = allow.smtp;
-    for request in requests.iter().filter(|_| shipped) {
+    for request in requests.iter().filter(|_| is_shipped(receiver)) {
         match request {
             Request::Exec { command, .. } if allow.exec.is_none() => {
                 exec.push(ExecGrant::parse(command.clone(), None, Vec::new())?);
             }
-            Request::Append { path } if allow.append.is_none() => append.push(AppendGrant::parse(path)?),
+            Request::Append { path } if allow.append.is_none() => {
+                append.push(AppendGrant::parse(path).map_err(one)?);
+            }
             Request::Http { method, url } if allow.http.is_none() => {
                 let (url, methods) = (url.clone(), vec![method.clone()]);
                 http.push(HttpGrant::parse(HttpGrantSpec { url, methods, ..HttpGrantSpec::default() })?);
             }
             // The relay is the operator's to name: nothing in a mail's configuration says it.
-            Request::Smtp { from, to } => smtp = smtp.map(|grant| grant.limited_to(from, to)).transpose()?,
+            Request::Smtp { from, to } => {
+                smtp = smtp.map(|grant| grant.limited_to(from, to)).transpose().map_err(one)?;
+            }
             _ => {}
         }
     }
     Ok(Grants { exec, append, http, smtp })
 }
 
-/// What the plugin needs and is not granted, or not for as long as it needs.
+/// What the plugin needs and is not granted.
 fn uncovered(receiver: &Receiver, grants: &Grants, requests: &[Request]) -> Vec<Fault> {
+    let refusals = requests.iter().filter_map(|request| grants.covers(request).err());
+    refusals.map(|refusal| Fault::at(receiver.places.allow.clone(), refusal.to_string())).collect()
+}
+
+/// The commands that may run for longer than a call.
+fn too_long(receiver: &Receiver, requests: &[Request]) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for request in requests {
-        if let Err(refusal) = grants.covers(request) {
-            faults.push(Fault::at(receiver.places.allow.clone(), refusal.to_string()));
-        }
+    for request in requests.iter().filter(|_| !receiver.unread.timeout) {
         if let Request::Exec { command, timeout } = request
             && *timeout >= receiver.timeout
         {
@@ -202,4 +278,34 @@ fn uncovered(receiver: &Receiver, grants: &Grants, requests: &[Request]) -> Vec<
         }
     }
     faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_due_to_a_setting_that_was_left_out_is_an_echo() {
+        let check = |why: &str, left_out: &[&str], want: bool| {
+            let left_out: Vec<_> = left_out.iter().map(ToString::to_string).collect();
+            assert_eq!(is_echo(why, &left_out), want, "{why:?} without {left_out:?}");
+        };
+        check("missing field `command`", &["command"], true);
+        check("missing field `command`", &["Comand"], true);
+        check("missing field `command`", &["timeout"], false);
+        check("missing field `command`", &[], false);
+        check("command: required", &["command"], true);
+        check("one of `url` and `host` is needed", &["url"], true);
+        check("one of `url` and `host` is needed", &[], false);
+    }
+
+    #[test]
+    fn a_request_is_certain_if_the_settings_that_are_left_say_all_of_it() {
+        let config = serde_json::json!({ "url": "http://h/", "command": ["/bin/x", "a"] });
+        let command = vec!["/bin/x".to_owned(), "a".to_owned()];
+        let exec = |timeout| Request::Exec { command: command.clone(), timeout };
+        assert_eq!(certain(exec(Duration::from_secs(30)), &config), Some(exec(Duration::ZERO)));
+        let http = Request::Http { method: "POST".into(), url: "http://h/".into() };
+        assert_eq!(certain(http, &config), None, "the method may be the one that was left out");
+    }
 }

@@ -11,6 +11,9 @@ use lictor_capability::{
 
 use super::reader::{Entry, Table};
 
+/// All that can be granted.
+pub(super) const KEYS: [&str; 4] = ["exec", "append", "http", "smtp"];
+
 const EXEC: &str = r#"{ command = ["/usr/bin/systemctl", "restart", "*"] }"#;
 const APPEND: &str = r#""/var/log/lictor/web.log", or "/var/log/lictor/" for all that is in this folder"#;
 const HTTP: &str = r#"{ url = "https://chat.example.com/hooks/*", methods = ["POST"] }"#;
@@ -30,13 +33,18 @@ pub struct Allow {
     pub smtp: Option<SmtpGrant>,
 }
 
-pub(super) fn read(table: &mut Table<'_>) -> Allow {
-    Allow {
-        exec: table.get("exec", |entry| entry.list("a list of commands", exec)),
-        append: table.get("append", |entry| entry.list("a list of paths", append)),
-        http: table.get("http", |entry| entry.list("a list of URLs", http)),
-        smtp: table.get("smtp", smtp),
-    }
+/// What can be read, and the keys of what cannot: with one faulty grant it is not known what all of them
+/// allow.
+pub(super) fn read(table: &mut Table<'_>) -> (Allow, Vec<&'static str>) {
+    let allow = Allow {
+        exec: table.get("exec", |entry| entry.sound(|entry| entry.list("a list of commands", exec))),
+        append: table.get("append", |entry| entry.sound(|entry| entry.list("a list of paths", append))),
+        http: table.get("http", |entry| entry.sound(|entry| entry.list("a list of URLs", http))),
+        smtp: table.get("smtp", |entry| entry.sound(smtp)),
+    };
+    let read = [allow.exec.is_some(), allow.append.is_some(), allow.http.is_some(), allow.smtp.is_some()];
+    let unread = KEYS.into_iter().zip(read).filter(|(key, is_read)| table.unread(key, *is_read));
+    (allow, unread.map(|(key, _)| key).collect())
 }
 
 fn exec(entry: Entry<'_>) -> Option<ExecGrant> {
@@ -53,7 +61,7 @@ fn exec(entry: Entry<'_>) -> Option<ExecGrant> {
 
 fn append(entry: Entry<'_>) -> Option<AppendGrant> {
     let path = entry.string()?;
-    granted(entry, AppendGrant::parse(&path), APPEND)
+    granted(entry, AppendGrant::parse(&path).map_err(|error| vec![error]), APPEND)
 }
 
 fn http(entry: Entry<'_>) -> Option<HttpGrant> {
@@ -81,14 +89,11 @@ fn smtp(entry: Entry<'_>) -> Option<SmtpGrant> {
         let password_file = table.get("password_file", Entry::file);
         let ca_file = table.get("ca_file", Entry::file);
         let from = table.get("from", Entry::string);
-        // What is written and cannot be used was told, and is not missing.
-        let unusable = |key, is_read: bool| table.contains(key) && !is_read;
-        let unusable_login =
-            unusable("username", username.is_some()) || unusable("password_file", password_file.is_some());
         let to = table.get("to", |entry| strings(entry, "a list of addresses"));
-        if unusable_login {
-            return None;
-        }
+        // What is written and cannot be used was told, and is not missing.
+        let half_login = table.unread("username", username.is_some())
+            || table.unread("password_file", password_file.is_some());
+        let (username, password_file) = if half_login { (None, None) } else { (username, password_file) };
         Some(SmtpGrantSpec {
             relay: relay?,
             username,
@@ -105,9 +110,11 @@ fn strings(entry: Entry<'_>, what: &str) -> Option<Vec<String>> {
     entry.list(what, Entry::string)
 }
 
-fn granted<T>(entry: Entry<'_>, parsed: Result<T, GrantError>, example: &str) -> Option<T> {
-    match parsed {
-        Ok(grant) => Some(grant),
-        Err(error) => entry.wrong(format!("failed to {error}"), format!("write {example}, for example")),
-    }
+fn granted<T>(entry: Entry<'_>, parsed: Result<T, Vec<GrantError>>, example: &str) -> Option<T> {
+    let told = |errors: Vec<GrantError>| {
+        for error in errors {
+            entry.wrong::<()>(format!("failed to {error}"), format!("write {example}, for example"));
+        }
+    };
+    parsed.map_err(told).ok()
 }

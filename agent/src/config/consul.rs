@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::fault::Fault;
 use super::reader::{Entry, Table};
-use crate::consul::{Address, BLOCK_QUERY_WAIT_MAX, EnvError, Secret, Settings, Token};
+use crate::chain::chain;
+use crate::consul::{Address, BLOCK_QUERY_WAIT_MAX, Client, EnvError, Secret, Settings, Token};
 
 /// A shorter wait would be a busy loop.
 const BLOCK_QUERY_WAIT_MIN: Duration = Duration::from_secs(1);
@@ -15,20 +16,47 @@ pub(super) type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// What the environment says. Each faulty variable is a fault.
 pub(super) fn from_env(env: Env<'_>, faults: &mut Vec<Fault>) -> Settings {
-    Settings::from_env(env).unwrap_or_else(|errors| {
-        faults.extend(errors.iter().map(|error| {
-            match error {
-                EnvError::Address(source) => {
-                    Fault::in_variable("CONSUL_HTTP_ADDR", format!("failed to {source}"))
-                }
-                EnvError::Switch { variable, .. } => {
-                    Fault::in_variable(*variable, "this is neither on nor off")
-                        .help("set it to true, false, 1 or 0")
-                }
-            }
-        }));
-        Settings::default()
-    })
+    let (settings, errors) = Settings::from_env(env);
+    faults.extend(errors.iter().map(|error| match error {
+        EnvError::Address(source) => Fault::in_variable("CONSUL_HTTP_ADDR", format!("failed to {source}")),
+        EnvError::Switch { variable, .. } => {
+            Fault::in_variable(*variable, "this is neither on nor off").help("set it to true, false, 1 or 0")
+        }
+    }));
+    settings
+}
+
+/// What only shows when sound settings are put to use, such as a broken certificate. The client names the
+/// first fault, so each part is tried alone, too.
+pub(super) fn in_use(settings: &Settings) -> Vec<String> {
+    let Err(first) = Client::new(settings) else { return Vec::new() };
+    let given = || settings.clone();
+    let bare = || Settings {
+        token: None,
+        ca_file: None,
+        ca_path: None,
+        client_cert: None,
+        client_key: None,
+        tls_server_name: None,
+        // Nobody is trusted, so that nothing is wrong with whom.
+        verify: false,
+        ..given()
+    };
+    let parts = [
+        Settings { token: given().token, ..bare() },
+        Settings { ca_file: given().ca_file, ..bare() },
+        Settings { ca_path: given().ca_path, ..bare() },
+        Settings { client_cert: given().client_cert, client_key: given().client_key, ..bare() },
+        Settings { tls_server_name: given().tls_server_name, ..bare() },
+    ];
+    let mut problems = vec![chain(&first)];
+    for error in parts.iter().filter_map(|part| Client::new(part).err()) {
+        let problem = chain(&error);
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    problems
 }
 
 /// Overwrites `settings` with what the table says.

@@ -20,8 +20,7 @@ use super::receivers::{self, Receiver};
 use super::source::{Place, Source};
 use super::watch::{self, Watch};
 use super::{Config, Look, Rejected, consul, roles, rules, syntax, words};
-use crate::chain::chain;
-use crate::consul::{Client, Settings};
+use crate::consul::Settings;
 use crate::rules::{Roles, Rule, ServiceRoles};
 
 /// Where the configuration is looked for when no path is given; the first one that exists counts.
@@ -37,6 +36,8 @@ struct Draft<'e> {
     faults: Vec<Fault>,
     /// A file could not be read to its end: what it defines is not known.
     partial: bool,
+    /// Sections that are written, in the environment or in a file, and not known in full.
+    unread: BTreeSet<&'static str>,
     agent: Agent,
     consul: Settings,
     watches: Vec<Watch>,
@@ -53,11 +54,13 @@ struct Draft<'e> {
 pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config, Box<Rejected>> {
     let mut faults = Vec::new();
     let consul = consul::from_env(env, &mut faults);
+    let faults_of_env = faults.len();
     let files = files(paths, &mut faults);
     let mut draft = Draft {
         look,
         env,
-        partial: !faults.is_empty(),
+        partial: faults.len() > faults_of_env,
+        unread: (faults_of_env > 0).then_some("consul").into_iter().collect(),
         faults,
         agent: Agent::default(),
         consul,
@@ -115,9 +118,11 @@ impl Draft<'_> {
             self.agent = entry.table("[agent]", agent::read)?;
             Some(())
         });
-        table.get("consul", |entry| {
-            self.define(entry, "the table", "[consul]");
-            entry.table("[consul]", |table| consul::read(table, &mut self.consul, self.env))
+        let consul = table.get("consul", |entry| {
+            entry.sound(|entry| {
+                self.define(entry, "the table", "[consul]");
+                entry.table("[consul]", |table| consul::read(table, &mut self.consul, self.env))
+            })
         });
         table.get("watch", |entry| {
             entry.tables("[[watch]]", |table| {
@@ -139,13 +144,15 @@ impl Draft<'_> {
             })
         });
         table.get("rules", |entry| entry.tables("[[rules]]", |table| self.rule(table)));
-        table.get("receivers", |entry| {
+        let receivers = table.get("receivers", |entry| {
             entry.map("a table of receivers", |key, entry| {
                 super::check_name(key.text())
                     .map_or_else(|(problem, help)| key.wrong::<()>(problem, help), Some);
                 self.receiver(key.text(), entry)
             })
         });
+        let read = [("consul", consul.is_some()), ("receivers", receivers.is_some())];
+        self.unread.extend(read.iter().filter(|(key, read)| table.unread(key, *read)).map(|(key, _)| key));
     }
 
     fn rule(&mut self, table: &mut Table<'_>) {
@@ -161,12 +168,9 @@ impl Draft<'_> {
 
     fn receiver(&mut self, name: &str, entry: Entry<'_>) -> Option<()> {
         self.define(entry, "the receiver", name);
-        let faults_before = entry.faults();
         let receiver =
             entry.table(&format!("[receivers.{name}]"), |table| receivers::read(name, table))??;
-        if entry.faults() == faults_before {
-            self.receivers.push(receiver);
-        }
+        self.receivers.push(receiver);
         Some(())
     }
 
@@ -187,11 +191,13 @@ impl Draft<'_> {
     }
 
     fn finish(mut self) -> Result<Config, Box<Rejected>> {
-        if !self.partial {
+        let known = |section| !self.partial && !self.unread.contains(section);
+        let (receivers, consul) = (known("receivers"), known("consul"));
+        if receivers {
             self.refer();
         }
-        if self.faults.is_empty() && self.look == Look::Everywhere {
-            self.faults.extend(self.consul_setup());
+        if consul && self.look == Look::Everywhere {
+            self.faults.extend(self.consul_in_use());
         }
         if !self.faults.is_empty() {
             return Err(Box::new(Rejected {
@@ -213,13 +219,13 @@ impl Draft<'_> {
         })
     }
 
-    /// What only shows when the settings of Consul are put to use: a broken certificate, an empty token file.
-    fn consul_setup(&self) -> Option<Fault> {
-        let problem = format!("failed to {}", chain(&Client::new(&self.consul).err()?));
-        Some(match self.defined.get(&("the table", "[consul]".to_owned())) {
-            Some(place) => Fault::at(place.clone(), problem),
-            None => Fault::in_variable("CONSUL_*", problem),
-        })
+    fn consul_in_use(&self) -> Vec<Fault> {
+        let place = self.defined.get(&("the table", "[consul]".to_owned()));
+        let fault = |problem: String| match place {
+            Some(place) => Fault::at(place.clone(), format!("failed to {problem}")),
+            None => Fault::in_variable("CONSUL_*", format!("failed to {problem}")),
+        };
+        consul::in_use(&self.consul).into_iter().map(fault).collect()
     }
 
     /// Every receiver that a rule names must be defined, in whatever file.

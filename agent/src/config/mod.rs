@@ -28,9 +28,10 @@ use std::path::PathBuf;
 pub use agent::Agent;
 pub use allow::Allow;
 pub use fault::{Fault, Faults};
-pub use receivers::{BUNDLED, Limits, Places, PluginRef, Receiver};
+pub use receivers::{BUNDLED, Limits, Places, PluginRef, Receiver, Unread};
 pub use source::Place;
 pub use watch::Watch;
+pub(crate) use words::nearest;
 
 use crate::consul::Settings;
 use crate::rules::{Roles, Rule};
@@ -58,7 +59,8 @@ pub struct Config {
 pub struct Rejected {
     /// All that is wrong with what is written.
     pub faults: Faults,
-    /// What can be relied on all the same: receivers without a fault, whose plugins may still object.
+    /// What can be relied on all the same: receivers whose plugin is known and may still object, each with
+    /// what of it is `unread`.
     pub receivers: Vec<Receiver>,
     /// The folder of compiled plugins is in this one.
     pub data_dir: PathBuf,

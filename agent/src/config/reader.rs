@@ -2,8 +2,8 @@
 //!
 //! A derived `Deserialize` stops at its first fault and knows no places. Here a section asks a `Table`
 //! for its keys one by one; a faulty value is noted and read as missing, so that the next one is still
-//! looked at. Nothing is made of a configuration with a fault, and nothing further is asked of a receiver
-//! with one.
+//! looked at. Nothing is made of a configuration with a fault; a section that concludes something from what
+//! is not there asks first whether it is `unread`.
 //!
 //! Invariant: a key that no section asked for is a fault.
 
@@ -39,6 +39,8 @@ pub(super) struct Table<'a> {
     span: Range<usize>,
     entries: &'a DeTable<'a>,
     known: Vec<&'static str>,
+    /// The required keys that are not there, and how each is written.
+    missing: Vec<(&'static str, &'static str)>,
 }
 
 /// A value, which is the entry of a table or of a list.
@@ -64,8 +66,7 @@ impl Reader {
 
     /// Reads the whole file, and gives what was found to be wrong.
     pub(super) fn read<'a>(&'a self, tree: &'a DeTable<'a>, read: impl FnOnce(&mut Table<'a>)) {
-        let name = "the configuration".to_owned();
-        let mut table = Table { reader: self, name, span: 0..0, entries: tree, known: Vec::new() };
+        let mut table = Table::new(self, "the configuration", 0..0, tree);
         read(&mut table);
         table.finish();
     }
@@ -84,6 +85,10 @@ impl Reader {
 }
 
 impl<'a> Table<'a> {
+    fn new(reader: &'a Reader, name: &str, span: Range<usize>, entries: &'a DeTable<'a>) -> Self {
+        Self { reader, name: name.to_owned(), span, entries, known: Vec::new(), missing: Vec::new() }
+    }
+
     pub(super) fn place(&self) -> Place {
         self.reader.place(self.span.clone())
     }
@@ -117,13 +122,12 @@ impl<'a> Table<'a> {
     pub(super) fn require<T>(
         &mut self,
         key: &'static str,
-        example: &str,
+        example: &'static str,
         read: impl FnOnce(Entry<'a>) -> Option<T>,
     ) -> Option<T> {
         let entry = self.entry(key);
         if entry.is_none() {
-            let problem = format!("{} has no `{key}`", self.name);
-            self.reader.note(Fault::at(self.place(), problem).help(format!("write {example}")).missing());
+            self.missing.push((key, example));
         }
         entry.and_then(read)
     }
@@ -132,9 +136,19 @@ impl<'a> Table<'a> {
         self.entries.is_empty()
     }
 
-    /// Is something written there, right or wrong?
+    /// Is something written for `key`: right, wrong or misspelt? To be asked once all keys are known.
     pub(super) fn contains(&self, key: &str) -> bool {
-        self.entries.contains_key(key)
+        self.entries.contains_key(key) || self.is_misspelt(key)
+    }
+
+    /// Is something written for `key` that could not be read? That was told, and what is read of it, or
+    /// stands in its place, says nothing of what the operator wants. To be asked once all keys are known.
+    pub(super) fn unread(&self, key: &str, is_read: bool) -> bool {
+        self.is_misspelt(key) || (!is_read && self.entries.contains_key(key))
+    }
+
+    fn is_misspelt(&self, key: &str) -> bool {
+        self.unknown().any(|unknown| self.meant(unknown.get_ref()) == Some(key))
     }
 
     /// Two keys of which one at most may be written.
@@ -147,16 +161,27 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Names the keys that nobody asked for.
+    /// The keys that nobody asked for.
+    fn unknown(&self) -> impl Iterator<Item = &'a Spanned<DeString<'a>>> {
+        self.entries.iter().map(|(key, _)| key).filter(|key| !self.known.contains(&key.get_ref().as_ref()))
+    }
+
+    /// The key that an unknown one was probably meant to be.
+    fn meant(&self, unknown: &str) -> Option<&'static str> {
+        words::nearest(unknown, self.known.iter().copied())
+    }
+
+    /// Names the keys that are not there, and those that nobody asked for.
     fn finish(self) {
-        for (key, _) in self.entries {
+        for (key, example) in self.missing.iter().filter(|(key, _)| !self.contains(key)) {
+            let problem = format!("{} has no `{key}`", self.name);
+            self.note(Fault::at(self.place(), problem).help(format!("write {example}")).missing());
+        }
+        for key in self.unknown() {
             let word = key.get_ref().as_ref();
-            if self.known.contains(&word) {
-                continue;
-            }
             let fault =
                 Fault::at(self.reader.place(key.span()), format!("unknown key `{word}` in {}", self.name));
-            self.reader.note(match words::nearest(word, self.known.iter().copied()) {
+            self.note(match self.meant(word) {
                 Some(near) => fault.help(format!("did you mean `{near}`?")),
                 None => fault.help(format!("known keys are {}", words::keys(self.known.iter().copied()))),
             });
@@ -197,9 +222,11 @@ impl<'a> Entry<'a> {
         self.reader.note(fault);
     }
 
-    /// How many faults were found in this file so far.
-    pub(super) fn faults(&self) -> usize {
-        self.reader.faults.borrow().len()
+    /// As `read`; none if anything in this value is faulty, even where the rest of it can be read.
+    pub(super) fn sound<T>(self, read: impl FnOnce(Self) -> Option<T>) -> Option<T> {
+        let faults = || self.reader.faults.borrow().len();
+        let before = faults();
+        read(self).filter(|_| faults() == before)
     }
 
     /// Another entry, inside of this one.
@@ -265,8 +292,7 @@ impl<'a> Entry<'a> {
         let DeValue::Table(entries) = self.value() else {
             return self.expected("a table", format!("write {name} as a table: {{ key = value }}"));
         };
-        let (name, span) = (name.to_owned(), self.value.span());
-        let mut table = Table { reader: self.reader, name, span, entries, known: Vec::new() };
+        let mut table = Table::new(self.reader, name, self.value.span(), entries);
         let value = read(&mut table);
         table.finish();
         Some(value)

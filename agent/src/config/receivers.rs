@@ -57,6 +57,8 @@ pub struct Receiver {
     pub allow: Allow,
     /// Where it is written, for faults that show when the plugin is loaded.
     pub places: Places,
+    /// What of it is not known. Nothing in a `Config`.
+    pub unread: Unread,
 }
 
 /// Where the code of a plugin is.
@@ -100,6 +102,30 @@ pub struct Places {
     pub allow: Place,
 }
 
+/// What of a receiver is written and cannot be read, which was told. That it is not there, or what stands
+/// in its place, says nothing of what the operator wants.
+#[derive(Clone, Debug, Default)]
+pub struct Unread {
+    /// `config` as a whole.
+    pub config: bool,
+    /// Settings of `config`; they are left out of it.
+    pub settings: Vec<String>,
+    /// `timeout`.
+    pub timeout: bool,
+    /// Something in `limits`.
+    pub limits: bool,
+    /// Keys of `allow`.
+    pub allow: Vec<&'static str>,
+}
+
+/// `config`, with the places of its keys.
+#[derive(Default)]
+struct Settings {
+    values: serde_json::Map<String, serde_json::Value>,
+    places: BTreeMap<String, Place>,
+    unread: Vec<String>,
+}
+
 impl fmt::Display for PluginRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -135,35 +161,44 @@ impl fmt::Debug for Receiver {
 pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
     let plugin = table.require("plugin", "plugin = \"shell\"", |entry| Some((plugin(entry)?, entry.place())));
     let sha256 = table.get("sha256", |entry| Some((sha256(entry)?, entry.place())));
-    let config = table.get("config", |entry| Some((config(entry)?, entry.place(), keys(entry))));
+    let config = table.get("config", |entry| Some((settings(entry)?, entry.place())));
     let timeout = table.get("timeout", |entry| entry.duration(SHORTEST..=LONGEST));
     let retry = table.get("retry", |entry| entry.table("`retry`", retry)).unwrap_or_default();
     let max_in_flight = table.get("max_in_flight", |entry| entry.number(1..=64));
-    let limits = table.get("limits", |entry| entry.table("`limits`", limits)).unwrap_or_default();
+    let limits = table.get("limits", |entry| entry.sound(|entry| entry.table("`limits`", limits)));
     let allow = table.get("allow", |entry| Some((entry.table("`allow`", allow::read)?, entry.place())));
     let (plugin, plugin_place) = plugin?;
     let here = || table.place();
+    let config_unread = table.unread("config", config.is_some());
+    let allow_unread = table.unread("allow", allow.is_some());
     let (sha256, sha256_place) = sha256.map_or_else(|| (None, here()), |(hash, place)| (Some(hash), place));
-    let (config, config_place, settings) = config
-        .unwrap_or_else(|| (serde_json::Value::Object(serde_json::Map::new()), here(), BTreeMap::new()));
-    let (allow, allow_place) = allow.unwrap_or_else(|| (Allow::default(), here()));
+    let (config, config_place) = config.unwrap_or_else(|| (Settings::default(), here()));
+    let ((allow, unread_keys), allow_place) = allow.unwrap_or_else(|| (Default::default(), here()));
+    let unread = Unread {
+        config: config_unread,
+        settings: config.unread,
+        timeout: table.unread("timeout", timeout.is_some()),
+        limits: table.unread("limits", limits.is_some()),
+        allow: if allow_unread { allow::KEYS.to_vec() } else { unread_keys },
+    };
     Some(Receiver {
         name: name.to_owned(),
         plugin,
         sha256,
-        config,
+        config: serde_json::Value::Object(config.values),
         timeout: timeout.unwrap_or(Duration::from_mins(1)),
         retry,
         max_in_flight: max_in_flight.map_or(MAX_IN_FLIGHT, |calls| calls as usize),
-        limits,
+        limits: limits.unwrap_or_default(),
         allow,
         places: Places {
             plugin: plugin_place,
             sha256: sha256_place,
             config: config_place,
-            settings,
+            settings: config.places,
             allow: allow_place,
         },
+        unread,
     })
 }
 
@@ -201,8 +236,11 @@ fn retry(table: &mut Table<'_>) -> RetryPolicy {
         backoff: backoff.as_ref().map_or(default.backoff, |(backoff, _)| *backoff),
         max_backoff: max_backoff.as_ref().map_or(default.max_backoff, |(longest, _)| *longest),
     };
+    let unread =
+        table.unread("backoff", backoff.is_some()) || table.unread("max_backoff", max_backoff.is_some());
     if let Some((_, place)) = backoff.or(max_backoff)
         && retry.backoff > retry.max_backoff
+        && !unread
     {
         let (least, most) = (words::show_duration(retry.backoff), words::show_duration(retry.max_backoff));
         let fault =
@@ -228,17 +266,22 @@ fn limits(table: &mut Table<'_>) -> Limits {
     }
 }
 
-/// Where each key of a table is written.
-fn keys(entry: Entry<'_>) -> BTreeMap<String, Place> {
-    let keys = entry.map("a table", |key, _| Some((key.text().to_owned(), key.place())));
-    keys.unwrap_or_default().into_iter().collect()
-}
-
-fn config(entry: Entry<'_>) -> Option<serde_json::Value> {
-    match entry.value() {
-        DeValue::Table(_) => json(entry),
-        _ => entry.expected("a table", "write config = { key = value }"),
+/// A setting with a fault in it is left out as a whole: half of a list is not what the operator wrote.
+fn settings(entry: Entry<'_>) -> Option<Settings> {
+    if !matches!(entry.value(), DeValue::Table(_)) {
+        return entry.expected("a table", "write config = { key = value }");
     }
+    let mut settings = Settings::default();
+    entry.map("a table", |key, value| {
+        let name = key.text().to_owned();
+        settings.places.insert(name.clone(), key.place());
+        match value.sound(json) {
+            Some(value) => drop(settings.values.insert(name, value)),
+            None => settings.unread.push(name),
+        }
+        Some(())
+    })?;
+    Some(settings)
 }
 
 /// What TOML can say and JSON cannot is a fault, except for dates, which become texts.

@@ -47,10 +47,10 @@ fn event_type(entry: Entry<'_>) -> Option<EventType> {
 fn matchers(entry: Entry<'_>) -> Option<Vec<Matcher>> {
     let matchers = entry.map("a table of attributes and patterns", |key, value| {
         if key.text() != "node_meta" {
-            return Some(vec![matcher(attribute(key)?, value)?]);
+            return Some(vec![matcher(attribute(key), value)?]);
         }
         value.map("a table of metadata and patterns", |key, value| {
-            matcher(Attribute::NodeMeta(key.text().to_owned()), value)
+            matcher(Some(Attribute::NodeMeta(key.text().to_owned())), value)
         })
     })?;
     Some(matchers.into_iter().flatten().collect())
@@ -66,26 +66,32 @@ fn attribute(key: Key<'_>) -> Option<Attribute> {
     })
 }
 
-fn matcher(attribute: Attribute, entry: Entry<'_>) -> Option<Matcher> {
+/// The pattern of an unknown attribute is looked at too.
+fn matcher(attribute: Option<Attribute>, entry: Entry<'_>) -> Option<Matcher> {
+    let known = attribute.as_ref();
     let pattern = match entry.value() {
-        DeValue::String(_) => Pattern::Any(vec![word(&attribute, entry)?]),
-        DeValue::Array(_) => Pattern::Any(entry.some("a list of texts", |item| word(&attribute, item))?),
+        DeValue::String(_) => Pattern::Any(vec![word(known, entry)?]),
+        DeValue::Array(_) => {
+            let words = |entry: Entry<'_>| entry.some("a list of texts", |item| word(known, item));
+            Pattern::Any(entry.sound(words)?)
+        }
         DeValue::Boolean(flag) => Pattern::Flag(*flag),
         DeValue::Table(_) => entry.table("a pattern", pattern)??,
         _ => return entry.expected("a pattern", PATTERNS),
     };
-    fits(&attribute, entry, &pattern)?;
-    Some(Matcher { attribute, pattern })
+    fits(known, entry, &pattern)?;
+    Some(Matcher { attribute: attribute?, pattern })
 }
 
 /// One of the texts that an attribute may have; checked alone, so that the fault is under that text.
-fn word(attribute: &Attribute, entry: Entry<'_>) -> Option<String> {
+fn word(attribute: Option<&Attribute>, entry: Entry<'_>) -> Option<String> {
     let word = entry.string()?;
     fits(attribute, entry, &Pattern::Any(vec![word.clone()]))?;
     Some(word)
 }
 
-fn fits(attribute: &Attribute, entry: Entry<'_>, pattern: &Pattern) -> Option<()> {
+fn fits(attribute: Option<&Attribute>, entry: Entry<'_>, pattern: &Pattern) -> Option<()> {
+    let Some(attribute) = attribute else { return Some(()) };
     match attribute.check(pattern) {
         Ok(()) => Some(()),
         Err(why) => entry.wrong(format!("`{attribute}` never fits this"), why),

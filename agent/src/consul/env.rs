@@ -27,8 +27,8 @@ impl Settings {
     /// The defaults, overlaid with what the environment says.
     ///
     /// A configuration file that has the last word overwrites fields of the result. All faults are
-    /// reported at once.
-    pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<EnvError>> {
+    /// reported at once; the default stands in the place of what is faulty.
+    pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> (Self, Vec<EnvError>) {
         let text = |name: &'static str| lookup(name).filter(|value| !value.is_empty());
         let path = |name| text(name).map(PathBuf::from);
         let mut faults = Vec::new();
@@ -63,7 +63,7 @@ impl Settings {
             partition: text("CONSUL_PARTITION"),
             ..Self::default()
         };
-        if faults.is_empty() { Ok(settings.secured_if_asked()) } else { Err(faults) }
+        (settings.secured_if_asked(), faults)
     }
 
     /// Consul's client never goes back to http where `CONSUL_HTTP_SSL` asked for https.
@@ -86,7 +86,9 @@ mod tests {
     use super::*;
 
     fn read(env: &[(&str, &str)]) -> Result<Settings, Vec<EnvError>> {
-        Settings::from_env(|name| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into()))
+        let lookup = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into());
+        let (settings, faults) = Settings::from_env(lookup);
+        if faults.is_empty() { Ok(settings) } else { Err(faults) }
     }
 
     #[track_caller]

@@ -122,7 +122,8 @@ fn a_guest_sets_only_variables_that_are_its_own_or_granted() {
 #[test]
 fn a_wrong_grant_says_what_would_be_right() {
     let parse = |command: &[&str], cwd: Option<&str>, env: &[&str]| {
-        ExecGrant::parse(strings(command), cwd.map(PathBuf::from), strings(env)).unwrap_err().to_string()
+        let faults = ExecGrant::parse(strings(command), cwd.map(PathBuf::from), strings(env)).unwrap_err();
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };
     for (text, want) in [
         (parse(&[], None, &[]), "names no program"),
@@ -132,8 +133,9 @@ fn a_wrong_grant_says_what_would_be_right() {
         (parse(&["/bin/x"], Some("var"), &[]), "`cwd` must be an absolute path"),
         (parse(&["/bin/x"], None, &["A=B"]), r#""A=B" in `env`"#),
     ] {
-        assert!(text.contains(want), "{text}");
+        assert!(text.contains(want) && text.lines().count() == 1, "{text}");
     }
+    assert_eq!(parse(&["x", "\0"], Some("var"), &["A=B", "", "C"]).lines().count(), 5, "all at once");
 }
 
 #[test]

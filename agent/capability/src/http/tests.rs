@@ -111,7 +111,7 @@ fn a_wrong_grant_says_what_would_be_right() {
         (
             HttpGrantSpec {
                 header_files: [("A".to_owned(), "/x".into()), ("a".to_owned(), "/y".into())].into(),
-                ..spec("http://h/")
+                ..spec("https://h/")
             },
             "header a is named twice",
         ),
@@ -121,9 +121,18 @@ fn a_wrong_grant_says_what_would_be_right() {
         ),
         (HttpGrantSpec { ca_file: Some("/x".into()), ..spec("http://h/") }, "no meaning without https"),
     ] {
-        let text = HttpGrant::parse(spec).unwrap_err().to_string();
-        assert!(text.contains(want) && !text.contains("hunter2"), "{text}");
+        let faults = HttpGrant::parse(spec).unwrap_err();
+        let text = faults[0].to_string();
+        assert!(faults.len() == 1 && text.contains(want) && !text.contains("hunter2"), "{faults:?}");
     }
+    let faults = |url: &str| {
+        let header_files = [("A".to_owned(), "/x".into()), ("b c".to_owned(), "/y".into())].into();
+        let methods = vec!["P OST".into(), "CONNECT".into()];
+        let ca_file = Some("/c".into());
+        HttpGrant::parse(HttpGrantSpec { methods, header_files, ca_file, ..spec(url) }).unwrap_err().len()
+    };
+    assert_eq!(faults("http://h/"), 5, "all at once");
+    assert_eq!(faults("h"), 4, "without a URL it is not known whether there is TLS");
 }
 
 #[test]

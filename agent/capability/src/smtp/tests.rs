@@ -79,7 +79,7 @@ fn a_password_needs_an_encrypted_way_or_none_at_all() {
             SmtpGrantSpec { username: Some("u".into()), password_file: Some("/p".into()), ..spec(relay) };
         let parsed = SmtpGrant::parse(login);
         assert_eq!(parsed.is_ok(), want, "{relay}: {parsed:?}");
-        if let Err(error) = parsed {
+        for error in parsed.err().into_iter().flatten() {
             assert!(error.to_string().contains("unencrypted; write smtps://"), "{error}");
         }
     }
@@ -102,9 +102,17 @@ fn a_wrong_grant_says_what_would_be_right() {
         (SmtpGrantSpec { to: strings(&["example.com"]), ..spec("smtp://m") }, r#"pattern such as "*@"#),
         (SmtpGrantSpec { from: Some("lictor".into()), ..spec("smtp://m") }, r#""lictor" is neither"#),
     ] {
-        let text = SmtpGrant::parse(spec).unwrap_err().to_string();
-        assert!(text.contains(want), "{text}");
+        let faults = SmtpGrant::parse(spec).unwrap_err();
+        assert!(faults.len() == 1 && faults[0].to_string().contains(want), "{faults:?}");
     }
+    let (to, ca_file) = (strings(&["a", "b"]), Some("/c".into()));
+    let faults = |relay: &str| {
+        let username = Some("u".into());
+        let spec = SmtpGrantSpec { to: to.clone(), ca_file: ca_file.clone(), username, ..spec(relay) };
+        SmtpGrant::parse(spec).unwrap_err().len()
+    };
+    assert_eq!(faults("smtp://m"), 4, "all at once");
+    assert_eq!(faults("m"), 4, "without a relay it is not known whether there is TLS");
 }
 
 #[track_caller]

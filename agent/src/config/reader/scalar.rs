@@ -116,39 +116,36 @@ impl Entry<'_> {
             .ok()
     }
 
-    /// The path of a file that exists.
+    /// The path of a file that must exist. Where there is none, the path is known all the same.
     pub(in crate::config) fn file(self) -> Option<PathBuf> {
         let path = self.path()?;
-        self.look(&path, |found| found.is_dir().then_some(("this is a folder", "name a file")))?;
+        self.look(&path, |found| found.is_dir().then_some(("this is a folder", "name a file")));
         Some(path)
     }
 
-    /// The path of a folder that exists.
+    /// The path of a folder that must exist. Where there is none, the path is known all the same.
     pub(in crate::config) fn folder(self) -> Option<PathBuf> {
         let path = self.path()?;
-        self.look(&path, |found| (!found.is_dir()).then_some(("this is not a folder", "name a folder")))?;
+        self.look(&path, |found| (!found.is_dir()).then_some(("this is not a folder", "name a folder")));
         Some(path)
     }
 
-    fn look(
-        self,
-        path: &Path,
-        wrong: impl FnOnce(&Metadata) -> Option<(&'static str, &'static str)>,
-    ) -> Option<()> {
+    fn look(self, path: &Path, wrong: impl FnOnce(&Metadata) -> Option<(&'static str, &'static str)>) {
         if !self.looks() {
-            return Some(());
+            return;
         }
         match path.metadata() {
-            Ok(found) => match wrong(&found) {
-                Some((problem, help)) => self.wrong(problem, help),
-                None => Some(()),
-            },
+            Ok(found) => {
+                if let Some((problem, help)) = wrong(&found) {
+                    self.wrong::<()>(problem, help);
+                }
+            }
             Err(error) => {
                 let why = match error.kind() {
                     io::ErrorKind::NotFound => "there is no such file or folder".to_owned(),
                     _ => format!("failed to look at this: {error}"),
                 };
-                self.wrong(why, format!("it was looked for at {}", path.display()))
+                self.wrong::<()>(why, format!("it was looked for at {}", path.display()));
             }
         }
     }
