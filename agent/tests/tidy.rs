@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 400;
 
 /// Module, and what of ours it may use; the last table of `ARCHITECTURE.md`.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("catalog", &[]),
     ("event", &["catalog"]),
     ("rules", &["catalog", "event"]),
     ("consul", &["catalog", "chain"]),
     ("source", &["catalog", "chain", "consul"]),
     ("store", &["catalog", "event"]),
-    ("pipeline", &["catalog", "chain", "event", "rules", "source", "store"]),
-    ("dispatch", &["shutdown", "store"]),
+    ("handover", &["store"]),
+    ("pipeline", &["catalog", "chain", "event", "handover", "rules", "source", "store"]),
+    ("dispatch", &["handover", "shutdown", "store"]),
     ("config", &["catalog", "chain", "event", "rules", "consul", "dispatch"]),
 ];
 
