@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 
 use super::*;
+use crate::handover::Begun;
 use crate::store::fixture::{at, attempts, commit, delivery, event, nothing, refuse_writes};
 use crate::store::{Commit, NewDelivery, Recovered};
 
@@ -353,6 +354,59 @@ async fn a_drain_claims_no_more_and_lets_calls_finish() {
     assert_eq!(milliseconds(world.start) / 1000, 3);
     world.quiet().await;
     assert_eq!(attempts(&world.store).await, ["1 delivered: late"]);
+}
+
+/// Reserves a slot of `mail`, commits `event` so that it is claimed, and hands it over as the pipeline does.
+async fn hand_over(world: &World, inlets: &Inlets, id: &str, subject: &str) {
+    let slot = inlets.reserve("mail").expect("a free slot");
+    let claim = BTreeMap::from([("mail".to_owned(), 1)]);
+    let (events, deliveries) = (vec![event(id, subject)], vec![delivery("mail")]);
+    let commit = Commit { events, deliveries, claim, ..nothing() };
+    let claimed = world.store.commit(&commit).await.unwrap().remove(0);
+    inlets.begin(Begun { claimed, slot });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_commit_has_claimed_is_made_within_the_slots() {
+    let slow = || vec![Step::Slow(Duration::from_secs(1))];
+    let mut world = World::new([("a1", slow()), ("b1", slow())]);
+    let (dispatcher, _) = world.run(vec![Receiver { max_in_flight: 2, ..world.receiver("mail") }]);
+    let inlets = dispatcher.inlets();
+    world.quiet().await;
+    hand_over(&world, &inlets, "a1", "a").await;
+    hand_over(&world, &inlets, "b1", "b").await;
+    assert!(inlets.reserve("mail").is_none(), "both slots are taken");
+    assert!(inlets.reserve("nobody").is_none());
+    commit(&world.store, "mail", &[("c1", "c")]).await;
+    inlets.wake("mail");
+    let start = milliseconds(world.start);
+    let seconds: Vec<_> =
+        world.check(&["a1 1", "b1 1", "c1 1"]).await.iter().map(|time| (time - start) / 1000).collect();
+    assert_eq!(seconds, [0, 0, 1], "the third waits for a slot");
+    assert!(inlets.reserve("mail").is_some(), "the slots are given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_handed_over_during_a_drain_is_still_made() {
+    let mut world = World::new([]);
+    let (dispatcher, shutdown) = world.mail();
+    let inlets = dispatcher.inlets();
+    world.quiet().await;
+    let slot = inlets.reserve("mail").unwrap();
+    shutdown.drain.cancel();
+    let late = async {
+        time::sleep(Duration::from_secs(3)).await;
+        drop(slot);
+    };
+    let before = milliseconds(world.start);
+    tokio::join!(dispatcher.finish(), late, async {
+        // The pipeline's commit was on its way.
+        hand_over(&world, &inlets, "a1", "a").await;
+    });
+    assert_eq!((milliseconds(world.start) - before) / 1000, 3, "the end waits for whoever holds a slot");
+    assert_eq!(world.next().await.text(), "a1 1");
+    assert_eq!(attempts(&world.store).await, ["1 delivered: ok"]);
+    assert!(inlets.reserve("mail").is_none(), "nothing new is taken in");
 }
 
 /// Starts a call that hangs, ends as `end` says, and checks how many seconds that takes and that the
