@@ -138,6 +138,24 @@ async fn a_call_that_a_crash_cut_off_is_repeated_with_the_same_id_and_no_other()
 }
 
 #[tokio::test]
+async fn a_last_attempt_that_a_crash_cut_off_is_not_repeated() {
+    let (consul, home) = (ConsulAgent::start().await, Home::warm());
+    let config = format!("{}\nretry = {{ attempts = 1 }}", gated(&home, &consul.address()));
+    let mut lictor = in_the_middle(&consul, &home, &config).await;
+    lictor.kill();
+    let mut lictor = home.follow(&config).await;
+    lictor.told("The last run ended during the last attempt of these, which are dead now.", 1).await;
+    consul.ttl("quick", "pass", "by hand").await;
+    home.write("gate-quick-1", "");
+    home.settled(&mut lictor, 1).await;
+    let deliveries = home.deliveries();
+    let dead: Vec<_> = deliveries.iter().filter(|delivery| delivery.state == "dead").collect();
+    assert_eq!((dead.len(), dead[0].attempts), (1, 1), "{deliveries:?}");
+    let begun = home.wait_for_lines("acts", 5).await;
+    assert_eq!(begun.iter().filter(|line| line.starts_with("begin slow")).count(), 1, "{begun:?}");
+}
+
+#[tokio::test]
 async fn the_first_signal_lets_a_call_finish_and_the_second_does_not() {
     let (consul, home) = (ConsulAgent::start().await, Home::warm());
     let config = format!("agent.shutdown_grace = '1m'\n{}", gated(&home, &consul.address()));

@@ -165,13 +165,15 @@ async fn open_store(config: &Config) -> Result<Store, AppError> {
     let bounded = config.receivers.iter().filter(|receiver| receiver.retry.attempts > 0);
     let attempts_max = bounded.map(|receiver| (receiver.name.clone(), receiver.retry.attempts)).collect();
     let recovered = store.recover(attempts_max, Timestamp::now()).await.context("read the store")?;
-    if recovered != Recovered::default() {
-        let Recovered { repeated, dead } = recovered;
+    let Recovered { repeated, dead } = recovered;
+    if repeated > 0 {
         warn!(
-            repeated,
-            dead,
-            "The last run did not end in order; what it was delivering is repeated, or dead after its last attempt."
+            deliveries = repeated,
+            "The last run did not end in order; what it was delivering is repeated."
         );
+    }
+    if dead > 0 {
+        warn!(deliveries = dead, "The last run ended during the last attempt of these, which are dead now.");
     }
     for (receiver, deliveries) in store.open_by_receiver().await.context("read the store")? {
         if !config.receivers.iter().any(|known| known.name == receiver) {
