@@ -147,8 +147,7 @@ async fn a_last_attempt_that_a_crash_cut_off_is_not_repeated() {
     lictor.told("The last run ended during the last attempt of these, which are dead now.", 1).await;
     consul.ttl("quick", "pass", "by hand").await;
     home.write("gate-quick-1", "");
-    home.settled(&mut lictor, 1).await;
-    let deliveries = home.deliveries();
+    let deliveries = home.settled(&mut lictor, 3).await;
     let dead: Vec<_> = deliveries.iter().filter(|delivery| delivery.state == "dead").collect();
     assert_eq!((dead.len(), dead[0].attempts), (1, 1), "{deliveries:?}");
     let begun = home.wait_for_lines("acts", 5).await;

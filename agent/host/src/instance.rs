@@ -34,6 +34,13 @@ impl Instance {
     fn memory(&self) -> usize {
         self.store.data().limiter.used()
     }
+
+    /// Whether it is small, and got at its start all that it asked for: a call's own limits and grants may
+    /// give what nobody was given.
+    fn is_worth_keeping(&self) -> bool {
+        let guest = self.store.data();
+        self.memory() <= SPARE_MEMORY && guest.refusals.is_empty() && !guest.limiter.denied()
+    }
 }
 
 /// At most one instance that is made and that nobody has used.
@@ -60,9 +67,9 @@ impl Spare {
         self.making.store(false, Ordering::Release);
     }
 
-    /// Keeps an instance that is made, unless it is large.
+    /// Keeps an instance that is made, if it is worth it.
     pub(crate) fn keep(&self, instance: Option<Instance>) {
-        *self.lock() = instance.filter(|instance| instance.memory() <= SPARE_MEMORY);
+        *self.lock() = instance.filter(Instance::is_worth_keeping);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instance>> {

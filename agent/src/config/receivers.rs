@@ -11,7 +11,7 @@ use super::allow::{self, Allow};
 use super::reader::{Entry, Table};
 use super::source::Place;
 use super::words;
-use crate::dispatch::{MAX_IN_FLIGHT, RetryPolicy};
+use crate::dispatch::{MAX_IN_FLIGHT, MAX_IN_FLIGHT_MAX, RetryPolicy};
 
 /// The plugins that are part of the program.
 pub const BUNDLED: [&str; 4] = ["shell", "file", "email", "webhook"];
@@ -164,7 +164,7 @@ pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
     let config = table.get("config", |entry| Some((settings(entry)?, entry.place())));
     let timeout = table.get("timeout", |entry| entry.duration(SHORTEST..=LONGEST));
     let retry = table.get("retry", |entry| entry.table("`retry`", retry)).unwrap_or_default();
-    let max_in_flight = table.get("max_in_flight", |entry| entry.number(1..=64));
+    let max_in_flight = table.get("max_in_flight", |entry| entry.number(1..=MAX_IN_FLIGHT_MAX));
     let limits = table.get("limits", |entry| entry.sound(|entry| entry.table("`limits`", limits)));
     let allow = table.get("allow", |entry| Some((entry.table("`allow`", allow::read)?, entry.place())));
     let (plugin, plugin_place) = plugin?;

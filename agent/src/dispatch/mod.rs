@@ -33,7 +33,7 @@ use worker::{Trouble, Worker};
 pub const MAX_IN_FLIGHT: usize = 4;
 
 /// As many as a receiver can be configured to have: a guest's memory is needed for each.
-pub const MAX_IN_FLIGHT_MAX: usize = 64;
+pub const MAX_IN_FLIGHT_MAX: u32 = 64;
 
 /// How long calls that run at a shutdown may go on, unless it is configured otherwise.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ impl Receiver {
     }
 
     fn slots(&self) -> usize {
-        self.max_in_flight.clamp(1, MAX_IN_FLIGHT_MAX)
+        self.max_in_flight.clamp(1, MAX_IN_FLIGHT_MAX as usize)
     }
 }
 
