@@ -14,16 +14,28 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::store::Claimed;
 
-/// The right to make one call. It is given back when it is dropped.
-pub type Slot = OwnedSemaphorePermit;
-
 /// A delivery that is to be made now.
 #[derive(Debug)]
 pub struct Begun {
     /// What to deliver.
     pub claimed: Claimed,
-    /// The right to.
-    pub slot: Slot,
+    /// The right to; it is given back when this is dropped.
+    pub slot: OwnedSemaphorePermit,
+}
+
+/// The right to have one call made. It is given back when it is dropped.
+#[derive(Debug)]
+pub struct Slot {
+    permit: OwnedSemaphorePermit,
+    begun: mpsc::UnboundedSender<Begun>,
+}
+
+impl Slot {
+    /// Has a delivery made; never blocks. If the receiver has ended, the next start finds it marked as running.
+    pub fn begin(self, claimed: Claimed) {
+        let Self { permit: slot, begun } = self;
+        drop(begun.send(Begun { claimed, slot }));
+    }
 }
 
 /// The pipeline's end for one receiver.
@@ -63,14 +75,9 @@ impl Inlets {
 
     /// A slot of `receiver`; none when all are taken or nobody has this name.
     pub fn reserve(&self, receiver: &str) -> Option<Slot> {
-        Arc::clone(&self.0.get(receiver)?.slots).try_acquire_owned().ok()
-    }
-
-    /// Has a delivery made. If its receiver has ended, the next start finds it marked as running.
-    pub fn begin(&self, begun: Begun) {
-        if let Some(inlet) = self.0.get(&begun.claimed.receiver) {
-            drop(inlet.begun.send(begun));
-        }
+        let inlet = self.0.get(receiver)?;
+        let permit = Arc::clone(&inlet.slots).try_acquire_owned().ok()?;
+        Some(Slot { permit, begun: inlet.begun.clone() })
     }
 
     /// Tells `receiver` that something for it was committed; a name that is unknown is left alone.

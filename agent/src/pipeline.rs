@@ -17,10 +17,10 @@ use tracing::{debug, error, info, warn};
 use crate::catalog::{Check, CheckStatus, LocalNode};
 use crate::chain::chain;
 use crate::event::{Change, CheckState, Context, Event, Snapshot, diff, events};
-use crate::handover::{Begun, Inlets, Slot};
+use crate::handover::{Inlets, Slot};
 use crate::rules::{Roles, Rule, route};
 use crate::source::{Source, Update};
-use crate::store::{Commit, NewDelivery, Saved, Store};
+use crate::store::{Claimed, Commit, NewDelivery, Saved, Store};
 
 /// How long to wait before a commit that failed is tried again, at first; it doubles each time.
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
@@ -193,12 +193,12 @@ impl Pipeline {
 
     /// Commits, however often it takes (a disk may be full for a while), and hands the deliveries over.
     async fn commit(&self, mut commit: Commit, stop: &CancellationToken) -> ControlFlow<()> {
-        let mut slots = self.reserve(&commit.deliveries);
-        commit.claim = slots.iter().map(|(receiver, slots)| (receiver.clone(), slots.len())).collect();
         let mut delay = COMMIT_RETRY;
-        let claimed = loop {
-            match self.store.commit(&commit).await {
-                Ok(claimed) => break claimed,
+        let begun = loop {
+            let slots = self.reserve(&commit.deliveries);
+            commit.claim = slots.iter().map(|(receiver, slots)| (receiver.clone(), slots.len())).collect();
+            match self.store.commit(&commit, |claimed| hand_over(claimed, slots)).await {
+                Ok(begun) => break begun,
                 Err(error) => {
                     error!(error = chain(&error), retry_in = ?delay, "The store cannot write; nothing new is taken in.");
                 }
@@ -208,20 +208,11 @@ impl Pipeline {
             }
             delay = (delay * 2).min(COMMIT_RETRY_MAX);
         };
-        let begun = claimed.len();
-        for claimed in claimed {
-            if let Some(slot) = slots.get_mut(&claimed.receiver).and_then(Vec::pop) {
-                self.inlets.begin(Begun { claimed, slot });
-            }
-        }
-        drop(slots);
         if begun < commit.deliveries.len() {
             for delivery in &commit.deliveries {
                 self.inlets.wake(&delivery.receiver);
             }
         }
-        // The calls begin before their lines are written.
-        tokio::task::yield_now().await;
         for (at, event) in commit.events.iter().enumerate() {
             tell(event, commit.deliveries.iter().filter(|delivery| delivery.event == at).count());
         }
@@ -238,6 +229,17 @@ impl Pipeline {
         }
         slots
     }
+}
+
+/// Has made what was claimed, and gives back the slots that are left. Returns how many calls begin.
+fn hand_over(claimed: Vec<Claimed>, mut slots: BTreeMap<String, Vec<Slot>>) -> usize {
+    let begun = claimed.len();
+    for claimed in claimed {
+        if let Some(slot) = slots.get_mut(&claimed.receiver).and_then(Vec::pop) {
+            slot.begin(claimed);
+        }
+    }
+    begun
 }
 
 /// Consul's indexes began anew while Lictor was away, and the new ones are above ours already: what shows

@@ -13,9 +13,9 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Config, Engine, EngineWeak};
+use wasmtime::{Config, Enabled, Engine, EngineWeak, PoolingAllocationConfig};
 
 use crate::bindings::{self, PluginPre};
 use crate::cache::Cache;
@@ -34,6 +34,21 @@ const CLOSE: Duration = Duration::from_secs(1);
 /// The guest's stack. Deep recursion ends in a trap here, long before the thread's own stack does.
 const STACK: usize = 512 << 10;
 
+/// Modules of an instance: the guest's own and those that adapt it.
+const CORES: u32 = 8;
+
+/// Bytes of one memory at most: what a 32-bit guest can address. A receiver's own limit is lower.
+const MEMORY: usize = 4 << 30;
+
+/// Functions that a guest can call indirectly; an interpreter has some ten thousand.
+const TABLE: usize = 100_000;
+
+/// Memories of other plugins that are left as they are while there are free ones.
+const WARM: u32 = 8;
+
+/// Bytes that an unused memory keeps, at most.
+const RESIDENT: usize = 256 << 10;
+
 /// Bytes of a component. The largest of practice hold a Python interpreter, 18 MB.
 const WASM: usize = 32 << 20;
 
@@ -45,6 +60,8 @@ pub struct HostSettings {
     pub cache_dir: Option<PathBuf>,
     /// Threads that run guests. At least one is made.
     pub workers: usize,
+    /// Instances at once, those that wait for a call included. A call that finds none may be made later.
+    pub instances: u32,
 }
 
 /// Why there is no sandbox. The message fits after "failed to".
@@ -68,7 +85,8 @@ pub struct Host {
 impl Host {
     /// Makes the engine, the linker and the guests' threads.
     pub fn new(settings: HostSettings) -> Result<Self, HostError> {
-        let engine = Engine::new(&config()).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        let engine = Engine::new(&config(settings.instances))
+            .map_err(|error| HostError::Engine(format!("{error:#}")))?;
         let linker = link(&engine).map_err(|error| HostError::Engine(format!("{error:#}")))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.workers.max(1))
@@ -110,6 +128,12 @@ impl Host {
         let plugin = Plugin::new(Arc::clone(&self.shared), pre, digest.to_owned(), imports);
         plugin.try_start()?;
         Ok(plugin)
+    }
+
+    /// The runtime that guests run on, for tasks that call them and wait for nothing else for long: one that
+    /// spins takes turns with them, and each turn is 10 ms.
+    pub fn runtime(&self) -> &Handle {
+        &self.shared.guests
     }
 
     /// Keeps the compiled code of these plugins in `cache_dir`, as a host with this setting does: for a
@@ -154,7 +178,7 @@ impl Host {
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
     /// Where guests run.
-    pub(crate) guests: tokio::runtime::Handle,
+    pub(crate) guests: Handle,
     /// The same, for the one who ends it. `None` only while we are dropped.
     runtime: Option<Runtime>,
     /// Calls that run now.
@@ -209,10 +233,30 @@ fn start_ticker(engine: EngineWeak, running: Arc<AtomicUsize>) -> io::Result<Thr
     Ok(thread.thread().clone())
 }
 
-fn config() -> Config {
+fn config(instances: u32) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true).max_wasm_stack(STACK);
+    config.allocation_strategy(pool(instances));
     config
+}
+
+/// Instances take turns with the same memory, emptied in between: to map it anew for each call, and to fault
+/// its pages in, takes longer than most calls do. What is not used costs addresses only.
+fn pool(instances: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    let cores = instances.saturating_mul(CORES);
+    pool.total_component_instances(instances)
+        .total_core_instances(cores)
+        .total_memories(instances)
+        .total_tables(cores)
+        .total_stacks(instances)
+        .max_memory_size(MEMORY)
+        .table_elements(TABLE)
+        .max_unused_warm_slots(WARM)
+        .linear_memory_keep_resident(RESIDENT)
+        .table_keep_resident(RESIDENT)
+        .pagemap_scan(Enabled::Auto);
+    pool
 }
 
 fn link(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
@@ -238,7 +282,7 @@ mod tests {
     use crate::test_support::EMPTY;
 
     fn host(cache_dir: Option<PathBuf>) -> Host {
-        Host::new(HostSettings { cache_dir, workers: 1 }).unwrap()
+        Host::new(HostSettings { cache_dir, workers: 1, instances: 2 }).unwrap()
     }
 
     #[test]

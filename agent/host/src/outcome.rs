@@ -122,6 +122,9 @@ pub enum CallFailure {
     /// It needed more memory than its limit.
     #[error("{0}")]
     Memory(String),
+    /// It did not begin: as many calls run as there may.
+    #[error("{0}")]
+    Full(String),
 }
 
 impl From<CallFailure> for Failure {
@@ -130,6 +133,7 @@ impl From<CallFailure> for Failure {
             CallFailure::Trapped(text) => Self::Trapped(text),
             CallFailure::Deadline(text) => Self::Deadline(text),
             CallFailure::Memory(text) => Self::Memory(text),
+            CallFailure::Full(text) => Self::Transient(text),
         }
     }
 }

@@ -11,7 +11,7 @@ use lictor_capability::Request;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Component;
-use wasmtime::{Store, Trap};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 use wasmtime_wasi::I32Exit;
 
 use crate::bindings::exports::lictor::plugin::handler;
@@ -270,6 +270,9 @@ fn classify(error: &wasmtime::Error, guest: &Guest, stderr: &str, limits: &Limit
     if guest.limiter.denied() {
         let limit = bytes(limits.memory);
         return CallFailure::Memory(format!("the plugin needed more memory than its {limit}"));
+    }
+    if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
+        return CallFailure::Full(format!("there is no place for another call: {full}"));
     }
     if let Some(I32Exit(status)) = error.downcast_ref() {
         return CallFailure::Trapped(format!("the plugin exited with status {status} and gave no answer"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{call, host, may_run, misbehave, patient, run};
 use lictor_capability::{AppendGrant, Grants};
-use lictor_host::{Failure, Limits};
+use lictor_host::{Failure, Host, HostSettings, Limits};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long a test waits for what must happen soon.
@@ -162,6 +162,31 @@ async fn a_granted_file_is_appended_to() {
     let report = misbehave().handle(call(&stamp(path), patient(), grants)).await;
     assert_eq!(report.result.as_deref(), Ok("stamped"));
     assert!(std::fs::read_to_string(&file).unwrap().ends_with(" d1\n"));
+}
+
+#[tokio::test]
+async fn a_call_that_finds_no_place_may_be_made_later() {
+    let host =
+        Host::new(HostSettings { cache_dir: Some(common::guest::compiled()), workers: 2, instances: 2 });
+    let plugin = host.unwrap().load(common::guest::guest()).unwrap();
+    let run = async |act| plugin.handle(call(&config(act), patient(), Grants::default())).await.result;
+    let full = async {
+        loop {
+            match run("ok").await {
+                // The other two have not begun, or an instance still waits for its call.
+                Ok(_) => sleep(Duration::from_millis(10)).await,
+                Err(failure) => return failure,
+            }
+        }
+    };
+    let failure = tokio::select! {
+        _ = run("loop") => panic!("it ended by itself"),
+        _ = run("loop") => panic!("it ended by itself"),
+        failure = timeout(SOON, full) => failure.unwrap(),
+    };
+    assert!(matches!(&failure, Failure::Transient(text) if text.contains("no place")), "{failure:?}");
+    let again = async { while run("ok").await.is_err() {} };
+    timeout(SOON, again).await.unwrap();
 }
 
 #[tokio::test]

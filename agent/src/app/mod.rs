@@ -29,6 +29,10 @@ use receivers::Ready;
 /// others.
 const GUEST_THREADS: usize = 2;
 
+/// Calls at once and instances that wait for one: fifteen receivers with as many calls in flight as they may
+/// have. Each reserves 4 GiB of addresses, of which a process has 128 TiB.
+const INSTANCES: u32 = 1000;
+
 /// Why Lictor does not run.
 #[derive(Debug)]
 pub enum AppError {
@@ -129,7 +133,7 @@ pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
     let store = open_store(&config).await?;
     let settings = Settings { grace: config.agent.shutdown_grace, ..Settings::default() };
     let receivers = ready.into_iter().map(receiver).collect();
-    let mut dispatcher = Dispatcher::start(&store, receivers, &settings, shutdown);
+    let mut dispatcher = Dispatcher::start(host.runtime(), &store, receivers, &settings, shutdown);
     let mut pipelines = start_pipelines(&config, &store, &client, &dispatcher, shutdown).await?;
     let (rules, receivers) = (config.rules.len(), config.receivers.len());
     info!(rules, receivers, "Lictor runs.");
@@ -184,7 +188,8 @@ async fn open_store(config: &Config) -> Result<Store, AppError> {
 }
 
 fn host(cache_dir: Option<PathBuf>) -> Result<Arc<Host>, AppError> {
-    let host = Host::new(HostSettings { cache_dir, workers: GUEST_THREADS }).context("start the sandbox")?;
+    let host = Host::new(HostSettings { cache_dir, workers: GUEST_THREADS, instances: INSTANCES })
+        .context("start the sandbox")?;
     Ok(Arc::new(host))
 }
 

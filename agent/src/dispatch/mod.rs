@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 pub use call::{Answer, Handler, Outcome, PluginHandler};
@@ -89,9 +90,16 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Starts to work on what is due for `receivers`, within a tokio runtime. The store is to be
-    /// recovered before. The names of receivers are unique.
-    pub fn start(store: &Store, receivers: Vec<Receiver>, settings: &Settings, shutdown: &Shutdown) -> Self {
+    /// Starts to work on what is due for `receivers`, on `runtime`, which is to be that of the calls: between a
+    /// commit and its call only one thread is woken then. The store is to be recovered before. The names of
+    /// receivers are unique.
+    pub fn start(
+        runtime: &Handle,
+        store: &Store,
+        receivers: Vec<Receiver>,
+        settings: &Settings,
+        shutdown: &Shutdown,
+    ) -> Self {
         let trouble = Arc::new(Trouble::default());
         let mut workers = JoinSet::new();
         let mut inlets = Inlets::default();
@@ -105,7 +113,7 @@ impl Dispatcher {
                 wake,
                 trouble: Arc::clone(&trouble),
             };
-            workers.spawn(Arc::new(worker).run(begun, shutdown.clone()));
+            workers.spawn_on(Arc::new(worker).run(begun, shutdown.clone()), runtime);
         }
         Self { workers, inlets }
     }

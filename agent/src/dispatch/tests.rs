@@ -1,6 +1,7 @@
 //! The dispatcher with a scripted plugin, a real store and paused time.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::identity;
 use std::sync::Mutex;
 
 use jiff::SignedDuration;
@@ -9,7 +10,6 @@ use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 
 use super::*;
-use crate::handover::Begun;
 use crate::store::fixture::{at, attempts, commit, delivery, event, nothing, refuse_writes};
 use crate::store::{Commit, NewDelivery, Recovered};
 
@@ -100,7 +100,7 @@ impl World {
         let shutdown = Shutdown::default();
         let clock = Arc::new(move || at(0) + SignedDuration::try_from(start.elapsed()).unwrap());
         let settings = Settings { clock, ..Settings::default() };
-        (Dispatcher::start(&self.store, receivers, &settings, &shutdown), shutdown)
+        (Dispatcher::start(&Handle::current(), &self.store, receivers, &settings, &shutdown), shutdown)
     }
 
     /// Starts the receiver `mail` alone.
@@ -334,7 +334,7 @@ async fn what_is_due_later_is_made_then() {
     let mut world = World::new([]);
     let later = NewDelivery { due_at: at(90_000), ..delivery("mail") };
     let events = vec![event("a1", "a")];
-    world.store.commit(&Commit { events, deliveries: vec![later], ..nothing() }).await.unwrap();
+    world.store.commit(&Commit { events, deliveries: vec![later], ..nothing() }, identity).await.unwrap();
     let _running = world.mail();
     let times = world.check(&["a1 1"]).await;
     assert!((90_000..=90_002).contains(&times[0]), "{times:?}");
@@ -362,8 +362,7 @@ async fn hand_over(world: &World, inlets: &Inlets, id: &str, subject: &str) {
     let claim = BTreeMap::from([("mail".to_owned(), 1)]);
     let (events, deliveries) = (vec![event(id, subject)], vec![delivery("mail")]);
     let commit = Commit { events, deliveries, claim, ..nothing() };
-    let claimed = world.store.commit(&commit).await.unwrap().remove(0);
-    inlets.begin(Begun { claimed, slot });
+    world.store.commit(&commit, |mut claimed| slot.begin(claimed.remove(0))).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -488,7 +487,7 @@ async fn nothing_is_lost_twice_or_out_of_order_when_much_fails() {
         let deliveries = ["mail", "chat"].map(delivery).into();
         world
             .store
-            .commit(&Commit { events: vec![event(id, subject)], deliveries, ..nothing() })
+            .commit(&Commit { events: vec![event(id, subject)], deliveries, ..nothing() }, identity)
             .await
             .unwrap();
         dispatcher.inlets().wake("mail");

@@ -1,6 +1,7 @@
 //! Small things to store, for the tests of this crate.
 
 use std::collections::BTreeMap;
+use std::convert::identity;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -84,7 +85,7 @@ pub(crate) fn nothing() -> Commit {
 pub(crate) async fn commit(store: &Store, receiver: &str, events: &[(&str, &str)]) {
     let deliveries = (0..events.len()).map(|event| NewDelivery { event, ..delivery(receiver) }).collect();
     let events = events.iter().map(|(id, subject)| event(id, subject)).collect();
-    store.commit(&Commit { events, deliveries, ..nothing() }).await.unwrap();
+    store.commit(&Commit { events, deliveries, ..nothing() }, identity).await.unwrap();
 }
 
 /// Lets the database have no more than `pages`, or than it has now: a full disk for `SQLite`.

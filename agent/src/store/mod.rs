@@ -64,7 +64,7 @@
 //! `claim` takes heads only. A commit makes a delivery the head of its lane when the lane is empty, a
 //! verdict that settles a head makes the next one the head, in the same transaction. So a lane is in
 //! order whatever its retries, lanes never wait for each other, and a claim reads just the index of
-//! the heads: a backlog costs it nothing.
+//! the heads that are pending: a backlog costs it nothing.
 //!
 //! # Twice
 //!
@@ -107,9 +107,10 @@ pub(crate) mod fixture;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -143,12 +144,23 @@ pub struct Store {
     /// Without a bound of its own: whoever sends holds one of `slots` until it is answered.
     commands: mpsc::Sender<Command>,
     slots: Arc<Semaphore>,
+    open: Arc<Mutex<Option<Open>>>,
     path: Arc<Path>,
+}
+
+/// The database, until it is closed.
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    /// Rows that were written when the log was last written back.
+    written_back: u64,
 }
 
 /// What the store's thread is asked to do.
 enum Command {
     Run(Box<dyn FnOnce(&mut Connection) + Send>, OwnedSemaphorePermit),
+    /// The log is to be written back in the next quiet moment.
+    Grown,
     Close(oneshot::Sender<rusqlite::Result<()>>),
 }
 
@@ -158,13 +170,15 @@ impl Store {
     ///
     /// Call [`Store::recover`] next.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = open::open(path)?;
+        let open::Database { lock, connection } = open::open(path)?;
+        let open = Arc::new(Mutex::new(Some(Open { connection, written_back: 0 })));
         let (commands, queue) = mpsc::channel();
+        let shared = Arc::clone(&open);
         thread::Builder::new()
             .name("lictor-store".into())
-            .spawn(move || serve(database, &queue))
+            .spawn(move || serve(lock, &shared, &queue))
             .map_err(StoreError::Thread)?;
-        Ok(Self { commands, slots: Arc::new(Semaphore::new(QUEUE)), path: path.into() })
+        Ok(Self { commands, slots: Arc::new(Semaphore::new(QUEUE)), open, path: path.into() })
     }
 
     /// What is known of `watch`; none when it was never committed.
@@ -185,13 +199,27 @@ impl Store {
     }
 
     /// Stores an answer of a watch with its events and deliveries: whole, or, on an error, not at all.
-    /// Gives the deliveries that were claimed, as [`claim`](Self::claim) does.
+    /// Once it is stored, `then` gets the deliveries that were claimed, as [`claim`](Self::claim) gives them.
+    ///
+    /// It is also called when the caller has gone. It must not block.
+    ///
+    /// Where nobody else uses the database the caller's own thread writes, since to wake another one and to be
+    /// woken again takes a quarter as long as the transaction. It waits for a disk that hangs, or for up to 5 s
+    /// for a person's `sqlite3` that writes: nothing that it would do meanwhile could go on without the commit.
     ///
     /// Events that are known already are left out with their deliveries. A rule and a receiver that
     /// are named twice for one event make one delivery.
-    pub async fn commit(&self, commit: &Commit) -> Result<Vec<Claimed>, StoreError> {
+    pub async fn commit<T: Send + 'static>(
+        &self,
+        commit: &Commit,
+        then: impl FnOnce(Vec<Claimed>) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
         let encoded = commit::Encoded::new(commit)?;
-        self.run(move |connection| commit::commit(connection, encoded)).await
+        let work = |connection: &mut Connection| commit::commit(connection, encoded).map(then);
+        match self.run_here(work) {
+            Ok(result) => result.map_err(|source| StoreError::sort(&self.path, source)),
+            Err(work) => self.run(work).await,
+        }
     }
 
     /// Takes up to `limit` deliveries of `receiver` that are due at `now` and that no earlier open
@@ -256,6 +284,21 @@ impl Store {
         self.receive(answer).await
     }
 
+    /// Has `work` done at once by the caller's thread, if nobody else uses the database; else gives it back.
+    fn run_here<T, W: FnOnce(&mut Connection) -> rusqlite::Result<T>>(
+        &self,
+        work: W,
+    ) -> Result<rusqlite::Result<T>, W> {
+        let Ok(mut open) = self.open.try_lock() else { return Err(work) };
+        let Some(open) = open.as_mut() else { return Err(work) };
+        let result = work(&mut open.connection);
+        if open.has_grown() {
+            // Whoever closes the store writes the log back.
+            drop(self.commands.send(Command::Grown));
+        }
+        Ok(result)
+    }
+
     async fn receive<T: Send + 'static>(
         &self,
         answer: oneshot::Receiver<rusqlite::Result<T>>,
@@ -267,37 +310,48 @@ impl Store {
     }
 }
 
-/// The store's thread: one command after another, until it is closed or no handle is left.
-fn serve(database: open::Database, queue: &mpsc::Receiver<Command>) {
-    // In this order, so that the lock is the last to be dropped.
-    let open::Database { lock, mut connection } = database;
-    let mut written_back = 0;
+impl Open {
+    fn has_grown(&self) -> bool {
+        self.connection.total_changes() - self.written_back >= ROWS
+    }
+
+    /// Writes the log back as far as no reader needs it, so that it starts over.
+    fn write_back(&mut self) {
+        let result = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
+        if let Err(error) = result {
+            // What is stored is in the log, and the next time does it.
+            debug!(%error, "The store's log is not written back.");
+        }
+        self.written_back = self.connection.total_changes();
+    }
+}
+
+/// The store's thread: one command after another, until the store is closed or no handle is left.
+fn serve(lock: File, shared: &Mutex<Option<Open>>, queue: &mpsc::Receiver<Command>) {
+    let mut grown = false;
     loop {
-        let grown = connection.total_changes() - written_back >= ROWS;
         let command = if grown { queue.recv_timeout(QUIET) } else { queue.recv().map_err(Into::into) };
+        // A work that panicked has rolled its transaction back.
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(open) = shared.as_mut() else { return };
         match command {
-            Ok(Command::Run(work, _slot)) => work(&mut connection),
+            Ok(Command::Run(work, _slot)) => work(&mut open.connection),
+            Ok(Command::Grown) => {}
             Ok(Command::Close(reply)) => {
                 // The last connection that is closed writes the log back.
-                let closed = connection.close().map_err(|(_, error)| error);
+                let closed =
+                    shared.take().map_or(Ok(()), |open| open.connection.close().map_err(|(_, error)| error));
                 drop(lock);
                 drop(reply.send(closed));
                 return;
             }
-            Err(RecvTimeoutError::Timeout) => {
-                write_back(&connection);
-                written_back = connection.total_changes();
+            Err(RecvTimeoutError::Timeout) => open.write_back(),
+            Err(RecvTimeoutError::Disconnected) => {
+                // Before the lock is given back.
+                shared.take();
+                return;
             }
-            Err(RecvTimeoutError::Disconnected) => return,
         }
-    }
-}
-
-/// Writes the log back as far as no reader needs it, so that it starts over.
-fn write_back(connection: &Connection) {
-    let result = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
-    if let Err(error) = result {
-        // What is stored is in the log, and the next time does it.
-        debug!(%error, "The store's log is not written back.");
+        grown = open.has_grown();
     }
 }

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::StoreError;
@@ -77,7 +78,7 @@ CREATE TABLE delivery (
   detail     TEXT
 ) STRICT;
 CREATE INDEX delivery_lane ON delivery (receiver, subject) WHERE settled_at IS NULL;
-CREATE INDEX delivery_head ON delivery (receiver, state, due_at) WHERE head = 1;
+CREATE INDEX delivery_due ON delivery (receiver, due_at) WHERE head = 1 AND state = 'pending';
 
 CREATE TABLE attempt (
   delivery   INTEGER NOT NULL REFERENCES delivery,
@@ -179,6 +180,9 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(()))?;
+    // Else each statement that a partial index may serve is compiled again for every call, since its
+    // parameters could make another plan the better one.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }

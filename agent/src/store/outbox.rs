@@ -32,9 +32,9 @@ pub(super) const PROMOTE: &str = "
     UPDATE delivery SET head = 1 WHERE seq = (SELECT min(seq) FROM delivery
       WHERE receiver = ?1 AND subject = ?2 AND settled_at IS NULL)";
 
-/// What ran at a crash. A delivery that runs is a head, so only heads are read.
+/// What ran at a crash: only what is open is read.
 pub(super) const RUNNING: &str = "
-    SELECT id, receiver, attempts, claimed_at FROM delivery WHERE head = 1 AND state = 'running'";
+    SELECT id, receiver, attempts, claimed_at FROM delivery WHERE settled_at IS NULL AND state = 'running'";
 
 /// Takes up to `limit` deliveries of `receiver` that are due, and marks them as running.
 pub(super) fn claim(

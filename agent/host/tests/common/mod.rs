@@ -21,7 +21,8 @@ pub(crate) fn patient() -> Limits {
 pub(crate) fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(|| {
-        Host::new(HostSettings { cache_dir: Some(guest::compiled()), workers: 2 }).expect("an engine")
+        Host::new(HostSettings { cache_dir: Some(guest::compiled()), workers: 2, instances: 100 })
+            .expect("an engine")
     })
 }
 

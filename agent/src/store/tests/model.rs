@@ -5,6 +5,7 @@
 //! log ends at any byte: what is left must be a state that once was, and the model goes back to it.
 
 use std::collections::BTreeMap;
+use std::convert::identity;
 use std::fs;
 use std::path::PathBuf;
 
@@ -208,7 +209,7 @@ impl World {
                 let claim = ["r0", "r1"].map(str::to_owned).into_iter().zip(free).collect();
                 let commit = Commit { claim, ..commit };
                 let want = self.model.commit(&commit);
-                let claimed = self.store.commit(&commit).await.unwrap();
+                let claimed = self.store.commit(&commit, identity).await.unwrap();
                 self.check_claimed(claimed, want);
             }
             Action::Claim(receiver, limit) => self.claim(&format!("r{receiver}"), limit).await,
