@@ -208,6 +208,8 @@ impl Pipeline {
             }
             delay = (delay * 2).min(COMMIT_RETRY_MAX);
         };
+        // Where the cores are busy, the calls begin before their lines are written.
+        std::thread::yield_now();
         if begun < commit.deliveries.len() {
             for delivery in &commit.deliveries {
                 self.inlets.wake(&delivery.receiver);

@@ -9,6 +9,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use lictor_host::{Host, HostSettings};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::config::{Config, Faults, Look, Rejected};
+use crate::config::{self, Config, Faults, Look, Rejected};
 use crate::consul::{Client, WaitIndex};
 use crate::dispatch::{Dispatcher, PluginHandler, Receiver, Settings};
 use crate::pipeline::{Known, Pipeline, Routing};
@@ -25,13 +26,13 @@ use crate::source::Source;
 use crate::store::{Recovered, Store};
 use receivers::Ready;
 
-/// Threads that run guests: two, so that one that spins for its second of CPU time does not hold up all the
-/// others.
+/// Threads that run guests, at most: with more cores, one that spins for its second of CPU time only takes turns
+/// with half of the others.
 const GUEST_THREADS: usize = 2;
 
-/// Calls at once and instances that wait for one: fifteen receivers with as many calls in flight as they may
-/// have. Each reserves 4 GiB of addresses, of which a process has 128 TiB.
-const INSTANCES: u32 = 1000;
+/// Instances at most, whatever the receivers may have in flight: each reserves more than 4 GiB of addresses,
+/// of which a process has 128 TiB.
+const INSTANCES_MAX: usize = 4000;
 
 /// Why Lictor does not run.
 #[derive(Debug)]
@@ -80,7 +81,7 @@ pub async fn load(
         Err(rejected) => *rejected,
     };
     // Without a sandbox the faults that are known are still the ones to tell.
-    let Ok(host) = looking_host(&data_dir) else { return Err(faults.into()) };
+    let Ok(host) = looking_host(&receivers, &data_dir) else { return Err(faults.into()) };
     match receivers::ready(&receivers, &host, look).await {
         Ok(_) => Err(faults.into()),
         Err(more) => Err(faults.and(more).into()),
@@ -92,7 +93,7 @@ pub async fn load(
 /// # Errors
 /// All faults, or what is needed to look for them is not there.
 pub async fn check(config: &Config, look: Look) -> Result<Vec<Granted>, AppError> {
-    let host = looking_host(&config.agent.data_dir)?;
+    let host = looking_host(&config.receivers, &config.agent.data_dir)?;
     let ready = receivers::ready(&config.receivers, &host, look).await?;
     // Whose folder it is matters to those who run Lictor; a look may be another user's, root's for example.
     if look == Look::Everywhere && config.agent.data_dir.exists() {
@@ -117,7 +118,8 @@ pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
     let client = Client::new(&config.consul).context("reach Consul")?;
     let fresh = !data_dir.exists();
     let trusted = if fresh { Ok(()) } else { check_data_dir(data_dir) };
-    let host = host((!fresh && trusted.is_ok()).then(|| compiled(data_dir)))?;
+    let cache_dir = (!fresh && trusted.is_ok()).then(|| compiled(data_dir));
+    let host = host(&config.receivers, cache_dir)?;
     let ready = receivers::ready(&config.receivers, &host, Look::Everywhere);
     let Some(ready) = shutdown.drain.run_until_cancelled(ready).await else {
         info!("Lictor ended before it ran.");
@@ -187,17 +189,28 @@ async fn open_store(config: &Config) -> Result<Store, AppError> {
     Ok(store)
 }
 
-fn host(cache_dir: Option<PathBuf>) -> Result<Arc<Host>, AppError> {
-    let host = Host::new(HostSettings { cache_dir, workers: GUEST_THREADS, instances: INSTANCES })
-        .context("start the sandbox")?;
-    Ok(Arc::new(host))
+fn host(receivers: &[config::Receiver], cache_dir: Option<PathBuf>) -> Result<Arc<Host>, AppError> {
+    let settings = HostSettings { cache_dir, workers: guest_threads(), instances: instances(receivers) };
+    Ok(Arc::new(Host::new(settings).context("start the sandbox")?))
+}
+
+/// One core stays for the router and the store: a thread that wakes up beside them only gets in their way.
+fn guest_threads() -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    cores.saturating_sub(1).clamp(1, GUEST_THREADS)
+}
+
+/// As many as may be needed: each call in flight, and of each plugin one that waits and one that is made.
+fn instances(receivers: &[config::Receiver]) -> u32 {
+    let needed: usize = receivers.iter().map(|receiver| receiver.max_in_flight + 2).sum();
+    u32::try_from(needed.clamp(1, INSTANCES_MAX)).unwrap_or(u32::MAX)
 }
 
 /// The sandbox for a look at the configuration: it uses compiled code where a run left some, and makes no
 /// folder, least of all one of another user.
-fn looking_host(data_dir: &Path) -> Result<Arc<Host>, AppError> {
+fn looking_host(receivers: &[config::Receiver], data_dir: &Path) -> Result<Arc<Host>, AppError> {
     let cache_dir = compiled(data_dir);
-    host(cache_dir.is_dir().then_some(cache_dir))
+    host(receivers, cache_dir.is_dir().then_some(cache_dir))
 }
 
 /// The folder of compiled plugins.
