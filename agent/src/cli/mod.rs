@@ -2,6 +2,9 @@
 //!
 //! Exit codes are those of `sysexits.h`, so that an init system can tell them apart.
 
+mod deliveries;
+mod explain;
+mod records;
 mod run;
 mod validate;
 
@@ -16,9 +19,12 @@ use tokio::runtime::Runtime;
 use crate::app::AppError;
 use crate::config::Faults;
 use crate::logging::{LogFormat, LogLevels};
+use crate::store::RecordsError;
 
 /// Something that Lictor needs is not there, or not to be used: the store, a signal handler.
 const EXIT_UNAVAILABLE: u8 = 69;
+/// What was asked for is not there, or not to be done.
+const EXIT_NOT_THERE: u8 = 1;
 /// The configuration is at fault.
 const EXIT_CONFIG: u8 = 78;
 
@@ -50,6 +56,19 @@ enum Verb {
         #[arg(long)]
         offline: bool,
     },
+    /// Look at deliveries, send them again, give them up; also while Lictor runs.
+    #[command(subcommand)]
+    Deliveries(deliveries::Verb),
+    /// Say what each rule made of an event, and what became of its deliveries; also while Lictor runs.
+    Explain {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The event's id, or the beginning of it.
+        event: String,
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Where the configuration is.
@@ -68,6 +87,8 @@ pub fn main() -> ExitCode {
     match cli.verb {
         Verb::Run(config) => ended(run::run(&config)),
         Verb::Validate { config, offline } => ended(validate::validate(&config, offline)),
+        Verb::Deliveries(verb) => looked(deliveries::deliveries(&verb)),
+        Verb::Explain { config, event, json } => looked(explain::explain(&config, &event, json)),
     }
 }
 
@@ -93,6 +114,15 @@ fn ended(result: Result<(), AppError>) -> ExitCode {
     // When the standard error is gone, the exit code is all that can be said.
     drop(io::stderr().write_all(text.as_bytes()));
     ExitCode::from(code)
+}
+
+/// The same for those who look into the store: what they ask for may not be there.
+fn looked(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    drop(io::stderr().write_all(format!("lictor: failed to {error:#}\n").as_bytes()));
+    let asked =
+        error.downcast_ref::<RecordsError>().is_some_and(|error| !matches!(error, RecordsError::Store(_)));
+    ExitCode::from(if asked { EXIT_NOT_THERE } else { EXIT_UNAVAILABLE })
 }
 
 /// Every fault, and how many there are.

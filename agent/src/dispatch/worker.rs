@@ -222,7 +222,8 @@ impl Worker {
             Err(failure) => failure,
         };
         let (outcome, detail) = (Outcome::from(&failure), failure.to_string());
-        match decide(&self.receiver.retry, claimed.attempt, &failure, now, jitter()) {
+        let tries = claimed.attempt.saturating_sub(claimed.redriven);
+        match decide(&self.receiver.retry, tries, &failure, now, jitter()) {
             Decision::RetryAt(at) => {
                 line!(warn, outcome, reason = %detail, retry_at = %at, "Not delivered; it is tried again.");
                 Verdict::RetryAt { at, outcome: outcome.as_str(), detail }

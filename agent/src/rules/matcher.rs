@@ -168,6 +168,16 @@ impl Attribute {
         }
     }
 
+    /// The value that `event` has of it, for a person: in quotes, a list in brackets.
+    pub fn text(&self, event: &Event) -> Option<String> {
+        match self.of(event) {
+            Value::Missing => None,
+            Value::Text(text) => Some(format!("{text:?}")),
+            Value::List(list) => Some(format!("{list:?}")),
+            Value::Flag(flag) => Some(flag.to_string()),
+        }
+    }
+
     fn of<'a>(&self, event: &'a Event) -> Value<'a> {
         let data = &event.data;
         match self {
@@ -204,6 +214,26 @@ impl fmt::Display for Attribute {
                 let name = Self::NAMES.iter().find(|name| Self::parse(name).as_ref() == Some(named));
                 f.write_str(name.copied().unwrap_or_default())
             }
+        }
+    }
+}
+
+/// As the configuration writes it.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any(words) => match &words[..] {
+                [word] => write!(f, "{word:?}"),
+                words => write!(f, "one of {words:?}"),
+            },
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Glob(glob) => write!(f, "{{ glob = {:?} }}", glob.glob().glob()),
+            Self::Regex(regex) => {
+                let text = regex.as_str();
+                let inner = text.strip_prefix(r"\A(?:").and_then(|text| text.strip_suffix(r")\z"));
+                write!(f, "{{ regex = {:?} }}", inner.unwrap_or(text))
+            }
+            Self::Prefix(prefix) => write!(f, "{{ prefix = {prefix:?} }}"),
         }
     }
 }

@@ -4,9 +4,11 @@
 
 mod matcher;
 mod node_role;
+mod verdict;
 
 pub use matcher::{Attribute, Matcher, Pattern, PatternError};
 pub use node_role::{Roles, ServiceRoles};
+pub use verdict::Verdict;
 
 use crate::event::{Event, EventType};
 
@@ -23,16 +25,6 @@ pub struct Rule {
     pub unless: Vec<Matcher>,
     /// Where the event goes; at least one.
     pub receivers: Vec<String>,
-}
-
-impl Rule {
-    /// Does this rule send `event`?
-    pub fn fires(&self, event: &Event) -> bool {
-        let holds = |matcher: &Matcher| matcher.holds(event);
-        self.on.contains(&event.kind)
-            && self.matches.iter().all(holds)
-            && (self.unless.is_empty() || !self.unless.iter().all(holds))
-    }
 }
 
 /// The rules that send `event`, in the order of the configuration.

@@ -208,11 +208,13 @@ fn write_deliveries(
             claimed.push(Claimed {
                 id,
                 attempt: 1,
+                redriven: 0,
                 rule: delivery.rule,
                 receiver: delivery.receiver,
                 subject: event.subject.clone(),
                 event: event.clone(),
                 created_at: commit.now,
+                tried_since: commit.now,
             });
         }
     }

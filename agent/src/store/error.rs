@@ -46,14 +46,25 @@ pub enum StoreError {
         known: i32,
     },
     /// Another version of Lictor made the file.
-    #[error("open {}: it has schema version {found}, and this lictor knows version {known} only; \
+    #[error("open {}: it has schema version {found}, and this lictor knows versions up to {known}; \
         run the lictor that wrote it, or move the file away to start anew", path.display())]
     Version {
         /// The file.
         path: PathBuf,
         /// The `user_version` in the file.
         found: i32,
-        /// The version that this Lictor knows.
+        /// The last version that this Lictor knows.
+        known: i32,
+    },
+    /// An earlier version of Lictor made the file, and this is only a look at it.
+    #[error("open {}: it has schema version {found}; start this lictor once, which brings it to version {known}",
+        path.display())]
+    Old {
+        /// The file.
+        path: PathBuf,
+        /// The `user_version` in the file.
+        found: i32,
+        /// The version that this Lictor writes.
         known: i32,
     },
     /// No room is left on the disk.

@@ -5,7 +5,7 @@
 //! # Files
 //!
 //! ```text
-//! <data_dir>/lictor.db       the database: application_id 0x6c696374 ("lict"), user_version 1
+//! <data_dir>/lictor.db       the database: application_id 0x6c696374 ("lict"), user_version 2
 //! <data_dir>/lictor.db-wal   its newest transactions; belongs to it, never to be moved alone
 //! <data_dir>/lictor.db-shm   an index of the former, made anew when it is gone
 //! <data_dir>/lictor.lock     locked (flock) by the one Lictor that writes; holds its process id
@@ -38,15 +38,18 @@
 //!   watch, kind, source, subject, time, data (JSON)
 //!   node, environment   of the Lictor that saw it: a plugin is told the same after a restart
 //!
-//! delivery   an event on its way to a receiver; written by commit, altered by claim, settle, recover
+//! delivery   an event on its way to a receiver; written by commit, altered by claim, settle, recover,
+//!            and by a person (`Records`)
 //!   seq          the order within a lane: the deliveries of one receiver and one subject
 //!   id           derived from event id, rule, receiver and generation
 //!   event        its row; of a group that is sent as one, the first
 //!   rule, receiver, subject
-//!   state        pending │ running │ delivered │ dead
+//!   state        pending │ running │ delivered │ dead │ suppressed
 //!   head         1 for the first delivery of its lane that is not settled, else 0
 //!   due_at       not before this time
 //!   attempts     how many were begun, the running one included
+//!   redriven     how many of them were before a person had it sent again, at redriven_at; they do not count
+//!                against the bound of its receiver
 //!   created_at, claimed_at (last), settled_at (null while it is open)
 //!   outcome      of the last attempt: a word, as is `delivered` or `transient`
 //!   detail       of the last attempt: the receipt, or why it failed
@@ -99,6 +102,9 @@ mod commit;
 mod error;
 mod open;
 mod outbox;
+mod record;
+mod records;
+mod schema;
 mod types;
 
 #[cfg(test)]
@@ -120,6 +126,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::debug;
 
 pub use error::StoreError;
+pub use record::{Attempt, Filter, Record, RecordsError, State};
+pub use records::Records;
 pub use types::{
     Claimed, Commit, DETAIL_MAX, NewDelivery, Recovered, Saved, Settlement, StoredEvent, Verdict,
 };

@@ -1,4 +1,4 @@
-//! Opening the database: the lock, whose file it is, the schema, the settings of a connection.
+//! Opening the database: the lock, whose file it is, the settings of a connection.
 //!
 //! Invariant: a file that is not ours, or not of the version that we know, is not written to.
 
@@ -9,15 +9,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
-
-/// "lict" in ASCII. It is in the file's header, so `file` and `sqlite3` can tell whose file it is.
-pub(super) const APPLICATION_ID: i32 = 0x6c69_6374;
-
-/// The version of the schema below. It goes up by one with every change of the schema.
-pub(super) const VERSION: i32 = 1;
+use super::schema::{self, APPLICATION_ID, VERSION};
 
 /// How long a write waits for another process, such as a person's `sqlite3`, before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,68 +23,6 @@ const STATEMENTS: usize = 32;
 /// Pages of the log (32 MiB) at which it is written back in the middle of the work, which takes some
 /// milliseconds. `store` does that earlier, in a quiet moment; this is for when there is none.
 const LOG_PAGES: u32 = 8192;
-
-/// The schema; the head of `store` explains it.
-const SCHEMA: &str = "
-CREATE TABLE watch (
-  name         TEXT    PRIMARY KEY,
-  wait_index   INTEGER NOT NULL,
-  generation   INTEGER NOT NULL,
-  committed_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE snapshot (
-  watch TEXT NOT NULL REFERENCES watch,
-  key   TEXT NOT NULL,
-  state TEXT NOT NULL,
-  PRIMARY KEY (watch, key)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE event (
-  seq        INTEGER PRIMARY KEY,
-  id         TEXT    NOT NULL,
-  generation INTEGER NOT NULL,
-  watch      TEXT    NOT NULL,
-  kind       TEXT    NOT NULL,
-  source     TEXT    NOT NULL,
-  subject    TEXT    NOT NULL,
-  time       INTEGER NOT NULL,
-  data       TEXT    NOT NULL,
-  node       TEXT    NOT NULL,
-  environment TEXT   NOT NULL,
-  UNIQUE (id, generation)
-) STRICT;
-
-CREATE TABLE delivery (
-  seq        INTEGER PRIMARY KEY,
-  id         TEXT    NOT NULL UNIQUE,
-  event      INTEGER NOT NULL REFERENCES event,
-  rule       TEXT    NOT NULL,
-  receiver   TEXT    NOT NULL,
-  subject    TEXT    NOT NULL,
-  state      TEXT    NOT NULL,
-  head       INTEGER NOT NULL,
-  due_at     INTEGER NOT NULL,
-  attempts   INTEGER NOT NULL,
-  created_at INTEGER NOT NULL,
-  claimed_at INTEGER,
-  settled_at INTEGER,
-  outcome    TEXT,
-  detail     TEXT
-) STRICT;
-CREATE INDEX delivery_lane ON delivery (receiver, subject) WHERE settled_at IS NULL;
-CREATE INDEX delivery_due ON delivery (receiver, due_at) WHERE head = 1 AND state = 'pending';
-
-CREATE TABLE attempt (
-  delivery   INTEGER NOT NULL REFERENCES delivery,
-  number     INTEGER NOT NULL,
-  started_at INTEGER NOT NULL,
-  ended_at   INTEGER NOT NULL,
-  outcome    TEXT    NOT NULL,
-  detail     TEXT    NOT NULL,
-  PRIMARY KEY (delivery, number)
-) STRICT, WITHOUT ROWID;
-";
 
 /// An open database and the lock that makes it ours.
 #[derive(Debug)]
@@ -111,11 +44,9 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     let sort = |source| StoreError::sort(path, source);
     let mut connection = Connection::open_with_flags(path, flags).map_err(sort)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sort)?;
-    let new = recognize(&connection, path)?;
+    let found = recognize(&connection, path)?;
     configure(&connection).map_err(sort)?;
-    if new {
-        create(&mut connection).map_err(sort)?;
-    }
+    schema::bring_up(&mut connection, found).map_err(sort)?;
     Ok(Database { connection, lock })
 }
 
@@ -154,28 +85,28 @@ fn sign(file: &mut File) -> io::Result<()> {
     writeln!(file, "{}", std::process::id())
 }
 
-/// Whether the database is a new one. An error when it is neither new nor ours.
-fn recognize(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
+/// The version of the schema, 0 for a new database. An error when it is neither new nor ours.
+pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<i32, StoreError> {
     let sort = |source| StoreError::sort(path, source);
     let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let (id, version) = (number("application_id").map_err(sort)?, number("user_version").map_err(sort)?);
     let path = path.to_owned();
     if id == APPLICATION_ID {
         return match version {
-            VERSION => Ok(false),
+            known @ 1..=VERSION => Ok(known),
             found => Err(StoreError::Version { path, found, known: VERSION }),
         };
     }
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0)).map_err(sort)?;
     if id == 0 && version == 0 && tables == 0 {
-        return Ok(true);
+        return Ok(0);
     }
     Err(StoreError::Foreign { path, found: id, known: APPLICATION_ID })
 }
 
 /// What every connection needs; only the journal mode stays in the file.
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -185,14 +116,4 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
-}
-
-/// Makes the tables and signs the file, in one transaction: a crash leaves an empty database, which
-/// counts as new.
-fn create(connection: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(SCHEMA)?;
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.commit()
 }

@@ -16,7 +16,8 @@ use super::{Claimed, DETAIL_MAX, Recovered, Settlement, StoredEvent, Verdict};
 pub(super) const CLAIMABLE: &str = "
     SELECT delivery.seq, delivery.id, delivery.attempts, delivery.rule, delivery.subject, delivery.created_at,
       event.id, event.source, event.kind, event.subject, event.time, event.data,
-      event.node, event.environment, delivery.receiver
+      event.node, event.environment, delivery.receiver, delivery.redriven,
+      coalesce(delivery.redriven_at, delivery.created_at)
     FROM delivery JOIN event ON event.seq = delivery.event
     WHERE delivery.receiver = :receiver AND delivery.state = 'pending' AND delivery.head = 1
       AND delivery.due_at <= :now
@@ -34,7 +35,7 @@ pub(super) const PROMOTE: &str = "
 
 /// What ran at a crash: only what is open is read.
 pub(super) const RUNNING: &str = "
-    SELECT id, receiver, attempts, claimed_at FROM delivery WHERE settled_at IS NULL AND state = 'running'";
+    SELECT id, receiver, attempts, claimed_at, redriven FROM delivery WHERE settled_at IS NULL AND state = 'running'";
 
 /// Takes up to `limit` deliveries of `receiver` that are due, and marks them as running.
 pub(super) fn claim(
@@ -81,13 +82,15 @@ fn read_claimed(row: &Row<'_>) -> rusqlite::Result<(i64, Claimed)> {
         receiver: row.get(14)?,
         subject: row.get(4)?,
         event,
+        redriven: row.get(15)?,
         created_at: time(row.get(5)?, 5)?,
+        tried_since: time(row.get(16)?, 16)?,
     };
     Ok((row.get(0)?, claimed))
 }
 
 /// A time from its column.
-fn time(milliseconds: i64, column: usize) -> rusqlite::Result<Timestamp> {
+pub(super) fn time(milliseconds: i64, column: usize) -> rusqlite::Result<Timestamp> {
     Timestamp::from_millisecond(milliseconds)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, error.into()))
 }
@@ -179,7 +182,7 @@ fn carry_out(transaction: &Transaction<'_>, settlement: &Settlement) -> rusqlite
 }
 
 /// Gives a lane whose head was settled its next one.
-fn promote(transaction: &Transaction<'_>, receiver: &str, subject: &str) -> rusqlite::Result<()> {
+pub(super) fn promote(transaction: &Transaction<'_>, receiver: &str, subject: &str) -> rusqlite::Result<()> {
     transaction.prepare_cached(PROMOTE)?.execute((receiver, subject))?;
     Ok(())
 }
@@ -211,14 +214,14 @@ pub(super) fn recover(
     now: Timestamp,
 ) -> rusqlite::Result<Recovered> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let running: Vec<(String, String, u32, i64)> = transaction
+    let running: Vec<(String, String, u32, i64, u32)> = transaction
         .prepare(RUNNING)?
-        .query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
         .collect::<Result<_, _>>()?;
     let mut recovered = Recovered::default();
-    for (id, receiver, attempt, started_at) in running {
+    for (id, receiver, attempt, started_at, redriven) in running {
         let outcome = "interrupted";
-        let last = attempts_max.get(&receiver).is_some_and(|max| attempt >= *max);
+        let last = attempts_max.get(&receiver).is_some_and(|max| attempt.saturating_sub(redriven) >= *max);
         let verdict = if last {
             recovered.dead += 1;
             Verdict::Dead {

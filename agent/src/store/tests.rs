@@ -1,6 +1,7 @@
 //! The store by examples: whose file it is, what is refused, what survives.
 
 mod model;
+mod records;
 
 use std::convert::identity;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::fixture::{at, attempts, commit, delivery, event, limit_pages, nothing, state};
-use super::open::{APPLICATION_ID, VERSION};
+use super::schema::{APPLICATION_ID, VERSION};
 use super::*;
 use crate::catalog::CheckStatus;
 use crate::event::Change;
@@ -105,9 +106,9 @@ fn a_file_that_is_not_ours_is_refused_and_left_alone() {
         |path| {
             let connection = Connection::open(path).unwrap();
             connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-            connection.pragma_update(None, "user_version", 2).unwrap();
+            connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
         },
-        "open DIR/lictor.db: it has schema version 2, and this lictor knows version 1 only; \
+        "open DIR/lictor.db: it has schema version 3, and this lictor knows versions up to 2; \
          run the lictor that wrote it, or move the file away to start anew",
     );
 }

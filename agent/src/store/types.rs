@@ -67,6 +67,8 @@ pub struct Claimed {
     pub id: String,
     /// 1 for the first attempt.
     pub attempt: u32,
+    /// Attempts before a person had it sent again; they no longer count.
+    pub redriven: u32,
     /// The rule that wanted it.
     pub rule: String,
     /// The receiver that gets it.
@@ -77,6 +79,8 @@ pub struct Claimed {
     pub event: StoredEvent,
     /// When it was committed.
     pub created_at: Timestamp,
+    /// When it was committed, or a person had it sent again.
+    pub tried_since: Timestamp,
 }
 
 /// An event as plugins get it.

@@ -1,0 +1,121 @@
+//! `lictor explain`: why an event was sent, or not, and what became of it.
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::records::{json_lines, one_line, open, say, table};
+use super::{ConfigArgs, variable};
+use crate::config::{Config, Look};
+use crate::event::Event;
+use crate::rules::Rule;
+use crate::store::{Record, StoredEvent};
+
+/// An event with all that is known of it.
+#[derive(Serialize)]
+struct Explained {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    source: String,
+    subject: String,
+    time: jiff::Timestamp,
+    node: String,
+    environment: String,
+    data: serde_json::Value,
+    /// None: the configuration has faults.
+    rules: Option<Vec<Judged>>,
+    deliveries: Vec<Record>,
+}
+
+/// What a rule makes of the event.
+#[derive(Serialize)]
+struct Judged {
+    rule: String,
+    /// None where it leaves the event alone.
+    receivers: Option<Vec<String>>,
+    /// Why it leaves it alone.
+    because: Option<String>,
+}
+
+pub(super) fn explain(args: &ConfigArgs, id: &str, json: bool) -> Result<()> {
+    let config = Config::load(&args.paths, &variable, Look::Inside);
+    let rules = config.as_ref().map(|config| &config.rules[..]).ok();
+    let found = open(args)?.events(id)?;
+    let explained: Vec<_> = found
+        .into_iter()
+        .map(|(event, deliveries)| explained(event, deliveries, rules))
+        .collect::<Result<_>>()?;
+    if json {
+        return say(&json_lines(&explained)?);
+    }
+    say(&explained.iter().map(in_words).collect::<Vec<_>>().join("\n"))
+}
+
+fn explained(event: StoredEvent, deliveries: Vec<Record>, rules: Option<&[Rule]>) -> Result<Explained> {
+    let whole = read(&event).with_context(|| format!("read event {}", event.id))?;
+    let judge = |rule: &Rule| {
+        let because = rule.objection(&whole);
+        let receivers = because.is_none().then(|| rule.receivers.clone());
+        Judged { rule: rule.name.clone(), receivers, because }
+    };
+    Ok(Explained {
+        rules: rules.map(|rules| rules.iter().map(judge).collect()),
+        data: serde_json::from_str(&event.data).context("read an event's data")?,
+        id: event.id,
+        kind: event.kind,
+        source: event.source,
+        subject: event.subject,
+        time: event.time,
+        node: event.node,
+        environment: event.environment,
+        deliveries,
+    })
+}
+
+/// The event as rules see it.
+fn read(stored: &StoredEvent) -> Result<Event> {
+    Ok(Event {
+        id: stored.id.clone(),
+        source: stored.source.clone(),
+        kind: stored.kind.trim_start_matches("lictor.").parse()?,
+        subject: stored.subject.clone(),
+        time: stored.time,
+        data: serde_json::from_str(&stored.data)?,
+    })
+}
+
+fn in_words(explained: &Explained) -> String {
+    let Explained { id, kind, subject, time, node, data, rules, deliveries, .. } = explained;
+    let mut lines = vec![
+        format!("event      {id}"),
+        format!("type       {kind}"),
+        format!("subject    {subject}"),
+        format!("seen       {time} on {node}"),
+    ];
+    for name in ["from", "to", "since", "service", "node_role", "initial", "catch_up", "output"] {
+        let value = data.get(name).filter(|value| !value.is_null() && value.as_str() != Some(""));
+        lines.extend(value.map(|value| {
+            let shown = value.as_str().map_or_else(|| value.to_string(), one_line);
+            format!("{name:<10} {shown}")
+        }));
+    }
+    lines.extend([String::new(), "What the rules of the present configuration make of it".into()]);
+    match rules {
+        None => lines.push("  not known: the configuration has faults, see `lictor validate`".into()),
+        Some(rules) => lines.extend(rules.iter().map(Judged::in_words)),
+    }
+    lines.extend([String::new(), "Deliveries".into()]);
+    let deliveries = if deliveries.is_empty() { "  none\n".into() } else { table(deliveries) };
+    lines.join("\n") + "\n" + &deliveries
+}
+
+impl Judged {
+    fn in_words(&self) -> String {
+        match (&self.receivers, &self.because) {
+            (Some(receivers), _) => format!("  {}: sent to {}", self.rule, receivers.join(", ")),
+            (None, because) => {
+                format!("  {}: left alone, {}", self.rule, because.as_deref().unwrap_or_default())
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Where a verb that looks into the store finds it, and how it shows what is there.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use super::{ConfigArgs, variable};
+use crate::config::{Config, Look};
+use crate::store::{Record, Records};
+
+/// Characters of a detail in a list.
+const DETAIL: usize = 60;
+
+/// Digits of an id in a list: enough to name it.
+const ID: usize = 12;
+
+/// Opens the store that the configuration names. A configuration with faults is no reason not to look.
+pub(super) fn open(args: &ConfigArgs) -> Result<Records> {
+    let path = database(args);
+    if !path.exists() {
+        bail!("open {}: there is none; name the configuration of that Lictor with -c", path.display());
+    }
+    Ok(Records::open(&path)?)
+}
+
+/// The database that the configuration names.
+pub(super) fn database(args: &ConfigArgs) -> PathBuf {
+    let data_dir = match Config::load(&args.paths, &variable, Look::Inside) {
+        Ok(config) => config.agent.data_dir,
+        Err(rejected) => rejected.data_dir,
+    };
+    data_dir.join("lictor.db")
+}
+
+/// Writes to the standard output.
+pub(super) fn say(text: &str) -> Result<()> {
+    io::stdout().write_all(text.as_bytes()).context("write to the standard output")
+}
+
+/// One line of JSON for each thing.
+pub(super) fn json_lines<T: Serialize>(things: &[T]) -> Result<String> {
+    let mut text = String::new();
+    for thing in things {
+        text += &serde_json::to_string(thing).context("encode a line")?;
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Deliveries as a table.
+pub(super) fn table(records: &[Record]) -> String {
+    let head = ["ID", "STATE", "TRIES", "RECEIVER", "EVENT", "SUBJECT", "COMMITTED", "LAST OUTCOME"];
+    let rows = records.iter().map(|record| {
+        let outcome = match (&record.outcome, &record.detail) {
+            (Some(outcome), Some(detail)) if outcome == detail || detail.is_empty() => outcome.clone(),
+            (Some(outcome), Some(detail)) => format!("{outcome}: {}", cut(detail)),
+            (outcome, _) => outcome.clone().unwrap_or_default(),
+        };
+        [
+            record.id.chars().take(ID).collect(),
+            record.state.as_str().to_owned(),
+            record.attempts.to_string(),
+            record.receiver.clone(),
+            record.kind.trim_start_matches("lictor.").to_owned(),
+            record.subject.clone(),
+            format!("{:.0}", record.created_at),
+            outcome,
+        ]
+    });
+    align(&head.map(str::to_owned), rows.collect())
+}
+
+/// Columns under each other, two spaces apart.
+fn align<const N: usize>(head: &[String; N], rows: Vec<[String; N]>) -> String {
+    let rows: Vec<_> = std::iter::once(head.clone()).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            // Writing to a text cannot fail.
+            let _infallible = write!(line, "{cell:width$}  ");
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// The start of a text, on one line; what a check said may hold what would move a terminal's cursor.
+pub(super) fn cut(text: &str) -> String {
+    let line = one_line(text);
+    if line.chars().count() <= DETAIL {
+        return line;
+    }
+    line.chars().take(DETAIL - 1).chain(['…']).collect()
+}
+
+/// A text without line breaks and control characters.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

@@ -1,0 +1,139 @@
+//! What a person sees and does, beside a store that is open.
+
+use super::*;
+use crate::store::schema::FIRST;
+use crate::store::{Filter, Records, RecordsError, State};
+
+const ALL: Filter = Filter { state: None, receiver: None, limit: 100 };
+
+/// `event state attempts` of each delivery, the newest first.
+fn listed(records: &Records, filter: &Filter) -> Vec<String> {
+    let text = |record: Record| format!("{} {} {}", record.event, record.state.as_str(), record.attempts);
+    records.list(filter).unwrap().into_iter().map(text).collect()
+}
+
+/// The one delivery of this event.
+fn of(records: &Records, event: &str) -> Record {
+    let (_, mut deliveries) = records.events(event).unwrap().remove(0);
+    assert_eq!(deliveries.len(), 1);
+    deliveries.remove(0)
+}
+
+fn dead() -> Verdict {
+    Verdict::Dead { outcome: "permanent", detail: "no such address".into() }
+}
+
+/// A store with deliveries in every state, and its records.
+async fn every_state() -> (TempDir, Store, Records) {
+    let (folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    commit(&store, "mail", &[("a1", "a"), ("b1", "b"), ("c1", "c"), ("d1", "d"), ("a2", "a")]).await;
+    commit(&store, "chat", &[("e1", "e")]).await;
+    for claimed in claim(&store, "mail").await {
+        let verdict = match &*claimed.event.id {
+            "a1" => dead(),
+            "b1" => delivered(),
+            "c1" => Verdict::RetryAt { at: at(10_000), outcome: "transient", detail: "refused".into() },
+            _ => continue,
+        };
+        store.settle(settlement(&claimed, verdict)).await.unwrap();
+    }
+    let records = Records::open(&path).unwrap();
+    (folder, store, records)
+}
+
+#[tokio::test]
+async fn deliveries_are_listed_by_state_and_receiver() {
+    let (_folder, _store, records) = every_state().await;
+    let of = |state| listed(&records, &Filter { state: Some(state), ..ALL });
+    assert_eq!(of(State::Pending), ["e1 pending 0", "a2 pending 0"]);
+    assert_eq!(of(State::Running), ["d1 running 1"]);
+    assert_eq!(of(State::Failed), ["c1 failed 1"]);
+    assert_eq!(of(State::Delivered), ["b1 delivered 1"]);
+    assert_eq!(of(State::Dead), ["a1 dead 1"]);
+    assert_eq!(of(State::Suppressed), [""; 0]);
+    assert_eq!(listed(&records, &ALL).len(), 6);
+    let chat = Filter { receiver: Some("chat".into()), ..ALL };
+    assert_eq!(listed(&records, &chat), ["e1 pending 0"]);
+    assert_eq!(listed(&records, &Filter { limit: 1, ..ALL }), ["e1 pending 0"]);
+}
+
+#[tokio::test]
+async fn one_is_found_by_the_beginning_of_its_id_and_shown_with_its_attempts() {
+    let (_folder, _store, records) = every_state().await;
+    let id = of(&records, "a1").id;
+    let found = records.find(&id[..8]).unwrap();
+    assert_eq!((found.id.as_str(), found.outcome.as_deref()), (id.as_str(), Some("permanent")));
+    let attempts = records.attempts(&found).unwrap();
+    assert_eq!(attempts.len(), 1);
+    assert_eq!((attempts[0].number, attempts[0].detail.as_str()), (1, "no such address"));
+    let error = |id: &str| records.find(id).unwrap_err().to_string();
+    assert_eq!(error("nowhere"), "find a delivery \"nowhere\": none has an id that begins so");
+    assert_eq!(error(""), "find one delivery \"\": several begin so; write more of it");
+    let error = records.events("nowhere").unwrap_err().to_string();
+    assert_eq!(error, "find an event \"nowhere\": none has an id that begins so");
+}
+
+#[tokio::test]
+async fn what_is_sent_again_goes_before_what_waits_and_counts_its_attempts_anew() {
+    let (_folder, store, mut records) = every_state().await;
+    let record = of(&records, "a1");
+    records.retry(&record, at(20)).unwrap();
+    let again = store.claim("mail", 10, at(20)).await.unwrap().remove(0);
+    assert_eq!((&*again.event.id, again.attempt, again.redriven), ("a1", 2, 1));
+    assert_eq!((again.created_at, again.tried_since), (at(0), at(20)));
+    store.settle(settlement(&again, delivered())).await.unwrap();
+    assert_eq!(claimed(&store, "mail").await, ["a2 1"]);
+    let error = records.retry(&record, at(30)).map_err(|error| error.to_string());
+    // The record is of before: what counts is what is stored.
+    let want = format!("send again delivery {}: it is delivered; it changed just now; look again", record.id);
+    assert_eq!(error, Err(want));
+}
+
+#[tokio::test]
+async fn what_is_sent_again_waits_for_a_call_that_runs_and_goes_next() {
+    let (_folder, store, mut records) = every_state().await;
+    let running = store.claim("mail", 10, at(20)).await.unwrap().remove(0);
+    assert_eq!(&*running.event.id, "a2");
+    records.retry(&of(&records, "a1"), at(20)).unwrap();
+    assert_eq!(claimed(&store, "mail").await, [""; 0]);
+    store.settle(settlement(&running, delivered())).await.unwrap();
+    assert_eq!(claimed(&store, "mail").await, ["a1 2"]);
+}
+
+#[tokio::test]
+async fn what_is_discarded_lets_the_next_go_and_keeps_the_reason() {
+    let (_folder, store, mut records) = every_state().await;
+    commit(&store, "mail", &[("c2", "c")]).await;
+    records.discard(&of(&records, "c1"), "the check was wrong", at(20)).unwrap();
+    let record = of(&records, "c1");
+    assert_eq!((record.state, record.detail.as_deref()), (State::Suppressed, Some("the check was wrong")));
+    assert_eq!(claimed(&store, "mail").await, ["a2 1", "c2 1"]);
+    records.discard(&of(&records, "a1"), "told by phone", at(20)).unwrap();
+    let mut refused = |event: &str| match records.discard(&of(&records, event), "", at(20)) {
+        Err(RecordsError::State { state, .. }) => state,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(["b1", "d1", "a1"].map(&mut refused), [State::Delivered, State::Running, State::Suppressed]);
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_up_with_what_is_in_it() {
+    let (_folder, path) = folder();
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch(FIRST).unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO event VALUES (1, 'a1', 0, 'checks', 'lictor.check.status', 'consul://dc1', 'a', 0, '{}', 'n', '');
+             INSERT INTO delivery VALUES (1, 'd1', 1, 'down', 'mail', 'a', 'pending', 1, 0, 0, 0, NULL, NULL, NULL, NULL);",
+        )
+        .unwrap();
+    connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    drop(connection);
+    assert!(matches!(Records::open(&path), Err(StoreError::Old { found: 1, .. })), "a look changes nothing");
+    let store = Store::open(&path).unwrap();
+    assert_eq!(claimed(&store, "mail").await, ["a1 1"]);
+    store.close().await.unwrap();
+    assert_eq!(listed(&Records::open(&path).unwrap(), &ALL), ["a1 running 1"]);
+}
