@@ -63,10 +63,11 @@ pub struct Outlet {
 pub struct Inlets(BTreeMap<String, Inlet>);
 
 impl Inlets {
-    /// Adds `receiver`, which may have so many calls running side by side, and gives its end.
-    pub fn add(&mut self, receiver: String, slots: usize) -> Outlet {
+    /// Adds `receiver`, which may have so many calls running side by side, and gives its end. Where there was one
+    /// of this name among the `earlier`, the end of each of its calls wakes this one.
+    pub fn add(&mut self, receiver: String, slots: usize, earlier: &Self) -> Outlet {
         let slots = Arc::new(Semaphore::new(slots));
-        let wake = Arc::new(Notify::new());
+        let wake = earlier.0.get(&receiver).map(|inlet| Arc::clone(&inlet.wake)).unwrap_or_default();
         let (sender, begun) = mpsc::unbounded_channel();
         let inlet = Inlet { slots: Arc::clone(&slots), begun: sender, wake: Arc::clone(&wake) };
         self.0.insert(receiver, inlet);
@@ -78,6 +79,13 @@ impl Inlets {
         let inlet = self.0.get(receiver)?;
         let permit = Arc::clone(&inlet.slots).try_acquire_owned().ok()?;
         Some(Slot { permit, begun: inlet.begun.clone() })
+    }
+
+    /// Tells all receivers to look for what is due.
+    pub fn wake_all(&self) {
+        for inlet in self.0.values() {
+            inlet.wake.notify_one();
+        }
     }
 
     /// Tells `receiver` that something for it was committed; a name that is unknown is left alone.

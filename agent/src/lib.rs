@@ -2,6 +2,7 @@
 //!
 //! Read `pipeline` first; `app` joins the parts. `ARCHITECTURE.md` has the map.
 
+pub mod admin;
 pub mod app;
 pub mod bundled;
 pub mod catalog;

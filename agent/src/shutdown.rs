@@ -6,16 +6,32 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// The two stages of an end. Clones share them.
-#[derive(Clone, Debug, Default)]
+/// The stages of an end. Clones share them.
+#[derive(Clone, Debug)]
 pub struct Shutdown {
     /// Take nothing new in, and let what runs come to its end within the grace period.
     pub drain: CancellationToken,
     /// Let go of what runs, too. It is repeated after the next start.
     pub abort: CancellationToken,
+    /// Take nothing new in, and let what runs come to its own end, however long that takes: for the parts of a
+    /// configuration that another one replaces. A drain includes it.
+    pub retire: CancellationToken,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        let drain = CancellationToken::new();
+        Self { retire: drain.child_token(), drain, abort: CancellationToken::new() }
+    }
 }
 
 impl Shutdown {
+    /// The same stages, for parts that can be retired by themselves.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        Self { retire: self.drain.child_token(), ..self.clone() }
+    }
+
     /// Follows this process's signals from now on. Needs a tokio runtime.
     ///
     /// # Errors

@@ -3,7 +3,9 @@
 //! The only module, beside `cli`, that knows all the others. What may fail is done before anything is
 //! started, so a configuration with a fault changes nothing.
 
+mod life;
 mod receivers;
+mod running;
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -14,17 +16,22 @@ use std::thread;
 use anyhow::Context;
 use jiff::Timestamp;
 use lictor_host::{Host, HostSettings};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::admin::{self, Question, SOCKET};
 use crate::config::{self, Config, Faults, Look, Rejected};
-use crate::consul::{Client, WaitIndex};
-use crate::dispatch::{Dispatcher, PluginHandler, Receiver, Settings};
-use crate::pipeline::{Known, Pipeline, Routing};
+use crate::consul::Client;
+use crate::dispatch::{PluginHandler, Receiver};
+use crate::handover::Inlets;
+use crate::pipeline::History;
 use crate::shutdown::Shutdown;
-use crate::source::Source;
 use crate::store::{Recovered, Store};
+use life::Life;
 use receivers::Ready;
+use running::{Place, Running};
 
 /// Threads that run guests, at most: with more cores, one that spins for its second of CPU time only takes turns
 /// with half of the others.
@@ -55,6 +62,15 @@ impl From<anyhow::Error> for AppError {
     }
 }
 
+/// Where the configuration comes from.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// Files and folders, as [`Config::load`] takes them.
+    pub paths: &'a [PathBuf],
+    /// The variables of the environment.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+}
+
 /// What one receiver may do, for a person to read.
 #[derive(Debug)]
 pub struct Granted {
@@ -71,11 +87,8 @@ pub struct Granted {
 ///
 /// # Errors
 /// All faults.
-pub async fn load(
-    paths: &[PathBuf],
-    env: &dyn Fn(&str) -> Option<String>,
-    look: Look,
-) -> Result<Config, AppError> {
+pub async fn load(sources: Sources<'_>, look: Look) -> Result<Config, AppError> {
+    let Sources { paths, env } = sources;
     let Rejected { faults, receivers, data_dir } = match Config::load(paths, env, look) {
         Ok(config) => return Ok(config),
         Err(rejected) => *rejected,
@@ -107,18 +120,19 @@ pub async fn check(config: &Config, look: Look) -> Result<Vec<Granted>, AppError
     Ok(ready.iter().map(granted).collect())
 }
 
-/// Runs until `shutdown`.
+/// Runs until `shutdown`, with `config` and from each reload on with what the `sources` say then.
 ///
 /// # Errors
 /// All faults of the configuration, or what Lictor needs is not there: nothing was started then. Or a part of
 /// Lictor broke.
-pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
+pub async fn run(config: Config, sources: Sources<'_>, shutdown: &Shutdown) -> Result<(), AppError> {
     info!(version = env!("CARGO_PKG_VERSION"), "Lictor starts.");
-    let data_dir = &config.agent.data_dir;
+    let mut hangups = signal(SignalKind::hangup()).context("follow signals")?;
+    let data_dir = config.agent.data_dir.clone();
     let client = Client::new(&config.consul).context("reach Consul")?;
     let fresh = !data_dir.exists();
-    let trusted = if fresh { Ok(()) } else { check_data_dir(data_dir) };
-    let cache_dir = (!fresh && trusted.is_ok()).then(|| compiled(data_dir));
+    let trusted = if fresh { Ok(()) } else { check_data_dir(&data_dir) };
+    let cache_dir = (!fresh && trusted.is_ok()).then(|| compiled(&data_dir));
     let host = host(&config.receivers, cache_dir)?;
     let ready = receivers::ready(&config.receivers, &host, Look::Everywhere);
     let Some(ready) = shutdown.drain.run_until_cancelled(ready).await else {
@@ -129,26 +143,26 @@ pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
     // Told after the faults of the configuration, which are told together.
     trusted?;
     if fresh {
-        make_data_dir(data_dir)?;
-        host.keep(compiled(data_dir), ready.iter().map(|ready| &ready.plugin));
+        make_data_dir(&data_dir)?;
+        host.keep(compiled(&data_dir), ready.iter().map(|ready| &ready.plugin));
     }
     let store = open_store(&config).await?;
-    let settings = Settings { grace: config.agent.shutdown_grace, ..Settings::default() };
-    let receivers = ready.into_iter().map(receiver).collect();
-    let mut dispatcher = Dispatcher::start(host.runtime(), &store, receivers, &settings, shutdown);
-    let mut pipelines = start_pipelines(&config, &store, &client, &dispatcher, shutdown).await?;
+    let (_open, mut questions) = listen(&data_dir);
+    let place = Place { store: &store, client: &client, history: History::Away, earlier: Inlets::default() };
+    let running = Running::start(&config, host, ready, place, shutdown.part()).await?;
     let (rules, receivers) = (config.rules.len(), config.receivers.len());
     info!(rules, receivers, "Lictor runs.");
-    let whole = tokio::select! {
-        whole = end(&mut pipelines) => whole,
-        () = dispatcher.broken() => false,
+    let mut life = Life { running, retired: JoinSet::new(), store, data_dir, sources, shutdown };
+    let whole = loop {
+        tokio::select! {
+            whole = life.running.ended() => break whole,
+            Some(()) = hangups.recv() => if life.reload(None).await.is_break() { break false },
+            Some(question) = questions.recv() => if life.answer(question).await.is_break() { break false },
+        }
     };
     // Where a part broke, a Lictor that stays half would be worse than one that its supervisor starts anew.
     shutdown.drain.cancel();
-    end(&mut pipelines).await;
-    dispatcher.finish().await;
-    host.close().await;
-    store.close().await.context("close the store")?;
+    life.end().await?;
     if !whole {
         return Err(anyhow::anyhow!("go on: a part of Lictor broke, as the lines before say").into());
     }
@@ -156,13 +170,15 @@ pub async fn run(config: Config, shutdown: &Shutdown) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Waits for the end of all pipelines. False: one of them broke.
-async fn end(pipelines: &mut JoinSet<()>) -> bool {
-    let mut whole = true;
-    while let Some(ended) = pipelines.join_next().await {
-        whole &= ended.is_ok();
+/// Makes the socket. Without it Lictor does its work all the same.
+fn listen(data_dir: &Path) -> (Option<mpsc::Sender<Question>>, mpsc::Receiver<Question>) {
+    match admin::listen(&data_dir.join(SOCKET)) {
+        Ok((open, questions)) => (Some(open), questions),
+        Err(error) => {
+            warn!(%error, "There is no socket: `lictor reload` and others do not reach this Lictor.");
+            (None, mpsc::channel(1).1)
+        }
     }
-    whole
 }
 
 /// Opens the store, and says what of the last run is left in it.
@@ -181,12 +197,18 @@ async fn open_store(config: &Config) -> Result<Store, AppError> {
     if dead > 0 {
         warn!(deliveries = dead, "The last run ended during the last attempt of these, which are dead now.");
     }
+    tell_left(&store, config).await?;
+    Ok(store)
+}
+
+/// Says which deliveries nobody makes: they are kept.
+async fn tell_left(store: &Store, config: &Config) -> Result<(), AppError> {
     for (receiver, deliveries) in store.open_by_receiver().await.context("read the store")? {
         if !config.receivers.iter().any(|known| known.name == receiver) {
             warn!(receiver, deliveries, "These wait for a receiver that is no longer configured.");
         }
     }
-    Ok(store)
+    Ok(())
 }
 
 fn host(receivers: &[config::Receiver], cache_dir: Option<PathBuf>) -> Result<Arc<Host>, AppError> {
@@ -260,32 +282,4 @@ fn receiver(ready: Ready<'_>) -> Receiver {
         retry: config.retry.clone(),
         max_in_flight: config.max_in_flight,
     }
-}
-
-async fn start_pipelines(
-    config: &Config,
-    store: &Store,
-    client: &Client,
-    dispatcher: &Dispatcher,
-    shutdown: &Shutdown,
-) -> Result<JoinSet<()>, AppError> {
-    let mut pipelines = JoinSet::new();
-    for watch in &config.watches {
-        let saved = store.load(watch.name()).await.context("read the store")?;
-        let committed = saved.as_ref().map(|saved| WaitIndex::new(saved.index));
-        let source = Source::new(client.clone(), config.consul.block_query_wait, committed);
-        let pipeline = Pipeline {
-            watch: watch.name().into(),
-            routing: Routing {
-                rules: config.rules.clone(),
-                roles: config.roles.clone(),
-                environment: config.agent.environment.clone(),
-            },
-            store: store.clone(),
-            inlets: dispatcher.inlets(),
-        };
-        let known = saved.map_or_else(Known::default, Known::from);
-        pipelines.spawn(pipeline.run(known, source, shutdown.drain.clone()));
-    }
-    Ok(pipelines)
 }

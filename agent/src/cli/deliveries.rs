@@ -5,8 +5,9 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::records::{json_lines, one_line, open, say, table};
-use super::{ConfigArgs, counted};
+use super::records::{database, json_lines, one_line, open, say, table};
+use super::{ConfigArgs, counted, runtime};
+use crate::admin::{self, AskError, SOCKET};
 use crate::store::{Attempt, Filter, Record, Records, RecordsError, State};
 
 /// Deliveries that are taken at once where all dead ones are sent again.
@@ -104,7 +105,10 @@ pub(super) fn deliveries(verb: &Verb) -> Result<()> {
             let shown = Shown { made: store.attempts(&record)?, record };
             say(&if *json { json_lines(&[shown])? } else { in_words(&shown) })
         }
-        Verb::Retry { config, which } => retry(&mut open(config)?, which),
+        Verb::Retry { config, which } => {
+            retry(&mut open(config)?, which)?;
+            wake(config)
+        }
         Verb::Discard { config, ids, reason } => {
             let mut store = open(config)?;
             for id in ids {
@@ -112,8 +116,18 @@ pub(super) fn deliveries(verb: &Verb) -> Result<()> {
                 store.discard(&record, reason, Timestamp::now())?;
                 say(&format!("{} is discarded.\n", record.id))?;
             }
-            Ok(())
+            wake(config)
         }
+    }
+}
+
+/// Tells a Lictor that runs to look at what changed.
+fn wake(config: &ConfigArgs) -> Result<()> {
+    let socket = database(config).with_file_name(SOCKET);
+    match runtime()?.block_on(admin::look(&socket)) {
+        Ok(()) => Ok(()),
+        Err(AskError::NotRunning(_)) => say("Lictor does not run; it is done at its next start.\n"),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -5,6 +5,7 @@
 mod deliveries;
 mod explain;
 mod records;
+mod reload;
 mod run;
 mod validate;
 
@@ -56,6 +57,8 @@ enum Verb {
         #[arg(long)]
         offline: bool,
     },
+    /// Have a Lictor that runs take its configuration anew; one with faults changes nothing, exit 78.
+    Reload(ConfigArgs),
     /// Look at deliveries, send them again, give them up; also while Lictor runs.
     #[command(subcommand)]
     Deliveries(deliveries::Verb),
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
     match cli.verb {
         Verb::Run(config) => ended(run::run(&config)),
         Verb::Validate { config, offline } => ended(validate::validate(&config, offline)),
+        Verb::Reload(config) => reload::reload(&config),
         Verb::Deliveries(verb) => looked(deliveries::deliveries(&verb)),
         Verb::Explain { config, event, json } => looked(explain::explain(&config, &event, json)),
     }
@@ -99,9 +103,9 @@ fn variable(name: &str) -> Option<String> {
 
 /// Enough for all but the guests, which have threads of their own: the way of an event is short, and on one
 /// thread it wakes nobody.
-fn runtime() -> Result<Runtime, AppError> {
+fn runtime() -> anyhow::Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    Ok(runtime.context("start the runtime")?)
+    runtime.context("start the runtime")
 }
 
 /// Says how it went, and what that means for who asked.

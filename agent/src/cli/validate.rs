@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use anyhow::Context;
 
 use super::{ConfigArgs, counted, runtime, variable};
-use crate::app::{self, AppError, Granted};
+use crate::app::{self, AppError, Granted, Sources};
 use crate::config::Look;
 
 pub(super) fn validate(args: &ConfigArgs, offline: bool) -> Result<(), AppError> {
     let look = if offline { Look::Inside } else { Look::Everywhere };
     let (config, granted) = runtime()?.block_on(async {
-        let config = app::load(&args.paths, &variable, look).await?;
+        let config = app::load(Sources { paths: &args.paths, env: &variable }, look).await?;
         let granted = app::check(&config, look).await?;
         Ok::<_, AppError>((config, granted))
     })?;

@@ -24,4 +24,5 @@ pub use error::{ClientError, Garbage, SetupError};
 pub use secret::Secret;
 pub use settings::{BLOCK_QUERY_WAIT_DEFAULT, BLOCK_QUERY_WAIT_MAX, BasicAuth, Settings, Token};
 pub use token::TokenError;
+pub(crate) use transport::provide_crypto;
 pub use wait_index::{IndexError, Progress, WaitIndex};

@@ -31,11 +31,7 @@ pub(super) fn build(settings: &Settings) -> Result<(reqwest::Client, Url), Setup
     if let Some(path) = settings.address.socket() {
         builder = builder.unix_socket(path);
     }
-    // The builder makes a TLS configuration even for plain http.
-    if CryptoProvider::get_default().is_none() {
-        // An error only says that another thread was first, which is as good.
-        drop(rustls::crypto::ring::default_provider().install_default());
-    }
+    provide_crypto();
     if url.scheme() == "https" {
         builder = secure(builder, settings)?;
         if let Some(name) = &settings.tls_server_name {
@@ -47,6 +43,14 @@ pub(super) fn build(settings: &Settings) -> Result<(reqwest::Client, Url), Setup
     }
     let client = builder.build().map_err(SetupError::Transport)?;
     Ok((client, url))
+}
+
+/// Chooses who does the cryptography. A client's builder makes a TLS configuration even for plain http.
+pub(crate) fn provide_crypto() {
+    if CryptoProvider::get_default().is_none() {
+        // An error only says that another thread was first, which is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+    }
 }
 
 fn secure(mut builder: ClientBuilder, settings: &Settings) -> Result<ClientBuilder, SetupError> {

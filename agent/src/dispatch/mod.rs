@@ -74,11 +74,13 @@ pub struct Settings {
     pub grace: Duration,
     /// The wall clock, which due times are compared with.
     pub clock: Clock,
+    /// The receivers that these ones take over from, whose calls may still run. Default: none.
+    pub earlier: Inlets,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { grace: GRACE, clock: Arc::new(Timestamp::now) }
+        Self { grace: GRACE, clock: Arc::new(Timestamp::now), earlier: Inlets::default() }
     }
 }
 
@@ -104,7 +106,8 @@ impl Dispatcher {
         let mut workers = JoinSet::new();
         let mut inlets = Inlets::default();
         for receiver in receivers {
-            let Outlet { slots, begun, wake } = inlets.add(receiver.name.clone(), receiver.slots());
+            let Outlet { slots, begun, wake } =
+                inlets.add(receiver.name.clone(), receiver.slots(), &settings.earlier);
             let worker = Worker {
                 receiver,
                 store: store.clone(),
@@ -134,7 +137,7 @@ impl Dispatcher {
         }
     }
 
-    /// Waits until all receivers have ended, which they do at a shutdown.
+    /// Waits until all receivers have ended, which they do once they are retired.
     pub async fn finish(mut self) {
         while self.workers.join_next().await.is_some() {}
     }

@@ -100,7 +100,9 @@ impl World {
         let shutdown = Shutdown::default();
         let clock = Arc::new(move || at(0) + SignedDuration::try_from(start.elapsed()).unwrap());
         let settings = Settings { clock, ..Settings::default() };
-        (Dispatcher::start(&Handle::current(), &self.store, receivers, &settings, &shutdown), shutdown)
+        let here = Handle::current();
+        let dispatcher = Dispatcher::start(&here, &self.store, receivers, &settings, &shutdown);
+        (dispatcher, shutdown)
     }
 
     /// Starts the receiver `mail` alone.

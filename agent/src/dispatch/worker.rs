@@ -65,7 +65,7 @@ impl Trouble {
 }
 
 impl Worker {
-    /// Works on what is `begun` and what it claims itself, until `shutdown`.
+    /// Works on what is `begun` and what it claims itself, until it is retired. At a drain what runs has its grace.
     pub(super) async fn run(self: Arc<Self>, mut begun: mpsc::UnboundedReceiver<Begun>, shutdown: Shutdown) {
         let mut calls = JoinSet::new();
         let out_of_time = async {
@@ -76,7 +76,7 @@ impl Worker {
             biased;
             () = shutdown.abort.cancelled() => {}
             () = out_of_time => {}
-            () = self.work(&mut calls, &mut begun, &shutdown.drain) => return,
+            () = self.work(&mut calls, &mut begun, &shutdown.retire) => return,
         }
         if !calls.is_empty() {
             let (receiver, running) = (&self.receiver.name, calls.len());
@@ -84,19 +84,19 @@ impl Worker {
         }
     }
 
-    /// Works until `drain`, and then until no call runs any more.
+    /// Works until `retire`, and then until no call runs any more.
     async fn work(
         self: &Arc<Self>,
         calls: &mut JoinSet<()>,
         begun: &mut mpsc::UnboundedReceiver<Begun>,
-        drain: &CancellationToken,
+        retire: &CancellationToken,
     ) {
         let mut failures = 0;
         let mut look_at = Some(Instant::now());
         loop {
             tokio::select! {
                 biased;
-                () = drain.cancelled() => break,
+                () = retire.cancelled() => break,
                 Some(begun) = begun.recv() => {
                     calls.spawn(Arc::clone(self).deliver(begun));
                     continue;
@@ -129,8 +129,12 @@ impl Worker {
             tokio::select! {
                 biased;
                 Some(begun) = begun.recv() => drop(calls.spawn(Arc::clone(self).deliver(begun))),
-                Some(_) = calls.join_next() => {}
-                _ = self.slots.acquire_many(all) => return self.slots.close(),
+                // What waited for it may be claimed by whoever took over.
+                Some(_) = calls.join_next() => self.wake.notify_one(),
+                _ = self.slots.acquire_many(all) => {
+                    self.wake.notify_one();
+                    return self.slots.close();
+                }
             }
         }
     }

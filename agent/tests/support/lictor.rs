@@ -46,7 +46,12 @@ impl Lictor {
 
     /// Sends SIGTERM and does not wait.
     pub fn signal(&self) {
-        self.process.signal(Signal::TERM);
+        self.send(Signal::TERM);
+    }
+
+    /// Sends a signal and does not wait.
+    pub fn send(&self, signal: Signal) {
+        self.process.signal(signal);
     }
 
     /// How many lines of the log have this message.

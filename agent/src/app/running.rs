@@ -1,0 +1,115 @@
+//! What runs for one configuration: the sandbox, the receivers' tasks, the pipelines.
+//!
+//! Invariant: what is retired takes nothing new in and claims nothing, and its calls come to their own end, on
+//! the code and within the grants that they began with.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use lictor_host::Host;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::receivers::Ready;
+use super::{AppError, receiver};
+use crate::config::Config;
+use crate::consul::{Client, WaitIndex};
+use crate::dispatch::{Dispatcher, Receiver, Settings};
+use crate::handover::Inlets;
+use crate::pipeline::{History, Known, Pipeline, Routing};
+use crate::shutdown::Shutdown;
+use crate::source::Source;
+use crate::store::Store;
+
+/// The parts of one configuration.
+pub(super) struct Running {
+    host: Arc<Host>,
+    dispatcher: Dispatcher,
+    pipelines: JoinSet<()>,
+    /// Ends the intake alone, which ends before the claims do.
+    stop: CancellationToken,
+    shutdown: Shutdown,
+}
+
+/// Where the parts begin.
+pub(super) struct Place<'a> {
+    pub(super) store: &'a Store,
+    pub(super) client: &'a Client,
+    /// When that happened which differs from the last commit.
+    pub(super) history: History,
+    /// The receivers of the configuration before.
+    pub(super) earlier: Inlets,
+}
+
+impl Running {
+    /// Starts the parts, which end with `shutdown` or are retired.
+    pub(super) async fn start(
+        config: &Config,
+        host: Arc<Host>,
+        ready: Vec<Ready<'_>>,
+        Place { store, client, history, earlier }: Place<'_>,
+        shutdown: Shutdown,
+    ) -> Result<Self, AppError> {
+        let settings = Settings { grace: config.agent.shutdown_grace, earlier, ..Settings::default() };
+        let receivers: Vec<Receiver> = ready.into_iter().map(receiver).collect();
+        let stop = shutdown.retire.child_token();
+        let dispatcher = Dispatcher::start(host.runtime(), store, receivers, &settings, &shutdown);
+        let mut pipelines = JoinSet::new();
+        for watch in &config.watches {
+            let saved = store.load(watch.name()).await.context("read the store")?;
+            let committed = saved.as_ref().map(|saved| WaitIndex::new(saved.index));
+            let source = Source::new(client.clone(), config.consul.block_query_wait, committed);
+            let pipeline = Pipeline {
+                watch: watch.name().into(),
+                routing: Routing {
+                    rules: config.rules.clone(),
+                    roles: config.roles.clone(),
+                    environment: config.agent.environment.clone(),
+                },
+                store: store.clone(),
+                inlets: dispatcher.inlets(),
+            };
+            let known = saved.map_or_else(Known::default, |saved| Known { states: saved.states, history });
+            pipelines.spawn(pipeline.run(known, source, stop.clone()));
+        }
+        Ok(Self { host, dispatcher, pipelines, stop, shutdown })
+    }
+
+    /// What can be handed over to the receivers.
+    pub(super) fn inlets(&self) -> Inlets {
+        self.dispatcher.inlets()
+    }
+
+    /// Waits until a part ends. False: it broke. True: it was told to.
+    pub(super) async fn ended(&mut self) -> bool {
+        tokio::select! {
+            whole = all_ended(&mut self.pipelines) => whole,
+            () = self.dispatcher.broken() => false,
+        }
+    }
+
+    /// Ends all parts, after the process was told to end.
+    pub(super) async fn finish(mut self) {
+        self.stop.cancel();
+        while self.pipelines.join_next().await.is_some() {}
+        self.dispatcher.finish().await;
+        self.host.close().await;
+    }
+
+    /// Stops the intake, so that another configuration can go on where this one was.
+    pub(super) async fn stop(&mut self) {
+        self.stop.cancel();
+        while self.pipelines.join_next().await.is_some() {}
+        self.shutdown.retire.cancel();
+    }
+}
+
+/// Waits for the end of all pipelines, or until one of them breaks: false.
+async fn all_ended(pipelines: &mut JoinSet<()>) -> bool {
+    while let Some(ended) = pipelines.join_next().await {
+        if ended.is_err() {
+            return false;
+        }
+    }
+    true
+}

@@ -1,0 +1,208 @@
+//! What a person can see and do while Lictor runs, and while it does not.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot look has to fail")]
+
+mod support;
+
+use std::process::Output;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use support::consul::ConsulAgent;
+use support::home::Home;
+
+const CONFIG: [&str; 2] = ["-c", "lictor.toml"];
+
+/// Runs a verb, and gives its exit code and what it wrote.
+fn run(home: &Home, arguments: &[&str]) -> (i32, String) {
+    let Output { status, stdout, stderr } = home.run(&[arguments, &CONFIG].concat());
+    (status.code().unwrap(), String::from_utf8([stdout, stderr].concat()).unwrap())
+}
+
+#[track_caller]
+fn check(home: &Home, arguments: &[&str], code: i32, wanted: &[&str]) -> String {
+    let (found, text) = run(home, arguments);
+    assert_eq!(found, code, "{arguments:?}: {text}");
+    for want in wanted {
+        assert!(text.contains(want), "{arguments:?} does not say {want:?}:\n{text}");
+    }
+    text
+}
+
+/// A receiver whose command fails for good until the file `mended` is there, and a rule that leaves all alone.
+fn breakable(home: &Home, address: &str) -> String {
+    let script = home.script(
+        "act.sh",
+        r#"[ -e "$home/mended" ] || { echo "no such device" >&2; exit 1; }
+        echo "$LICTOR_DELIVERY_ID $LICTOR_ATTEMPT" >>"$home/acts""#,
+    );
+    format!(
+        "consul.address = '{address}'
+        rules = [
+            {{ name = 'all', on = ['check.status'], receivers = ['act'] }},
+            {{ name = 'other', on = ['check.status'], match = {{ service = 'db' }}, receivers = ['act'] }},
+        ]
+        [receivers.act]\nplugin = 'shell'\nconfig = {{ command = ['{script}'] }}"
+    )
+}
+
+#[tokio::test]
+async fn what_failed_is_found_explained_and_sent_again() {
+    let consul = ConsulAgent::start().await;
+    consul.register_ttl_check("web", "web").await;
+    let home = Home::warm();
+    let config = breakable(&home, &consul.address());
+    assert_eq!(run(&home, &["deliveries", "list"]).0, 69, "there is no configuration and no store");
+
+    let mut lictor = home.follow(&config).await;
+    consul.ttl("web", "fail", "by hand").await;
+    let dead = home.settled(&mut lictor, 1).await.remove(0);
+
+    let listed = check(&home, &["deliveries", "list", "--state", "dead", "--json"], 0, &[]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((&listed["id"], &listed["attempts"]), (&Value::from(dead.id.as_str()), &Value::from(1)));
+    check(&home, &["deliveries", "list", "--receiver", "act"], 0, &["dead", "permanent: ", "no such device"]);
+    check(
+        &home,
+        &["deliveries", "show", &dead.id[..8]],
+        0,
+        &["state      dead", "1 attempt\n", "no such device"],
+    );
+    let event = listed["event"].as_str().unwrap();
+    let because = "other: left alone, `service` is \"web\", and it wants \"db\"";
+    check(&home, &["explain", event], 0, &["all: sent to act", because, "dead"]);
+
+    // Mended, while Lictor runs.
+    home.write("mended", "");
+    check(
+        &home,
+        &["deliveries", "retry", "--all-dead", "--receiver", "act"],
+        0,
+        &["1 delivery is sent again."],
+    );
+    let acts = home.wait_for_lines("acts", 1).await;
+    assert_eq!(acts, [format!("{} 2", dead.id)], "the same delivery, its second attempt");
+    assert_eq!(home.settled(&mut lictor, 1).await[0].state, "delivered");
+    check(&home, &["deliveries", "retry", &dead.id], 1, &["it is delivered; only what failed is sent again"]);
+    check(&home, &["deliveries", "show", "ffff"], 1, &["none has an id that begins so"]);
+    assert_eq!(lictor.terminate().await, 0);
+
+    check(&home, &["explain", event], 0, &["all: sent to act", "delivered"]);
+    let broken = ["deliveries", "list", "--state", "gone"];
+    check(&home, &broken, 2, &["write one of pending, running, failed, delivered, dead, suppressed"]);
+}
+
+#[tokio::test]
+async fn what_is_done_while_lictor_does_not_run_is_there_at_its_start() {
+    let consul = ConsulAgent::start().await;
+    for check in ["a", "b"] {
+        consul.register_ttl_check(check, check).await;
+    }
+    let home = Home::warm();
+    let config = breakable(&home, &consul.address());
+    let mut lictor = home.follow(&config).await;
+    for check in ["a", "b"] {
+        consul.ttl(check, "fail", "by hand").await;
+    }
+    let dead = home.settled(&mut lictor, 2).await;
+    assert_eq!(lictor.terminate().await, 0);
+
+    home.write("mended", "");
+    let not_running = "Lictor does not run; it is done at its next start.";
+    check(&home, &["deliveries", "retry", &dead[0].id], 0, &["is sent again", not_running]);
+    let discard = ["deliveries", "discard", &dead[1].id, "--reason", "told by phone"];
+    check(&home, &discard, 0, &["is discarded", not_running]);
+    check(&home, &["reload"], 69, &["ask Lictor: none runs here"]);
+    let mut lictor = home.start(&config);
+    home.wait_for_lines("acts", 1).await;
+    assert_eq!(lictor.terminate().await, 0);
+    let states: Vec<_> = home.deliveries().into_iter().map(|one| one.state).collect();
+    assert_eq!(states, ["delivered", "suppressed"]);
+    check(&home, &["deliveries", "show", &dead[1].id], 0, &["because    told by phone"]);
+}
+
+/// Notes each change as a line of the file `name`.
+fn noted(home: &Home, address: &str, name: &str) -> String {
+    let path = home.path(name);
+    format!(
+        "agent.data_dir = 'data'
+        consul.address = '{address}'
+        rules = [{{ name = 'all', on = ['check.status'], receivers = ['note'] }}]
+        [receivers.note]\nplugin = 'file'
+        config = {{ path = '{}', template = '{{{{ data.from }}}} > {{{{ data.to }}}}{{% if data.catch_up %}} late{{% endif %}}' }}",
+        path.display()
+    )
+}
+
+#[tokio::test]
+async fn a_new_configuration_is_taken_whole_and_nothing_fires_again() {
+    let consul = ConsulAgent::start().await;
+    consul.register_ttl_check("web", "web").await;
+    let home = Home::warm();
+    let mut lictor = home.follow(noted(&home, &consul.address(), "first").split_once('\n').unwrap().1).await;
+    consul.ttl("web", "fail", "by hand").await;
+    assert_eq!(home.wait_for_lines("first", 1).await, ["passing > critical"]);
+
+    home.write("lictor.toml", noted(&home, &consul.address(), "second"));
+    check(&home, &["reload"], 0, &["Lictor runs with the configuration as it is now."]);
+    consul.ttl("web", "warn", "by hand").await;
+    assert_eq!(home.wait_for_lines("second", 1).await, ["critical > warning"], "no catch-up, nothing again");
+
+    home.write(
+        "lictor.toml",
+        "agent.data_dir = 'data'\n[[rules]]\nname = 'all'\non = ['check.status']\nreceivers = ['nobody']\n",
+    );
+    let kept = "Lictor goes on with the one that it has.";
+    check(&home, &["reload"], 78, &["there is no receiver \"nobody\"", "lictor.toml:5", kept]);
+    home.write("lictor.toml", noted(&home, &consul.address(), "third").replace("'data'", "'elsewhere'"));
+    // Whoever asks finds Lictor by its configuration, so here it is told by a signal.
+    lictor.send(Signal::HUP);
+    lictor.told("The configuration is not taken; Lictor goes on with the one that it has.", 2).await;
+    consul.ttl("web", "pass", "by hand").await;
+    assert_eq!(home.wait_for_lines("second", 2).await[1], "warning > passing");
+
+    home.write("lictor.toml", noted(&home, &consul.address(), "third"));
+    lictor.send(Signal::HUP);
+    lictor.told("Lictor runs with the configuration as it is now.", 2).await;
+    consul.ttl("web", "fail", "by hand").await;
+    home.wait_for_lines("third", 1).await;
+    assert_eq!(lictor.terminate().await, 0);
+    assert_eq!((home.lines("first").len(), home.lines("second").len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_call_that_runs_comes_to_its_end_on_the_old_configuration() {
+    let consul = ConsulAgent::start().await;
+    consul.register_ttl_check("web", "web").await;
+    let home = Home::warm();
+    let config = |name: &str| {
+        let script = home.script(
+            &format!("{name}.sh"),
+            &format!(
+                r#"echo "{name} begins" >>"$home/acts"
+                for i in $(seq 200); do [ -e "$home/go" ] && break; [ -d "$home" ] || exit 1; sleep 0.05; done
+                echo "{name} ends" >>"$home/acts""#
+            ),
+        );
+        format!(
+            "agent.data_dir = 'data'\nconsul.address = '{}'
+            rules = [{{ name = 'all', on = ['check.status'], receivers = ['act'] }}]
+            [receivers.act]\nplugin = 'shell'\nconfig = {{ command = ['{script}'] }}",
+            consul.address()
+        )
+    };
+    let mut lictor = home.follow(config("old").split_once('\n').unwrap().1).await;
+    consul.ttl("web", "fail", "by hand").await;
+    home.wait_for_lines("acts", 1).await;
+    home.write("lictor.toml", config("new"));
+    check(&home, &["reload"], 0, &[]);
+    consul.ttl("web", "pass", "by hand").await;
+    // The next change of this check waits for the call that runs.
+    lictor.until("commit the second change", async || (home.deliveries().len() == 2).then_some(())).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    home.write("go", "");
+    assert_eq!(home.wait_for_lines("acts", 4).await, ["old begins", "old ends", "new begins", "new ends"]);
+    assert!(home.settled(&mut lictor, 2).await.iter().all(|one| one.attempts == 1));
+    assert_eq!(lictor.terminate().await, 0);
+}
