@@ -308,9 +308,52 @@ async fn a_database_that_lictor_cannot_understand_is_refused_and_left_alone() {
     fs::remove_file(&database).unwrap();
     Connection::open(&database).unwrap().execute_batch("CREATE TABLE songs (title)").unwrap();
     check(&["lictor.db", "belongs to another program"]).await;
+}
 
-    fs::write(&database, "a letter to a friend, and no database at all").unwrap();
-    check(&["lictor.db", "it is not an SQLite database", "move it away"]).await;
+#[tokio::test]
+async fn a_damaged_database_is_set_aside_and_another_one_begun() {
+    let consul = ConsulAgent::start().await;
+    consul.register_ttl_check("web", "web").await;
+    let home = Home::warm();
+    let config = noted(&home, &consul.address());
+    let mut lictor = home.follow(&config).await;
+    consul.ttl("web", "fail", "by hand").await;
+    home.settled(&mut lictor, 1).await;
+    let database = home.path("data/lictor.db");
+
+    // Damage that is met while it runs: it ends, and the next start finds it.
+    lictor.kill();
+    let connection = Connection::open(&database).unwrap();
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).unwrap();
+    drop(connection);
+    let mut bytes = fs::read(&database).unwrap();
+    // All pages but the first, which says what is in the others.
+    bytes[4096..].fill(0xa5);
+    fs::write(&database, &bytes).unwrap();
+    let (code, log) = home.start(&config).ended().await;
+    assert_eq!(code, 69, "{log}");
+    assert!(log.contains("it is damaged"), "{log}");
+
+    let set_aside = "The database was damaged and is set aside.";
+    let mut lictor = home.start(&config);
+    lictor.wait_for(set_aside, |line| line.contains(set_aside)).await;
+    lictor.until("take in what Consul has", async || (!home.snapshot().is_empty()).then_some(())).await;
+    consul.ttl("web", "pass", "by hand").await;
+    let notes = home.wait_for_lines("notes", 2).await;
+    assert_eq!(notes[1], "web critical > passing, live", "what was there is no news");
+    assert_eq!(lictor.terminate().await, 0);
+    let kept = || {
+        let files = fs::read_dir(home.path("data")).unwrap().map(|file| file.unwrap().path());
+        files.filter(|path| path.to_string_lossy().contains(".db.damaged-")).collect::<Vec<_>>()
+    };
+    assert!(kept().iter().any(|path| fs::read(path).unwrap() == bytes), "it is kept as it was");
+
+    // What is no database at all.
+    fs::write(&database, "a letter to a friend").unwrap();
+    let mut lictor = home.start(&config);
+    lictor.wait_for(set_aside, |line| line.contains(set_aside)).await;
+    assert_eq!(lictor.terminate().await, 0);
+    assert!(kept().iter().any(|path| fs::read(path).unwrap() == b"a letter to a friend"));
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use lictor_host::{Host, HostSettings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::admin::{self, Question, SOCKET};
 use crate::config::{self, Config, Faults, Look, Rejected};
@@ -156,6 +156,10 @@ pub async fn run(config: Config, sources: Sources<'_>, shutdown: &Shutdown) -> R
     let whole = loop {
         tokio::select! {
             whole = life.running.ended() => break whole,
+            () = life.store.broken() => {
+                error!("The database is damaged; the next start sets it aside and begins anew.");
+                break false;
+            }
             Some(()) = hangups.recv() => if life.reload(None).await.is_break() { break false },
             Some(question) = questions.recv() => if life.answer(question).await.is_break() { break false },
         }
@@ -184,6 +188,13 @@ fn listen(data_dir: &Path) -> (Option<mpsc::Sender<Question>>, mpsc::Receiver<Qu
 /// Opens the store, and says what of the last run is left in it.
 async fn open_store(config: &Config) -> Result<Store, AppError> {
     let store = Store::open(&config.agent.data_dir.join("lictor.db")).context("open the store")?;
+    if let Some(damaged) = store.damaged() {
+        error!(
+            set_aside = %damaged.display(),
+            "The database was damaged and is set aside. What was not delivered is lost with it; Lictor takes what \
+             Consul has now for known, and tells what changes from here on."
+        );
+    }
     let bounded = config.receivers.iter().filter(|receiver| receiver.retry.attempts > 0);
     let attempts_max = bounded.map(|receiver| (receiver.name.clone(), receiver.retry.attempts)).collect();
     let recovered = store.recover(attempts_max, Timestamp::now()).await.context("read the store")?;

@@ -34,6 +34,14 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// The database is damaged and could not be renamed.
+    #[error("set {} aside, which is damaged", path.display())]
+    Aside {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The file is a database, but not one that Lictor made.
     #[error("open {}: it belongs to another program (application id {found:#010x}, lictor's is {known:#010x})",
         path.display())]

@@ -8,6 +8,8 @@
 //! <data_dir>/lictor.db       the database: application_id 0x6c696374 ("lict"), user_version 2
 //! <data_dir>/lictor.db-wal   its newest transactions; belongs to it, never to be moved alone
 //! <data_dir>/lictor.db-shm   an index of the former, made anew when it is gone
+//! <data_dir>/lictor.suspect  damage was met: the next start looks for it
+//! <data_dir>/lictor.db.damaged-<time>  a database that was set aside, with its log
 //! <data_dir>/lictor.lock     locked (flock) by the one Lictor that writes; holds its process id
 //! ```
 //!
@@ -99,6 +101,7 @@
 //! net one), what is stored stays, and all goes on when there is room.
 
 mod commit;
+mod damage;
 mod error;
 mod open;
 mod outbox;
@@ -123,6 +126,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 pub use error::StoreError;
@@ -154,6 +158,9 @@ pub struct Store {
     slots: Arc<Semaphore>,
     open: Arc<Mutex<Option<Open>>>,
     path: Arc<Path>,
+    damaged: Option<Arc<Path>>,
+    /// Damage was met.
+    broken: CancellationToken,
 }
 
 /// The database, until it is closed.
@@ -173,12 +180,13 @@ enum Command {
 }
 
 impl Store {
-    /// Opens the database at `path`, or makes it there; the folder must exist. Takes the lock beside
+    /// Opens the database at `path`, or makes it there; the folder must exist. One that is damaged is renamed and
+    /// begun anew. Takes the lock beside
     /// it, which is given back when the store is closed or the process ends.
     ///
     /// Call [`Store::recover`] next.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let open::Database { lock, connection } = open::open(path)?;
+        let open::Database { lock, connection, damaged } = open::open(path)?;
         let open = Arc::new(Mutex::new(Some(Open { connection, written_back: 0 })));
         let (commands, queue) = mpsc::channel();
         let shared = Arc::clone(&open);
@@ -186,7 +194,24 @@ impl Store {
             .name("lictor-store".into())
             .spawn(move || serve(lock, &shared, &queue))
             .map_err(StoreError::Thread)?;
-        Ok(Self { commands, slots: Arc::new(Semaphore::new(QUEUE)), open, path: path.into() })
+        Ok(Self {
+            commands,
+            slots: Arc::new(Semaphore::new(QUEUE)),
+            open,
+            path: path.into(),
+            damaged: damaged.map(Into::into),
+            broken: CancellationToken::new(),
+        })
+    }
+
+    /// Where the database is that was there before and was damaged, if so.
+    pub fn damaged(&self) -> Option<&Path> {
+        self.damaged.as_deref()
+    }
+
+    /// Waits until damage is met. The next start sets the database aside.
+    pub async fn broken(&self) {
+        self.broken.cancelled().await;
     }
 
     /// What is known of `watch`; none when it was never committed.
@@ -225,7 +250,7 @@ impl Store {
         let encoded = commit::Encoded::new(commit)?;
         let work = |connection: &mut Connection| commit::commit(connection, encoded).map(then);
         match self.run_here(work) {
-            Ok(result) => result.map_err(|source| StoreError::sort(&self.path, source)),
+            Ok(result) => result.map_err(|source| self.sort(source)),
             Err(work) => self.run(work).await,
         }
     }
@@ -314,7 +339,16 @@ impl Store {
         // Paused time runs ahead while a test's runtime waits for a thread that it does not know.
         #[cfg(test)]
         let answer = async { tokio::task::spawn_blocking(|| answer.blocking_recv()).await.unwrap() };
-        answer.await.map_err(|_| StoreError::Closed)?.map_err(|source| StoreError::sort(&self.path, source))
+        answer.await.map_err(|_| StoreError::Closed)?.map_err(|source| self.sort(source))
+    }
+
+    fn sort(&self, source: rusqlite::Error) -> StoreError {
+        let error = StoreError::sort(&self.path, source);
+        if matches!(error, StoreError::Corrupt { .. }) {
+            damage::suspect(&self.path);
+            self.broken.cancel();
+        }
+        error
     }
 }
 

@@ -5,14 +5,15 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::StoreError;
 use super::schema::{self, APPLICATION_ID, VERSION};
+use super::{StoreError, damage};
 
 /// How long a write waits for another process, such as a person's `sqlite3`, before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,11 +32,25 @@ pub(super) struct Database {
     pub(super) connection: Connection,
     /// The lock is given back when this is dropped.
     pub(super) lock: File,
+    /// The one that was there before, if it was damaged.
+    pub(super) damaged: Option<PathBuf>,
 }
 
-/// Opens the database at `path`, or makes it there. The folder must exist.
+/// Opens the database at `path`, or makes it there. The folder must exist. One that is damaged is set aside.
 pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     let lock = lock(path)?;
+    match connect(path) {
+        Ok(connection) => Ok(Database { connection, lock, damaged: None }),
+        Err(StoreError::NotDatabase { .. } | StoreError::Corrupt { .. }) => {
+            let damaged = damage::set_aside(path, Timestamp::now())
+                .map_err(|source| StoreError::Aside { path: path.to_owned(), source })?;
+            Ok(Database { connection: connect(path)?, lock, damaged: Some(damaged) })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
     // Checks may say what is not for everybody. SQLite gives its other files the mode of this one, and says
     // better than we could what is wrong with it.
     drop(OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path));
@@ -46,8 +61,9 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sort)?;
     let found = recognize(&connection, path)?;
     configure(&connection).map_err(sort)?;
+    damage::examine(&connection, path)?;
     schema::bring_up(&mut connection, found).map_err(sort)?;
-    Ok(Database { connection, lock })
+    Ok(connection)
 }
 
 /// Takes the lock beside the database: advisory, held as long as the file is open, so that it is
