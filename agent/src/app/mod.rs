@@ -187,7 +187,8 @@ fn listen(data_dir: &Path) -> (Option<mpsc::Sender<Question>>, mpsc::Receiver<Qu
 
 /// Opens the store, and says what of the last run is left in it.
 async fn open_store(config: &Config) -> Result<Store, AppError> {
-    let store = Store::open(&config.agent.data_dir.join("lictor.db")).context("open the store")?;
+    let store = Store::open_durable(&config.agent.data_dir.join("lictor.db"), config.agent.durability)
+        .context("open the store")?;
     if let Some(damaged) = store.damaged() {
         error!(
             set_aside = %damaged.display(),

@@ -4,14 +4,19 @@
 //! the code and within the grants that they began with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use lictor_host::Host;
 use tokio::task::JoinSet;
+use tokio::time;
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use super::receivers::Ready;
 use super::{AppError, receiver};
+use crate::chain::chain;
 use crate::config::Config;
 use crate::consul::{Client, WaitIndex};
 use crate::dispatch::{Dispatcher, Receiver, Settings};
@@ -19,7 +24,10 @@ use crate::handover::Inlets;
 use crate::pipeline::{History, Known, Pipeline, Routing};
 use crate::shutdown::Shutdown;
 use crate::source::Source;
-use crate::store::Store;
+use crate::store::{Pruned, Retention, Store};
+
+/// How often it is looked whether something is past its retention.
+const PRUNE_EVERY: Duration = Duration::from_mins(10);
 
 /// The parts of one configuration.
 pub(super) struct Running {
@@ -55,6 +63,7 @@ impl Running {
         let stop = shutdown.retire.child_token();
         let dispatcher = Dispatcher::start(host.runtime(), store, receivers, &settings, &shutdown);
         let mut pipelines = JoinSet::new();
+        pipelines.spawn(keep_small(store.clone(), config.agent.retention, stop.clone()));
         for watch in &config.watches {
             let saved = store.load(watch.name()).await.context("read the store")?;
             let committed = saved.as_ref().map(|saved| WaitIndex::new(saved.index));
@@ -101,6 +110,23 @@ impl Running {
         self.stop.cancel();
         while self.pipelines.join_next().await.is_some() {}
         self.shutdown.retire.cancel();
+    }
+}
+
+/// Deletes what is past its retention, now and from time to time, until `stop`.
+async fn keep_small(store: Store, retention: Retention, stop: CancellationToken) {
+    loop {
+        match store.prune(retention, Timestamp::now()).await {
+            Ok(Pruned { events: 0, .. }) => {}
+            Ok(Pruned { events, dead: 0 }) => info!(events, "Events past their retention are deleted."),
+            Ok(Pruned { events, dead }) => {
+                warn!(events, dead, "Events past their retention are deleted, with dead deliveries.");
+            }
+            Err(error) => warn!(error = chain(&error), "Events past their retention stay for now."),
+        }
+        if stop.run_until_cancelled(time::sleep(PRUNE_EVERY)).await.is_none() {
+            return;
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod explain;
 mod records;
 mod reload;
 mod run;
+mod state;
 mod validate;
 
 use std::io::{self, IsTerminal, Write};
@@ -24,7 +25,7 @@ use crate::store::RecordsError;
 
 /// Something that Lictor needs is not there, or not to be used: the store, a signal handler.
 const EXIT_UNAVAILABLE: u8 = 69;
-/// What was asked for is not there, or not to be done.
+/// What was asked for is not there, not to be done, or not whole.
 const EXIT_NOT_THERE: u8 = 1;
 /// The configuration is at fault.
 const EXIT_CONFIG: u8 = 78;
@@ -62,6 +63,9 @@ enum Verb {
     /// Look at deliveries, send them again, give them up; also while Lictor runs.
     #[command(subcommand)]
     Deliveries(deliveries::Verb),
+    /// Check and repair the store.
+    #[command(subcommand)]
+    State(state::Verb),
     /// Say what each rule made of an event, and what became of its deliveries; also while Lictor runs.
     Explain {
         #[command(flatten)]
@@ -91,6 +95,10 @@ pub fn main() -> ExitCode {
         Verb::Run(config) => ended(run::run(&config)),
         Verb::Validate { config, offline } => ended(validate::validate(&config, offline)),
         Verb::Reload(config) => reload::reload(&config),
+        Verb::State(verb) => match state::state(&verb) {
+            Ok(false) => ExitCode::from(EXIT_NOT_THERE),
+            done => looked(done.map(drop)),
+        },
         Verb::Deliveries(verb) => looked(deliveries::deliveries(&verb)),
         Verb::Explain { config, event, json } => looked(explain::explain(&config, &event, json)),
     }

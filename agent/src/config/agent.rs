@@ -4,9 +4,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::{Entry, Table};
+use crate::store::{Durability, Retention};
 
 /// More than this and a service manager would have killed the process.
 const SHUTDOWN_GRACE_MAX: Duration = Duration::from_mins(10);
+
+/// Less than this and nobody could look at what happened last night.
+const AGE_MIN: Duration = Duration::from_hours(1);
+/// Ten years.
+const AGE_MAX: Duration = Duration::from_hours(3650 * 24);
+/// Some thousand events.
+const SIZE_MIN: u64 = 8 << 20;
+/// More than a database of a node should ever hold.
+const SIZE_MAX: u64 = 1 << 40;
 
 /// What concerns the process as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +27,10 @@ pub struct Agent {
     pub data_dir: PathBuf,
     /// How long running calls may go on after the first signal. Default: 10 s.
     pub shutdown_grace: Duration,
+    /// How much of the past is kept.
+    pub retention: Retention,
+    /// What a power cut may take.
+    pub durability: Durability,
 }
 
 impl Default for Agent {
@@ -25,8 +39,23 @@ impl Default for Agent {
             environment: None,
             data_dir: PathBuf::from("/var/lib/lictor"),
             shutdown_grace: Duration::from_secs(10),
+            retention: Retention::default(),
+            durability: Durability::default(),
         }
     }
+}
+
+fn retention(table: &mut Table<'_>) -> Retention {
+    let default = Retention::default();
+    Retention {
+        age: table.get("age", |entry| entry.duration(AGE_MIN..=AGE_MAX)).unwrap_or(default.age),
+        size: table.get("size", |entry| entry.size(SIZE_MIN..=SIZE_MAX)).unwrap_or(default.size),
+    }
+}
+
+fn durability(entry: Entry<'_>) -> Option<Durability> {
+    let full = entry.word(&["normal", "full"])? == "full";
+    Some(if full { Durability::Full } else { Durability::Normal })
 }
 
 pub(super) fn read(table: &mut Table<'_>) -> Agent {
@@ -36,5 +65,9 @@ pub(super) fn read(table: &mut Table<'_>) -> Agent {
         environment: table.get("environment", Entry::string),
         data_dir: table.get("data_dir", Entry::path).unwrap_or(default.data_dir),
         shutdown_grace: table.get("shutdown_grace", grace).unwrap_or(default.shutdown_grace),
+        retention: table
+            .get("retention", |entry| entry.table("`retention`", retention))
+            .unwrap_or(default.retention),
+        durability: table.get("durability", durability).unwrap_or(default.durability),
     }
 }

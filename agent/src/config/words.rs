@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 /// The units of a duration, in milliseconds.
-const TIME: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+const TIME: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// The units of a size, in bytes.
 const SPACE: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
-/// Reads `250ms`, `30s`, `5m` or `1h`: one whole number and one unit.
+/// Reads `250ms`, `30s`, `5m`, `1h` or `30d`: one whole number and one unit.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     amount(text, &TIME).map(Duration::from_millis)
 }
@@ -86,9 +86,10 @@ mod tests {
         check("30s", Some(30_000));
         check("5m", Some(300_000));
         check("1h", Some(3_600_000));
+        check("30d", Some(2_592_000_000));
         check("0s", Some(0));
         for wrong in
-            ["", "30", "s", "1.5s", "-1s", "1h30m", "30 s", "30S", "1d", "+1s", "99999999999999999999s"]
+            ["", "30", "s", "1.5s", "-1s", "1h30m", "30 s", "30S", "1w", "+1s", "99999999999999999999s"]
         {
             check(wrong, None);
         }
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_can_be_read_again() {
-        for text in ["250ms", "90s", "1m", "24h", "0ms"] {
+        for text in ["250ms", "90s", "1m", "23h", "30d", "0ms"] {
             assert_eq!(duration(text).map(show_duration).as_deref(), Some(text));
         }
         for text in ["1000B", "64KiB", "1MiB", "4GiB", "0B"] {

@@ -60,9 +60,7 @@
 //!   delivery, number, started_at, ended_at, outcome, detail
 //! ```
 //!
-//! Nothing is deleted yet but what Consul no longer has. What deletes old events must delete whole,
-//! settled deliveries with their attempts, oldest first, and never the newest row of a table: a `seq`
-//! must not come again.
+//! `prune` deletes the oldest events with all that became of them (`retention`).
 //!
 //! # Order
 //!
@@ -91,6 +89,9 @@
 //! * after the call, before `settle`: the same, and the receiver can drop what it knows by its id;
 //! * after `settle`: nothing is left to do.
 //!
+//! With `durability = "full"` each transaction waits for the disk, and a power cut takes none. What it prevents is
+//! only that the events of the last moment are seen as one net change, and that calls of the last moment repeat.
+//!
 //! The log is written back into the database, and the disk waited for, when it has grown and nothing
 //! has been asked for a moment, so that no event waits for it.
 //!
@@ -103,11 +104,14 @@
 mod commit;
 mod damage;
 mod error;
+mod health;
 mod open;
 mod outbox;
 mod record;
 mod records;
+mod retention;
 mod schema;
+mod thread;
 mod types;
 
 #[cfg(test)]
@@ -116,22 +120,23 @@ pub(crate) mod fixture;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+
+use thread::{Command, Open, serve};
 
 pub use error::StoreError;
+pub use health::{Health, Repaired, repair};
+pub use open::Durability;
 pub use record::{Attempt, Filter, Record, RecordsError, State};
 pub use records::Records;
+pub use retention::{Pruned, Retention};
 pub use types::{
     Claimed, Commit, DETAIL_MAX, NewDelivery, Recovered, Saved, Settlement, StoredEvent, Verdict,
 };
@@ -139,14 +144,6 @@ pub use types::{
 /// Commands that wait for the store's thread. Each caller waits for its answer, so there are never
 /// more than callers; the bound only says that a disk that hangs must not let memory grow.
 const QUEUE: usize = 64;
-
-/// Rows that are written before it is worth to write the log back: about 150 events with all that
-/// becomes of them, 10 MiB of log.
-const ROWS: u64 = 1000;
-
-/// How long nothing is asked before the log is written back: longer than the steps of one event are
-/// apart.
-const QUIET: Duration = Duration::from_millis(20);
 
 /// A handle to the open store; clones share it.
 ///
@@ -163,22 +160,6 @@ pub struct Store {
     broken: CancellationToken,
 }
 
-/// The database, until it is closed.
-#[derive(Debug)]
-struct Open {
-    connection: Connection,
-    /// Rows that were written when the log was last written back.
-    written_back: u64,
-}
-
-/// What the store's thread is asked to do.
-enum Command {
-    Run(Box<dyn FnOnce(&mut Connection) + Send>, OwnedSemaphorePermit),
-    /// The log is to be written back in the next quiet moment.
-    Grown,
-    Close(oneshot::Sender<rusqlite::Result<()>>),
-}
-
 impl Store {
     /// Opens the database at `path`, or makes it there; the folder must exist. One that is damaged is renamed and
     /// begun anew. Takes the lock beside
@@ -186,11 +167,16 @@ impl Store {
     ///
     /// Call [`Store::recover`] next.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let open::Database { lock, connection, damaged } = open::open(path)?;
+        Self::open_durable(path, Durability::default())
+    }
+
+    /// Like [`open`](Self::open), with a choice of what a power cut may take.
+    pub fn open_durable(path: &Path, durability: Durability) -> Result<Self, StoreError> {
+        let open::Database { lock, connection, damaged } = open::open(path, durability)?;
         let open = Arc::new(Mutex::new(Some(Open { connection, written_back: 0 })));
         let (commands, queue) = mpsc::channel();
         let shared = Arc::clone(&open);
-        thread::Builder::new()
+        std::thread::Builder::new()
             .name("lictor-store".into())
             .spawn(move || serve(lock, &shared, &queue))
             .map_err(StoreError::Thread)?;
@@ -349,51 +335,5 @@ impl Store {
             self.broken.cancel();
         }
         error
-    }
-}
-
-impl Open {
-    fn has_grown(&self) -> bool {
-        self.connection.total_changes() - self.written_back >= ROWS
-    }
-
-    /// Writes the log back as far as no reader needs it, so that it starts over.
-    fn write_back(&mut self) {
-        let result = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
-        if let Err(error) = result {
-            // What is stored is in the log, and the next time does it.
-            debug!(%error, "The store's log is not written back.");
-        }
-        self.written_back = self.connection.total_changes();
-    }
-}
-
-/// The store's thread: one command after another, until the store is closed or no handle is left.
-fn serve(lock: File, shared: &Mutex<Option<Open>>, queue: &mpsc::Receiver<Command>) {
-    let mut grown = false;
-    loop {
-        let command = if grown { queue.recv_timeout(QUIET) } else { queue.recv().map_err(Into::into) };
-        // A work that panicked has rolled its transaction back.
-        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(open) = shared.as_mut() else { return };
-        match command {
-            Ok(Command::Run(work, _slot)) => work(&mut open.connection),
-            Ok(Command::Grown) => {}
-            Ok(Command::Close(reply)) => {
-                // The last connection that is closed writes the log back.
-                let closed =
-                    shared.take().map_or(Ok(()), |open| open.connection.close().map_err(|(_, error)| error));
-                drop(lock);
-                drop(reply.send(closed));
-                return;
-            }
-            Err(RecvTimeoutError::Timeout) => open.write_back(),
-            Err(RecvTimeoutError::Disconnected) => {
-                // Before the lock is given back.
-                shared.take();
-                return;
-            }
-        }
-        grown = open.has_grown();
     }
 }

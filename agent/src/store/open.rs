@@ -25,6 +25,16 @@ const STATEMENTS: usize = 32;
 /// milliseconds. `store` does that earlier, in a quiet moment; this is for when there is none.
 const LOG_PAGES: u32 = 8192;
 
+/// What a power cut may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The transactions of the last moment: nothing waits for the disk. A crash of the process takes nothing.
+    #[default]
+    Normal,
+    /// Nothing: each transaction waits for the disk.
+    Full,
+}
+
 /// An open database and the lock that makes it ours.
 #[derive(Debug)]
 pub(super) struct Database {
@@ -37,20 +47,20 @@ pub(super) struct Database {
 }
 
 /// Opens the database at `path`, or makes it there. The folder must exist. One that is damaged is set aside.
-pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
+pub(super) fn open(path: &Path, durability: Durability) -> Result<Database, StoreError> {
     let lock = lock(path)?;
-    match connect(path) {
+    match connect(path, durability) {
         Ok(connection) => Ok(Database { connection, lock, damaged: None }),
         Err(StoreError::NotDatabase { .. } | StoreError::Corrupt { .. }) => {
             let damaged = damage::set_aside(path, Timestamp::now())
                 .map_err(|source| StoreError::Aside { path: path.to_owned(), source })?;
-            Ok(Database { connection: connect(path)?, lock, damaged: Some(damaged) })
+            Ok(Database { connection: connect(path, durability)?, lock, damaged: Some(damaged) })
         }
         Err(error) => Err(error),
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+fn connect(path: &Path, durability: Durability) -> Result<Connection, StoreError> {
     // Checks may say what is not for everybody. SQLite gives its other files the mode of this one, and says
     // better than we could what is wrong with it.
     drop(OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path));
@@ -60,7 +70,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open_with_flags(path, flags).map_err(sort)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sort)?;
     let found = recognize(&connection, path)?;
-    configure(&connection).map_err(sort)?;
+    configure(&connection, durability).map_err(sort)?;
     damage::examine(&connection, path)?;
     schema::bring_up(&mut connection, found).map_err(sort)?;
     Ok(connection)
@@ -68,7 +78,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 
 /// Takes the lock beside the database: advisory, held as long as the file is open, so that it is
 /// gone with its process however that ends.
-fn lock(path: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let file_path = path.with_extension("lock");
     let failed = |source| StoreError::Lock { path: file_path.clone(), source };
     let mut file = OpenOptions::new()
@@ -122,9 +132,13 @@ pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<i32, Sto
 }
 
 /// What every connection needs; only the journal mode stays in the file.
-pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn configure(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-    connection.pragma_update(None, "synchronous", "normal")?;
+    let synchronous = match durability {
+        Durability::Normal => "normal",
+        Durability::Full => "full",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(()))?;
     // Else each statement that a partial index may serve is compiled again for every call, since its

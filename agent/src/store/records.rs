@@ -27,8 +27,8 @@ const RECORD: &str = "
 /// The database, for a person.
 #[derive(Debug)]
 pub struct Records {
-    connection: Connection,
-    path: PathBuf,
+    pub(super) connection: Connection,
+    pub(super) path: PathBuf,
 }
 
 impl Records {
@@ -42,7 +42,7 @@ impl Records {
             VERSION => {}
             found => return Err(StoreError::Old { path: path.to_owned(), found, known: VERSION }),
         }
-        open::configure(&connection).map_err(sort)?;
+        open::configure(&connection, open::Durability::Normal).map_err(sort)?;
         Ok(Self { connection, path: path.to_owned() })
     }
 

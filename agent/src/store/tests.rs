@@ -2,6 +2,7 @@
 
 mod model;
 mod records;
+mod retention;
 
 use std::convert::identity;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use tempfile::TempDir;
 
 use super::fixture::{at, attempts, commit, delivery, event, limit_pages, nothing, state};
 use super::schema::{APPLICATION_ID, VERSION};
+use super::thread::{QUIET, ROWS};
 use super::*;
 use crate::catalog::CheckStatus;
 use crate::event::Change;

@@ -58,7 +58,7 @@ impl Entry<'_> {
 
     /// A duration in `range`: a whole number and its unit.
     pub(in crate::config) fn duration(self, range: RangeInclusive<Duration>) -> Option<Duration> {
-        const HELP: &str = "write a whole number and ms, s, m or h";
+        const HELP: &str = "write a whole number and ms, s, m, h or d";
         let text = match self.value() {
             DeValue::String(text) => text,
             DeValue::Integer(number) => {
