@@ -16,11 +16,11 @@ use tracing::{debug, error, info, warn};
 
 use crate::catalog::{Check, CheckStatus, LocalNode};
 use crate::chain::chain;
-use crate::event::{Change, CheckState, Context, Event, Snapshot, diff, events};
+use crate::event::{Change, CheckState, Context, Event, EventType, Snapshot, diff, events};
 use crate::handover::{Inlets, Slot};
 use crate::rules::{Roles, Rule, route};
 use crate::source::{Source, Update};
-use crate::store::{Claimed, Commit, NewDelivery, Saved, Store};
+use crate::store::{Commit, Committed, NewDelivery, Overlap, Saved, Store};
 
 /// How long to wait before a commit that failed is tried again, at first; it doubles each time.
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
@@ -48,6 +48,31 @@ pub struct Routing {
     pub roles: Roles,
     /// Where this is; without it the node's metadata `environment` says it.
     pub environment: Option<String>,
+    /// What receivers want; one that is not here wants the default.
+    pub wishes: BTreeMap<String, Wishes>,
+}
+
+/// What a receiver wants of the events that rules send to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wishes {
+    /// What happens where it is not done with an earlier one of the same subject. Default: the next one waits.
+    pub overlap: Overlap,
+    /// Whether it is told that a check passes again. Default: it is.
+    pub send_resolved: bool,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Self { overlap: Overlap::default(), send_resolved: true }
+    }
+}
+
+impl Wishes {
+    /// Does the receiver want this event?
+    pub fn want(&self, event: &Event) -> bool {
+        let resolved = event.kind == EventType::CheckStatus && event.data.to == Some(CheckStatus::Passing);
+        self.send_resolved || !resolved
+    }
 }
 
 /// What is known of a watch before an answer.
@@ -129,11 +154,15 @@ impl Routing {
 
     fn deliveries(&self, at: usize, event: &Event, now: Timestamp) -> impl Iterator<Item = NewDelivery> {
         route(&self.rules, event).flat_map(move |rule| {
-            rule.receivers.iter().map(move |receiver| NewDelivery {
-                event: at,
-                rule: rule.name.clone(),
-                receiver: receiver.clone(),
-                due_at: now,
+            rule.receivers.iter().filter_map(move |receiver| {
+                let wishes = self.wishes.get(receiver).copied().unwrap_or_default();
+                wishes.want(event).then(|| NewDelivery {
+                    event: at,
+                    rule: rule.name.clone(),
+                    receiver: receiver.clone(),
+                    due_at: now,
+                    overlap: wishes.overlap,
+                })
             })
         })
     }
@@ -197,7 +226,7 @@ impl Pipeline {
         let begun = loop {
             let slots = self.reserve(&commit.deliveries);
             commit.claim = slots.iter().map(|(receiver, slots)| (receiver.clone(), slots.len())).collect();
-            match self.store.commit(&commit, |claimed| hand_over(claimed, slots)).await {
+            match self.store.commit(&commit, self.hand_over(slots)).await {
                 Ok(begun) => break begun,
                 Err(error) => {
                     error!(error = chain(&error), retry_in = ?delay, "The store cannot write; nothing new is taken in.");
@@ -221,6 +250,27 @@ impl Pipeline {
         ControlFlow::Continue(())
     }
 
+    /// Has made what a commit claimed, ends what it replaced, and gives back the slots that are left. Gives how many
+    /// calls begin.
+    fn hand_over(
+        &self,
+        mut slots: BTreeMap<String, Vec<Slot>>,
+    ) -> impl FnOnce(Committed) -> usize + Send + 'static {
+        let inlets = self.inlets.clone();
+        move |Committed { claimed, replaced }| {
+            let begun = claimed.len();
+            for claimed in claimed {
+                if let Some(slot) = slots.get_mut(&claimed.receiver).and_then(Vec::pop) {
+                    slot.begin(claimed);
+                }
+            }
+            for replaced in &replaced {
+                inlets.end(replaced);
+            }
+            begun
+        }
+    }
+
     /// As many slots for these deliveries as their receivers have free.
     fn reserve(&self, deliveries: &[NewDelivery]) -> BTreeMap<String, Vec<Slot>> {
         let mut slots = BTreeMap::<_, Vec<_>>::new();
@@ -231,17 +281,6 @@ impl Pipeline {
         }
         slots
     }
-}
-
-/// Has made what was claimed, and gives back the slots that are left. Returns how many calls begin.
-fn hand_over(claimed: Vec<Claimed>, mut slots: BTreeMap<String, Vec<Slot>>) -> usize {
-    let begun = claimed.len();
-    for claimed in claimed {
-        if let Some(slot) = slots.get_mut(&claimed.receiver).and_then(Vec::pop) {
-            slot.begin(claimed);
-        }
-    }
-    begun
 }
 
 /// Consul's indexes began anew while Lictor was away, and the new ones are above ours already: what shows

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lictor::config::{Agent, BUNDLED, Config, Fault, Faults, Look, PluginRef, Watch};
 use lictor::consul::{Secret, Settings, Token};
+use lictor::dispatch::{RateLimit, RetryPolicy};
 use lictor::event::{EventType, NodeRole};
 use proptest::prelude::*;
 
@@ -291,7 +292,10 @@ fn the_reference_configuration_is_valid_and_shows_the_defaults() {
     let default = load_text("[receivers.x]\nplugin = 'shell'\n").unwrap();
     let (full, default_receiver) = (&in_full.receivers[0], &default.receivers[0]);
     assert_eq!(full.timeout, default_receiver.timeout);
-    assert_eq!(full.retry, default_receiver.retry);
+    let example = Some(Duration::from_hours(1));
+    assert_eq!(full.retry, RetryPolicy { max_elapsed: example, ..default_receiver.retry.clone() });
+    assert_eq!(full.rate_limit, Some(RateLimit { max: 10, per: Duration::from_mins(1) }));
+    assert_eq!(full.wishes, default_receiver.wishes);
     assert_eq!(full.limits, default_receiver.limits);
     assert_eq!(full.max_in_flight, default_receiver.max_in_flight);
     assert_eq!(in_full.agent, Agent { environment: Some("production".into()), ..Agent::default() });

@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("handover", &["store"]),
     ("pipeline", &["catalog", "chain", "event", "handover", "rules", "source", "store"]),
     ("dispatch", &["handover", "shutdown", "store"]),
-    ("config", &["catalog", "chain", "event", "rules", "consul", "dispatch", "store"]),
+    ("config", &["catalog", "chain", "event", "rules", "consul", "dispatch", "pipeline", "store"]),
 ];
 
 /// Crates that do I/O; the pure modules name none of them.

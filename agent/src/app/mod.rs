@@ -293,5 +293,6 @@ fn receiver(ready: Ready<'_>) -> Receiver {
         handler: Arc::new(PluginHandler { plugin, config: json, capabilities, limits }),
         retry: config.retry.clone(),
         max_in_flight: config.max_in_flight,
+        rate_limit: config.rate_limit,
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: what is retired takes nothing new in and claims nothing, and its calls come to their own end, on
 //! the code and within the grants that they began with.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::config::Config;
 use crate::consul::{Client, WaitIndex};
 use crate::dispatch::{Dispatcher, Receiver, Settings};
 use crate::handover::Inlets;
-use crate::pipeline::{History, Known, Pipeline, Routing};
+use crate::pipeline::{History, Known, Pipeline, Routing, Wishes};
 use crate::shutdown::Shutdown;
 use crate::source::Source;
 use crate::store::{Pruned, Retention, Store};
@@ -74,6 +75,7 @@ impl Running {
                     rules: config.rules.clone(),
                     roles: config.roles.clone(),
                     environment: config.agent.environment.clone(),
+                    wishes: wishes(config),
                 },
                 store: store.clone(),
                 inlets: dispatcher.inlets(),
@@ -111,6 +113,11 @@ impl Running {
         while self.pipelines.join_next().await.is_some() {}
         self.shutdown.retire.cancel();
     }
+}
+
+/// What each receiver wants of the events that rules send to it.
+fn wishes(config: &Config) -> BTreeMap<String, Wishes> {
+    config.receivers.iter().map(|receiver| (receiver.name.clone(), receiver.wishes)).collect()
 }
 
 /// Deletes what is past its retention, now and from time to time, until `stop`.

@@ -33,17 +33,18 @@ struct Judged {
     rule: String,
     /// None where it leaves the event alone.
     receivers: Option<Vec<String>>,
+    /// Of them those that do not want it: it says that a check passes again, and their `send_resolved` is false.
+    unwanted: Vec<String>,
     /// Why it leaves it alone.
     because: Option<String>,
 }
 
 pub(super) fn explain(args: &ConfigArgs, id: &str, json: bool) -> Result<()> {
     let config = Config::load(&args.paths, &variable, Look::Inside);
-    let rules = config.as_ref().map(|config| &config.rules[..]).ok();
     let found = open(args)?.events(id)?;
     let explained: Vec<_> = found
         .into_iter()
-        .map(|(event, deliveries)| explained(event, deliveries, rules))
+        .map(|(event, deliveries)| explained(event, deliveries, config.as_ref().ok()))
         .collect::<Result<_>>()?;
     if json {
         return say(&json_lines(&explained)?);
@@ -51,15 +52,20 @@ pub(super) fn explain(args: &ConfigArgs, id: &str, json: bool) -> Result<()> {
     say(&explained.iter().map(in_words).collect::<Vec<_>>().join("\n"))
 }
 
-fn explained(event: StoredEvent, deliveries: Vec<Record>, rules: Option<&[Rule]>) -> Result<Explained> {
+fn explained(event: StoredEvent, deliveries: Vec<Record>, config: Option<&Config>) -> Result<Explained> {
     let whole = read(&event).with_context(|| format!("read event {}", event.id))?;
+    let wanted = |name: &str| {
+        let receiver = config.and_then(|config| config.receivers.iter().find(|known| known.name == name));
+        receiver.is_none_or(|receiver| receiver.wishes.want(&whole))
+    };
     let judge = |rule: &Rule| {
         let because = rule.objection(&whole);
         let receivers = because.is_none().then(|| rule.receivers.clone());
-        Judged { rule: rule.name.clone(), receivers, because }
+        let unwanted = receivers.iter().flatten().filter(|name| !wanted(name)).cloned().collect();
+        Judged { rule: rule.name.clone(), receivers, unwanted, because }
     };
     Ok(Explained {
-        rules: rules.map(|rules| rules.iter().map(judge).collect()),
+        rules: config.map(|config| config.rules.iter().map(judge).collect()),
         data: serde_json::from_str(&event.data).context("read an event's data")?,
         id: event.id,
         kind: event.kind,
@@ -112,7 +118,15 @@ fn in_words(explained: &Explained) -> String {
 impl Judged {
     fn in_words(&self) -> String {
         match (&self.receivers, &self.because) {
-            (Some(receivers), _) => format!("  {}: sent to {}", self.rule, receivers.join(", ")),
+            (Some(receivers), _) if self.unwanted.is_empty() => {
+                format!("  {}: sent to {}", self.rule, receivers.join(", "))
+            }
+            (Some(receivers), _) => format!(
+                "  {}: sent to {}, but {} wants no resolved (send_resolved = false)",
+                self.rule,
+                receivers.join(", "),
+                self.unwanted.join(", ")
+            ),
             (None, because) => {
                 format!("  {}: left alone, {}", self.rule, because.as_deref().unwrap_or_default())
             }

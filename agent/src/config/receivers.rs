@@ -11,7 +11,9 @@ use super::allow::{self, Allow};
 use super::reader::{Entry, Table};
 use super::source::Place;
 use super::words;
-use crate::dispatch::{MAX_IN_FLIGHT, MAX_IN_FLIGHT_MAX, RetryPolicy};
+use crate::dispatch::{MAX_IN_FLIGHT, MAX_IN_FLIGHT_MAX, RateLimit, RetryPolicy};
+use crate::pipeline::Wishes;
+use crate::store::Overlap;
 
 /// The plugins that are part of the program.
 pub const BUNDLED: [&str; 4] = ["shell", "file", "email", "webhook"];
@@ -22,8 +24,14 @@ const LONGEST: Duration = Duration::from_hours(24);
 /// The shortest duration that can be written, so that no deadline is zero.
 const SHORTEST: Duration = Duration::from_millis(1);
 
+/// Longer than anybody waits for a mail.
+const ELAPSED_MAX: Duration = Duration::from_hours(365 * 24);
+
 /// Whoever wants more tries for ever, which is 0.
 const ATTEMPTS_MAX: u32 = 1_000_000;
+
+/// More than this in a time is no limit.
+const RATE_MAX: u32 = 1_000_000;
 
 /// Less than this and no plugin's stack fits.
 const MEMORY_MIN: u64 = 1 << 20;
@@ -51,6 +59,10 @@ pub struct Receiver {
     pub retry: RetryPolicy,
     /// Calls at once, 1 to 64. Default: 4.
     pub max_in_flight: usize,
+    /// How many calls begin within a time. Default: as many as can.
+    pub rate_limit: Option<RateLimit>,
+    /// What it wants of the events that rules send to it.
+    pub wishes: Wishes,
     /// What one call may take.
     pub limits: Limits,
     /// What the plugin may do.
@@ -165,6 +177,9 @@ pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
     let timeout = table.get("timeout", |entry| entry.duration(SHORTEST..=LONGEST));
     let retry = table.get("retry", |entry| entry.table("`retry`", retry)).unwrap_or_default();
     let max_in_flight = table.get("max_in_flight", |entry| entry.number(1..=MAX_IN_FLIGHT_MAX));
+    let rate_limit = table.get("rate_limit", |entry| entry.table("`rate_limit`", rate_limit)).flatten();
+    let overlap = table.get("overlap", overlap).unwrap_or_default();
+    let send_resolved = table.get("send_resolved", Entry::flag).unwrap_or(true);
     let limits = table.get("limits", |entry| entry.sound(|entry| entry.table("`limits`", limits)));
     let allow = table.get("allow", |entry| Some((entry.table("`allow`", allow::read)?, entry.place())));
     let (plugin, plugin_place) = plugin?;
@@ -189,6 +204,8 @@ pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
         timeout: timeout.unwrap_or(Duration::from_mins(1)),
         retry,
         max_in_flight: max_in_flight.map_or(MAX_IN_FLIGHT, |calls| calls as usize),
+        rate_limit,
+        wishes: Wishes { overlap, send_resolved },
         limits: limits.unwrap_or_default(),
         allow,
         places: Places {
@@ -231,10 +248,12 @@ fn retry(table: &mut Table<'_>) -> RetryPolicy {
     let attempts = table.get("attempts", |entry| entry.number(0..=ATTEMPTS_MAX));
     let backoff = table.get("backoff", span);
     let max_backoff = table.get("max_backoff", span);
+    let max_elapsed = table.get("max_elapsed", |entry| entry.duration(SHORTEST..=ELAPSED_MAX));
     let retry = RetryPolicy {
         attempts: attempts.unwrap_or(default.attempts),
         backoff: backoff.as_ref().map_or(default.backoff, |(backoff, _)| *backoff),
         max_backoff: max_backoff.as_ref().map_or(default.max_backoff, |(longest, _)| *longest),
+        max_elapsed,
     };
     let unread =
         table.unread("backoff", backoff.is_some()) || table.unread("max_backoff", max_backoff.is_some());
@@ -248,6 +267,22 @@ fn retry(table: &mut Table<'_>) -> RetryPolicy {
         table.note(fault.help("write a `max_backoff` that is at least `backoff`"));
     }
     retry
+}
+
+fn rate_limit(table: &mut Table<'_>) -> Option<RateLimit> {
+    const EXAMPLE: &str = "rate_limit = { max = 10, per = \"1m\" }";
+    let max = table.require("max", EXAMPLE, |entry| entry.number(1..=RATE_MAX));
+    let per = table.require("per", EXAMPLE, |entry| entry.duration(SHORTEST..=LONGEST));
+    Some(RateLimit { max: max?, per: per? })
+}
+
+fn overlap(entry: Entry<'_>) -> Option<Overlap> {
+    Some(match entry.word(&["queue", "coalesce", "replace", "skip"])? {
+        "coalesce" => Overlap::Coalesce,
+        "replace" => Overlap::Replace,
+        "skip" => Overlap::Skip,
+        _ => Overlap::Queue,
+    })
 }
 
 fn limits(table: &mut Table<'_>) -> Limits {

@@ -8,13 +8,14 @@
 //! Boundary: knows the store and the host. Consul, watches and rules are not known here.
 
 mod call;
+mod rate;
 mod retry;
 mod worker;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,11 +24,13 @@ use tokio::task::JoinSet;
 
 pub use call::{Answer, Handler, Outcome, PluginHandler};
 pub use lictor_host::{Delivery, Event, Failure};
-pub use retry::{Decision, RetryPolicy, decide};
+pub use rate::RateLimit;
+pub use retry::{Decision, RetryPolicy, Tries, decide};
 
 use crate::handover::{Inlets, Outlet};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use rate::Bucket;
 use worker::{Trouble, Worker};
 
 /// Calls of one receiver that run side by side, unless it is configured otherwise.
@@ -48,6 +51,8 @@ pub struct Receiver {
     pub handler: Arc<dyn Handler>,
     /// What happens after a failure.
     pub retry: RetryPolicy,
+    /// How many calls begin within a time; none is as many as can.
+    pub rate_limit: Option<RateLimit>,
     /// How many calls run side by side, each for another subject: 1 to [`MAX_IN_FLIGHT_MAX`], and what is
     /// beyond is taken for the nearest.
     pub max_in_flight: usize,
@@ -56,7 +61,13 @@ pub struct Receiver {
 impl Receiver {
     /// A receiver with the default policy.
     pub fn new(name: impl Into<String>, handler: Arc<dyn Handler>) -> Self {
-        Self { name: name.into(), handler, retry: RetryPolicy::default(), max_in_flight: MAX_IN_FLIGHT }
+        Self {
+            name: name.into(),
+            handler,
+            retry: RetryPolicy::default(),
+            max_in_flight: MAX_IN_FLIGHT,
+            rate_limit: None,
+        }
     }
 
     fn slots(&self) -> usize {
@@ -106,14 +117,18 @@ impl Dispatcher {
         let mut workers = JoinSet::new();
         let mut inlets = Inlets::default();
         for receiver in receivers {
-            let Outlet { slots, begun, wake } =
-                inlets.add(receiver.name.clone(), receiver.slots(), &settings.earlier);
+            let limited = receiver.rate_limit.is_some();
+            let outlet = inlets.add(receiver.name.clone(), receiver.slots(), limited, &settings.earlier);
+            let Outlet { slots, begun, wake, running } = outlet;
+            let bucket = receiver.rate_limit.map(Bucket::full);
             let worker = Worker {
                 receiver,
                 store: store.clone(),
                 settings: settings.clone(),
                 slots,
                 wake,
+                running,
+                bucket: Mutex::new(bucket),
                 trouble: Arc::clone(&trouble),
             };
             workers.spawn_on(Arc::new(worker).run(begun, shutdown.clone()), runtime);

@@ -18,11 +18,27 @@ pub struct RetryPolicy {
     pub backoff: Duration,
     /// The pause never grows longer than this. Default: 60 s.
     pub max_backoff: Duration,
+    /// No attempt begins later than this after the commit. Default: none, the attempts alone are bounded.
+    pub max_elapsed: Option<Duration>,
+}
+
+/// What was tried so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tries {
+    /// Attempts, the one that failed included; at least one.
+    pub count: u32,
+    /// When the delivery was committed, or a person had it sent again.
+    pub since: Timestamp,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 12, backoff: Duration::from_millis(250), max_backoff: Duration::from_mins(1) }
+        Self {
+            attempts: 12,
+            backoff: Duration::from_millis(250),
+            max_backoff: Duration::from_mins(1),
+            max_elapsed: None,
+        }
     }
 }
 
@@ -39,7 +55,7 @@ pub enum Decision {
 /// server that says a year by mistake must not silence a check for it.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
-/// Decides on attempt number `attempt` (from 1) that failed at `now`; `jitter` is from 0 to 1.
+/// Decides after `tries`, the last of which failed at `now`; `jitter` is from 0 to 1.
 ///
 /// The jitter is an equal one: half of the pause is kept, half is drawn. Agents that fail together do
 /// not come back together, and yet the bound on attempts stands for a known least time, which a full
@@ -47,7 +63,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 /// top of it, since it was likely said to many.
 pub fn decide(
     policy: &RetryPolicy,
-    attempt: u32,
+    tries: Tries,
     failure: &Failure,
     now: Timestamp,
     jitter: f64,
@@ -59,12 +75,18 @@ pub fn decide(
             Duration::ZERO
         }
     };
-    if policy.attempts != 0 && attempt >= policy.attempts {
+    if policy.attempts != 0 && tries.count >= policy.attempts {
         return Decision::Dead;
     }
-    let half = pause(policy, attempt) / 2;
+    let half = pause(policy, tries.count) / 2;
     let wait = half.max(least).saturating_add(half.mul_f64(jitter.clamp(0.0, 1.0)));
-    Decision::RetryAt(now.checked_add(wait).unwrap_or(Timestamp::MAX))
+    let at = now.checked_add(wait).unwrap_or(Timestamp::MAX);
+    let not_after =
+        policy.max_elapsed.map(|longest| tries.since.checked_add(longest).unwrap_or(Timestamp::MAX));
+    if not_after.is_some_and(|not_after| at > not_after) {
+        return Decision::Dead;
+    }
+    Decision::RetryAt(at)
 }
 
 /// The whole pause after attempt number `attempt`.
@@ -83,6 +105,10 @@ mod tests {
         Timestamp::from_second(1_700_000_000).unwrap()
     }
 
+    fn tries(count: u32) -> Tries {
+        Tries { count, since: now() }
+    }
+
     fn transient() -> Failure {
         Failure::Transient("refused".into())
     }
@@ -94,7 +120,7 @@ mod tests {
     /// The decision with the default policy: milliseconds to wait, or none for dead.
     #[track_caller]
     fn check(attempt: u32, failure: &Failure, jitter: f64, want: Option<i64>) {
-        let waits = match decide(&RetryPolicy::default(), attempt, failure, now(), jitter) {
+        let waits = match decide(&RetryPolicy::default(), tries(attempt), failure, now(), jitter) {
             Decision::Dead => None,
             Decision::RetryAt(at) => Some(at.as_millisecond() - now().as_millisecond()),
         };
@@ -139,10 +165,20 @@ mod tests {
     }
 
     #[test]
+    fn no_attempt_begins_after_the_longest_time() {
+        let policy = RetryPolicy { max_elapsed: Some(Duration::from_secs(10)), ..RetryPolicy::default() };
+        for (since_then, again) in [(0, true), (9_875, true), (9_876, false), (60_000, false)] {
+            let now = now() + jiff::SignedDuration::from_millis(since_then);
+            let decision = decide(&policy, tries(1), &transient(), now, 0.0);
+            assert_eq!(decision != Decision::Dead, again, "{since_then} ms");
+        }
+    }
+
+    #[test]
     fn a_time_beyond_all_times_is_the_last_one() {
         let policy =
             RetryPolicy { backoff: Duration::MAX, max_backoff: Duration::MAX, ..RetryPolicy::default() };
-        let decision = decide(&policy, 1, &transient(), now(), 0.5);
+        let decision = decide(&policy, tries(1), &transient(), now(), 0.5);
         assert_eq!(decision, Decision::RetryAt(Timestamp::MAX));
     }
 
@@ -159,9 +195,10 @@ mod tests {
                 attempts: 0,
                 backoff: Duration::from_millis(backoff),
                 max_backoff: Duration::from_millis(max_backoff),
+                max_elapsed: None,
             };
             let failure = least.map_or_else(transient, after);
-            let Decision::RetryAt(at) = decide(&policy, attempt, &failure, now(), jitter) else {
+            let Decision::RetryAt(at) = decide(&policy, tries(attempt), &failure, now(), jitter) else {
                 return Err(TestCaseError::fail("without a bound on attempts there is always another one"));
             };
             let wait = Duration::try_from(at.duration_since(now())).unwrap();
@@ -169,7 +206,7 @@ mod tests {
             let first = policy.backoff.min(policy.max_backoff);
             prop_assert!(wait >= least.max(first / 2));
             prop_assert!(wait <= least + policy.max_backoff);
-            let later = decide(&policy, attempt.saturating_add(1), &failure, now(), jitter);
+            let later = decide(&policy, tries(attempt.saturating_add(1)), &failure, now(), jitter);
             prop_assert!(matches!(later, Decision::RetryAt(later) if later >= at), "a pause never shrinks");
         }
     }

@@ -1,7 +1,6 @@
 //! The dispatcher with a scripted plugin, a real store and paused time.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::convert::identity;
 use std::sync::Mutex;
 
 use jiff::SignedDuration;
@@ -11,7 +10,7 @@ use tokio::time::{self, Instant};
 
 use super::*;
 use crate::store::fixture::{at, attempts, commit, delivery, event, nothing, refuse_writes};
-use crate::store::{Commit, NewDelivery, Recovered};
+use crate::store::{Commit, NewDelivery, Overlap, Recovered};
 
 /// Longer than anything that is waited for; paused time makes it short.
 const LONG: Duration = Duration::from_hours(1);
@@ -336,7 +335,11 @@ async fn what_is_due_later_is_made_then() {
     let mut world = World::new([]);
     let later = NewDelivery { due_at: at(90_000), ..delivery("mail") };
     let events = vec![event("a1", "a")];
-    world.store.commit(&Commit { events, deliveries: vec![later], ..nothing() }, identity).await.unwrap();
+    world
+        .store
+        .commit(&Commit { events, deliveries: vec![later], ..nothing() }, |committed| committed.claimed)
+        .await
+        .unwrap();
     let _running = world.mail();
     let times = world.check(&["a1 1"]).await;
     assert!((90_000..=90_002).contains(&times[0]), "{times:?}");
@@ -364,7 +367,7 @@ async fn hand_over(world: &World, inlets: &Inlets, id: &str, subject: &str) {
     let claim = BTreeMap::from([("mail".to_owned(), 1)]);
     let (events, deliveries) = (vec![event(id, subject)], vec![delivery("mail")]);
     let commit = Commit { events, deliveries, claim, ..nothing() };
-    world.store.commit(&commit, |mut claimed| slot.begin(claimed.remove(0))).await.unwrap();
+    world.store.commit(&commit, |mut committed| slot.begin(committed.claimed.remove(0))).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -385,6 +388,42 @@ async fn what_a_commit_has_claimed_is_made_within_the_slots() {
         world.check(&["a1 1", "b1 1", "c1 1"]).await.iter().map(|time| (time - start) / 1000).collect();
     assert_eq!(seconds, [0, 0, 1], "the third waits for a slot");
     assert!(inlets.reserve("mail").is_some(), "the slots are given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_delivery_ends_the_call_that_runs() {
+    let mut world = World::new([("a1", vec![Step::Hang])]);
+    let (dispatcher, _) = world.mail();
+    let inlets = dispatcher.inlets();
+    hand_over(&world, &inlets, "a1", "a").await;
+    assert_eq!(world.next().await.text(), "a1 1");
+    let newer = NewDelivery { overlap: Overlap::Replace, ..delivery("mail") };
+    let newer = Commit { events: vec![event("a2", "a")], deliveries: vec![newer], ..nothing() };
+    let ends = inlets.clone();
+    let replaced = world.store.commit(&newer, move |committed| {
+        committed.replaced.iter().for_each(|replaced| ends.end(replaced));
+    });
+    replaced.await.unwrap();
+    assert_eq!(world.next().await.text(), "a2 1", "its place is taken, though it would hang for ever");
+    world.quiet().await;
+    let replaced = "1 replaced: a newer one for the same subject came while it was made";
+    assert_eq!(attempts(&world.store).await, [replaced, "1 delivered: ok"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_is_kept_whoever_claims() {
+    let mut world = World::new([]);
+    let rate_limit = Some(RateLimit { max: 2, per: Duration::from_secs(20) });
+    let (dispatcher, _) = world.run(vec![Receiver { rate_limit, ..world.receiver("mail") }]);
+    assert!(dispatcher.inlets().reserve("mail").is_none(), "a commit claims nothing for it");
+    let start = milliseconds(world.start);
+    commit(&world.store, "mail", &[("a1", "a"), ("b1", "b"), ("c1", "c"), ("a2", "a"), ("d1", "d")]).await;
+    dispatcher.inlets().wake("mail");
+    let mut seconds = Vec::new();
+    for _ in 0..5 {
+        seconds.push((world.next().await.at - start) / 1000);
+    }
+    assert_eq!(seconds, [0, 0, 10, 20, 30]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -489,7 +528,9 @@ async fn nothing_is_lost_twice_or_out_of_order_when_much_fails() {
         let deliveries = ["mail", "chat"].map(delivery).into();
         world
             .store
-            .commit(&Commit { events: vec![event(id, subject)], deliveries, ..nothing() }, identity)
+            .commit(&Commit { events: vec![event(id, subject)], deliveries, ..nothing() }, |committed| {
+                committed.claimed
+            })
             .await
             .unwrap();
         dispatcher.inlets().wake("mail");

@@ -5,8 +5,8 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::call::attempt;
-use super::retry::{Decision, decide};
+use super::rate::Bucket;
+use super::retry::{Decision, Tries, decide};
 use super::{Delivery, Event, Failure, Outcome, Receiver, Settings};
-use crate::handover::Begun;
+use crate::handover::{Begun, Running};
 use crate::shutdown::Shutdown;
 use crate::store::{Claimed, Settlement, Store, StoreError, Verdict};
 
@@ -42,6 +43,10 @@ pub(super) struct Worker {
     pub(super) slots: Arc<Semaphore>,
     /// There is something new to claim.
     pub(super) wake: Arc<Notify>,
+    /// The calls that run.
+    pub(super) running: Running,
+    /// What may begin now, if that is limited.
+    pub(super) bucket: Mutex<Option<Bucket>>,
     pub(super) trouble: Arc<Trouble>,
 }
 
@@ -142,12 +147,17 @@ impl Worker {
     /// Claims for the free slots and starts the calls. Returns how long there is nothing more to
     /// claim, if no call ends and nothing new comes; none is for ever.
     async fn fill(self: &Arc<Self>, calls: &mut JoinSet<()>) -> Result<Option<Duration>, StoreError> {
-        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        let (allowed, wait) = self.allowed();
+        if allowed == 0 {
+            return Ok(wait);
+        }
+        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX).min(allowed);
         let Ok(mut slots) = Arc::clone(&self.slots).try_acquire_many_owned(free) else { return Ok(None) };
         let name = &self.receiver.name;
         let claimed = self.store.claim(name, slots.num_permits(), self.now()).await?;
         if !claimed.is_empty() {
             self.trouble.is_over();
+            self.take(claimed.len());
         }
         for claimed in claimed {
             // As many are claimed as there are slots at most.
@@ -155,7 +165,8 @@ impl Worker {
             calls.spawn(Arc::clone(self).deliver(Begun { claimed, slot }));
         }
         if slots.num_permits() == 0 {
-            return Ok(None);
+            // A call that ends is looked at; where the rate is the bound, the time is.
+            return Ok(self.allowed().1);
         }
         drop(slots);
         let due = self.store.next_due(name).await?;
@@ -164,14 +175,39 @@ impl Worker {
         Ok(due.map(|due| pause(due).min(SLEEP_MAX)))
     }
 
+    /// How many calls may begin by the receiver's rate, and how long until the next one where none may.
+    fn allowed(&self) -> (u32, Option<Duration>) {
+        let now = self.now();
+        match &mut *self.bucket.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => (u32::MAX, None),
+            Some(bucket) => match bucket.tokens(now) {
+                0 => (0, Some(bucket.wait(now))),
+                tokens => (tokens, None),
+            },
+        }
+    }
+
+    fn take(&self, calls: usize) {
+        let now = self.now();
+        if let Some(bucket) = &mut *self.bucket.lock().unwrap_or_else(PoisonError::into_inner) {
+            bucket.take(u32::try_from(calls).unwrap_or(u32::MAX), now);
+        }
+    }
+
     /// One attempt, from the claim to the verdict in the store.
     async fn deliver(self: Arc<Self>, begun: Begun) {
         let Begun { claimed, slot: _slot } = begun;
         let started_at = self.now();
         let delivery = self.delivery(&claimed);
-        let result = attempt(&*self.receiver.handler, delivery).await;
+        let replaced = self.running.begin(&claimed.id);
+        let answer = attempt(&*self.receiver.handler, delivery);
+        let result = replaced.run_until_cancelled_owned(answer).await;
+        self.running.end(&claimed.id);
         let now = self.now();
-        let verdict = self.judge(&claimed, result, now);
+        let verdict = match result {
+            Some(result) => self.judge(&claimed, result, now),
+            None => self.replaced(&claimed),
+        };
         let settlement = Settlement { id: claimed.id, attempt: claimed.attempt, started_at, now, verdict };
         let mut failures = 0;
         while let Err(error) = self.store.settle(settlement.clone()).await {
@@ -226,7 +262,8 @@ impl Worker {
             Err(failure) => failure,
         };
         let (outcome, detail) = (Outcome::from(&failure), failure.to_string());
-        let tries = claimed.attempt.saturating_sub(claimed.redriven);
+        let tries =
+            Tries { count: claimed.attempt.saturating_sub(claimed.redriven), since: claimed.tried_since };
         match decide(&self.receiver.retry, tries, &failure, now, jitter()) {
             Decision::RetryAt(at) => {
                 line!(warn, outcome, reason = %detail, retry_at = %at, "Not delivered; it is tried again.");
@@ -237,6 +274,14 @@ impl Worker {
                 Verdict::Dead { outcome: outcome.as_str(), detail }
             }
         }
+    }
+
+    /// A newer delivery has ended the call.
+    fn replaced(&self, claimed: &Claimed) -> Verdict {
+        let (id, receiver) = (&claimed.id, &self.receiver.name);
+        info!(delivery.id = id, receiver, "Ended, since a newer one for the same subject takes its place.");
+        let detail = "a newer one for the same subject came while it was made".into();
+        Verdict::Suppressed { outcome: "replaced", detail }
     }
 
     fn now(&self) -> Timestamp {

@@ -43,6 +43,7 @@ fn routing() -> Routing {
         rules: vec![rule("all", vec![], &["log", "mail"]), rule("web", vec![web], &["pager"])],
         roles: [("web".to_owned(), active)].into_iter().collect(),
         environment: None,
+        wishes: BTreeMap::new(),
     }
 }
 
@@ -119,4 +120,18 @@ fn a_check_that_was_written_earlier_than_before_shows_that_the_indexes_began_ane
     assert!(went_back(&changes(70, 12)));
     assert!(!went_back(&changes(70, 71)));
     assert!(!went_back(&plan(History::Away, vec![check("web", Passing, 70)], vec![]).changes));
+}
+
+#[test]
+fn who_wants_no_resolved_is_not_told_that_a_check_passes() {
+    let quiet = Wishes { send_resolved: false, ..Wishes::default() };
+    let routing = Routing { wishes: BTreeMap::from([("mail".to_owned(), quiet)]), ..routing() };
+    let told = |before, now| {
+        let states = routing.plan(&Known::default(), &node(), vec![check("db", before, 1)], NOW).states;
+        let known = Known { states, history: History::Live };
+        let plan = routing.plan(&known, &node(), vec![check("db", now, 2)], NOW);
+        plan.deliveries.into_iter().map(|delivery| delivery.receiver).collect::<Vec<_>>()
+    };
+    assert_eq!(told(Passing, Critical), ["log", "mail"]);
+    assert_eq!(told(Critical, Passing), ["log"]);
 }

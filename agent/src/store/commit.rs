@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
-use super::{Claimed, Commit, NewDelivery, StoreError, StoredEvent};
+use super::{Claimed, Commit, Committed, NewDelivery, Overlap, Replaced, StoreError, StoredEvent};
 use crate::event::{Change, CheckState, Event, id};
 
 /// Whether something of a lane is open: what comes next is not its head then.
@@ -85,15 +85,15 @@ fn encode_event(event: &Event, commit: &Commit) -> Result<StoredEvent, StoreErro
     })
 }
 
-/// Everything of `commit`, or nothing. Gives what it claimed.
-pub(super) fn commit(connection: &mut Connection, commit: Encoded) -> rusqlite::Result<Vec<Claimed>> {
+/// Everything of `commit`, or nothing. Gives what it claimed and what it replaced.
+pub(super) fn commit(connection: &mut Connection, commit: Encoded) -> rusqlite::Result<Committed> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let generation = write_watch(&transaction, &commit)?;
     write_states(&transaction, &commit)?;
     let events = write_events(&transaction, &commit, generation)?;
-    let claimed = write_deliveries(&transaction, commit, generation, &events)?;
+    let committed = write_deliveries(&transaction, commit, generation, &events)?;
     transaction.commit()?;
-    Ok(claimed)
+    Ok(committed)
 }
 
 /// Returns the generation that the commit's events belong to.
@@ -165,29 +165,37 @@ fn write_events(
     commit.events.iter().map(&mut write).collect()
 }
 
-/// Returns what was claimed.
+/// Returns what was claimed and what was replaced.
 fn write_deliveries(
     transaction: &Transaction<'_>,
     commit: Encoded,
     generation: u64,
     events: &[Option<i64>],
-) -> rusqlite::Result<Vec<Claimed>> {
+) -> rusqlite::Result<Committed> {
     let mut lane_is_open = transaction.prepare_cached(LANE_IS_OPEN)?;
     let mut insert = transaction.prepare_cached(
         "INSERT INTO delivery
-           (id, event, rule, receiver, subject, state, head, due_at, attempts, created_at, claimed_at)
-         VALUES (:id, :event, :rule, :receiver, :subject, :state, :head, :due_at, :attempts, :now, :claimed_at)
+           (id, event, rule, receiver, subject, state, head, due_at, attempts, created_at, claimed_at,
+            settled_at, outcome, detail)
+         VALUES (:id, :event, :rule, :receiver, :subject, :state, :head, :due_at, :attempts, :now, :claimed_at,
+           :settled_at, :outcome, :detail)
          ON CONFLICT (id) DO NOTHING",
     )?;
     let now = commit.now.as_millisecond();
-    let mut free = commit.claim;
-    let mut claimed = Vec::new();
+    let (mut free, mut committed) = (commit.claim, Committed::default());
     for delivery in commit.deliveries {
         let row = events.get(delivery.event).copied().flatten();
         let (Some(row), Some(event)) = (row, commit.events.get(delivery.event)) else { continue };
         let id = delivery_id(&event.id, &delivery, generation);
-        let head =
-            !lane_is_open.query_row((&delivery.receiver, &event.subject), |row| row.get::<_, bool>(0))?;
+        let lane = (&delivery.receiver, &event.subject);
+        let mut head = !lane_is_open.query_row(lane, |row| row.get::<_, bool>(0))?;
+        let skipped = !head && delivery.overlap == Overlap::Skip;
+        if !head && matches!(delivery.overlap, Overlap::Coalesce | Overlap::Replace) {
+            let running = supersede(transaction, lane, &id, now)?;
+            head = running.is_none();
+            let replaced = running.filter(|_| delivery.overlap == Overlap::Replace);
+            committed.replaced.extend(replaced.map(|id| Replaced { receiver: lane.0.clone(), id }));
+        }
         let free = free.get_mut(&delivery.receiver).filter(|free| **free > 0);
         let begins = head && free.is_some() && delivery.due_at.as_millisecond() <= now;
         let inserted = insert.execute(named_params! {
@@ -196,16 +204,19 @@ fn write_deliveries(
             ":rule": delivery.rule,
             ":receiver": delivery.receiver,
             ":subject": event.subject,
-            ":state": if begins { "running" } else { "pending" },
+            ":state": if begins { "running" } else if skipped { "suppressed" } else { "pending" },
             ":head": head,
             ":due_at": delivery.due_at.as_millisecond(),
             ":attempts": i64::from(begins),
             ":now": now,
             ":claimed_at": begins.then_some(now),
+            ":settled_at": skipped.then_some(now),
+            ":outcome": skipped.then_some("skipped"),
+            ":detail": skipped.then_some("an earlier one for the same subject was not done"),
         })?;
         if let (1, true, Some(free)) = (inserted, begins, free) {
             *free -= 1;
-            claimed.push(Claimed {
+            committed.claimed.push(Claimed {
                 id,
                 attempt: 1,
                 redriven: 0,
@@ -218,7 +229,30 @@ fn write_deliveries(
             });
         }
     }
-    Ok(claimed)
+    Ok(committed)
+}
+
+/// Takes those of a lane that wait out of it, in favour of the delivery `id`. Returns the one that runs.
+fn supersede(
+    transaction: &Transaction<'_>,
+    lane: (&String, &String),
+    id: &str,
+    now: i64,
+) -> rusqlite::Result<Option<String>> {
+    transaction
+        .prepare_cached(
+            "UPDATE delivery SET state = 'suppressed', settled_at = ?3, head = 0, outcome = 'superseded',
+               detail = 'a newer one for the same subject came: ' || ?4
+             WHERE receiver = ?1 AND subject = ?2 AND settled_at IS NULL AND state = 'pending'",
+        )?
+        .execute((lane.0, lane.1, now, id))?;
+    transaction
+        .prepare_cached(
+            "SELECT id FROM delivery
+             WHERE receiver = ?1 AND subject = ?2 AND settled_at IS NULL AND state = 'running'",
+        )?
+        .query_row(lane, |row| row.get(0))
+        .optional()
 }
 
 /// The idempotency key, the same on every attempt and after every restart.

@@ -1,11 +1,10 @@
 //! Small things to store, for the tests of this crate.
 
 use std::collections::BTreeMap;
-use std::convert::identity;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Commit, NewDelivery, Store};
+use super::{Commit, NewDelivery, Overlap, Store};
 use crate::catalog::{Check, CheckStatus};
 use crate::event::{CheckData, CheckState, Event, EventType, NodeRole};
 
@@ -62,7 +61,13 @@ pub(crate) fn event(id: &str, subject: &str) -> Event {
 
 /// A delivery of the first event of a commit, due at once.
 pub(crate) fn delivery(receiver: &str) -> NewDelivery {
-    NewDelivery { event: 0, rule: "down".into(), receiver: receiver.into(), due_at: at(0) }
+    NewDelivery {
+        event: 0,
+        rule: "down".into(),
+        receiver: receiver.into(),
+        due_at: at(0),
+        overlap: Overlap::Queue,
+    }
 }
 
 /// A commit of the watch `checks` with nothing in it.
@@ -85,7 +90,7 @@ pub(crate) fn nothing() -> Commit {
 pub(crate) async fn commit(store: &Store, receiver: &str, events: &[(&str, &str)]) {
     let deliveries = (0..events.len()).map(|event| NewDelivery { event, ..delivery(receiver) }).collect();
     let events = events.iter().map(|(id, subject)| event(id, subject)).collect();
-    store.commit(&Commit { events, deliveries, ..nothing() }, identity).await.unwrap();
+    store.commit(&Commit { events, deliveries, ..nothing() }, |committed| committed.claimed).await.unwrap();
 }
 
 /// Lets the database have no more than `pages`, or than it has now: a full disk for `SQLite`.

@@ -138,7 +138,8 @@ pub use record::{Attempt, Filter, Record, RecordsError, State};
 pub use records::Records;
 pub use retention::{Pruned, Retention};
 pub use types::{
-    Claimed, Commit, DETAIL_MAX, NewDelivery, Recovered, Saved, Settlement, StoredEvent, Verdict,
+    Claimed, Commit, Committed, DETAIL_MAX, NewDelivery, Overlap, Recovered, Replaced, Saved, Settlement,
+    StoredEvent, Verdict,
 };
 
 /// Commands that wait for the store's thread. Each caller waits for its answer, so there are never
@@ -218,7 +219,8 @@ impl Store {
     }
 
     /// Stores an answer of a watch with its events and deliveries: whole, or, on an error, not at all.
-    /// Once it is stored, `then` gets the deliveries that were claimed, as [`claim`](Self::claim) gives them.
+    /// Once it is stored, `then` gets the deliveries that were claimed, as [`claim`](Self::claim) gives them, and those that
+    /// run and are to be ended.
     ///
     /// It is also called when the caller has gone. It must not block.
     ///
@@ -231,7 +233,7 @@ impl Store {
     pub async fn commit<T: Send + 'static>(
         &self,
         commit: &Commit,
-        then: impl FnOnce(Vec<Claimed>) -> T + Send + 'static,
+        then: impl FnOnce(Committed) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
         let encoded = commit::Encoded::new(commit)?;
         let work = |connection: &mut Connection| commit::commit(connection, encoded).map(then);

@@ -116,6 +116,9 @@ impl<'a> From<&'a Verdict> for Columns<'a> {
                 outcome,
                 detail: bounded(detail),
             },
+            Verdict::Suppressed { outcome, detail } => {
+                Self { state: "suppressed", due_at: None, outcome, detail: bounded(detail) }
+            }
             Verdict::Dead { outcome, detail } => {
                 Self { state: "dead", due_at: None, outcome, detail: bounded(detail) }
             }

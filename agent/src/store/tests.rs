@@ -4,7 +4,6 @@ mod model;
 mod records;
 mod retention;
 
-use std::convert::identity;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -141,7 +140,7 @@ async fn a_restart_keeps_everything() {
     let (a, b, c) = ("web1/a", "web1/b", "web1/c");
     let added = [a, b, c].map(|key| Change::Added(key.to_owned(), state(key, CheckStatus::Passing)));
     let first = Commit { changes: added.into(), index: 1, ..nothing() };
-    store.commit(&first, identity).await.unwrap();
+    store.commit(&first, |committed| committed.claimed).await.unwrap();
     let old = state(b, CheckStatus::Passing);
     let new = state(b, CheckStatus::Critical);
     let changes = vec![
@@ -156,7 +155,7 @@ async fn a_restart_keeps_everything() {
         deliveries: vec![delivery("mail")],
         ..nothing()
     };
-    store.commit(&second, identity).await.unwrap();
+    store.commit(&second, |committed| committed.claimed).await.unwrap();
     store.close().await.unwrap();
 
     let store = Store::open(&path).unwrap();
@@ -193,7 +192,7 @@ async fn an_event_is_delivered_once_in_a_generation() {
         ("e2", "service", false, vec!["e2 1"]),
         ("e2", "late", false, vec![]), // new, it joins the generation of the others
     ] {
-        store.commit(&once(id, watch, reset), identity).await.unwrap();
+        store.commit(&once(id, watch, reset), |committed| committed.claimed).await.unwrap();
         let claims = claim(&store, "mail").await;
         let got: Vec<_> =
             claims.iter().map(|claimed| format!("{} {}", claimed.event.id, claimed.attempt)).collect();
@@ -314,7 +313,10 @@ async fn a_commit_claims_what_it_may_and_what_could_be_claimed() {
     ];
     let deliveries = vec![of(0), of(1), later, of(3), of(4), of(5), delivery("chat")];
     let claim = BTreeMap::from([("mail".to_owned(), 2)]);
-    let begun = store.commit(&Commit { events, deliveries, claim, ..nothing() }, identity).await.unwrap();
+    let begun = store
+        .commit(&Commit { events, deliveries, claim, ..nothing() }, |committed| committed.claimed)
+        .await
+        .unwrap();
     let ids: Vec<_> = begun.iter().map(|claimed| (&*claimed.event.id, claimed.attempt)).collect();
     assert_eq!(ids, [("b", 1), ("d", 1)], "the heads that are due, as far as there are slots");
     assert_eq!(claimed(&store, "mail").await, ["open 1", "e 1", "late 1"]);
@@ -354,12 +356,12 @@ async fn a_full_disk_is_told_and_leaves_nothing_half_done() {
     let changes = vec![Change::Added(key.clone(), state(&key, CheckStatus::Passing))];
     let commit =
         Commit { index: 8, changes, events: vec![big], deliveries: vec![delivery("mail")], ..nothing() };
-    let error = store.commit(&commit, identity).await.unwrap_err();
+    let error = store.commit(&commit, |committed| committed.claimed).await.unwrap_err();
     assert_eq!(error.to_string(), format!("write {}: no room is left on its disk", path.display()));
     let saved = store.load("checks").await.unwrap().unwrap();
     assert_eq!((saved.index, saved.states.len()), (7, 0));
     limit_pages(&store, u32::MAX).await;
-    store.commit(&commit, identity).await.unwrap();
+    store.commit(&commit, |committed| committed.claimed).await.unwrap();
     assert_eq!(store.load("checks").await.unwrap().unwrap().index, 8);
     assert_eq!(claimed(&store, "mail").await, ["a1 1"]);
 }
@@ -369,7 +371,7 @@ async fn a_delivery_without_its_event_is_not_committed() {
     let (_folder, path) = folder();
     let store = Store::open(&path).unwrap();
     let error = store
-        .commit(&Commit { deliveries: vec![delivery("mail")], ..nothing() }, identity)
+        .commit(&Commit { deliveries: vec![delivery("mail")], ..nothing() }, |committed| committed.claimed)
         .await
         .unwrap_err();
     assert_eq!(error.to_string(), "commit a delivery of event 0, where there are 0");

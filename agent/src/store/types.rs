@@ -58,6 +58,40 @@ pub struct NewDelivery {
     pub receiver: String,
     /// Not before this time; rounded down to a millisecond.
     pub due_at: Timestamp,
+    /// What becomes of it, or of those before it, where the receiver is not done with its subject.
+    pub overlap: Overlap,
+}
+
+/// What happens where a delivery comes while an earlier one of the same receiver and subject is not settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overlap {
+    /// It waits for its turn.
+    #[default]
+    Queue,
+    /// It takes the place of those that wait. What runs comes to its end first.
+    Coalesce,
+    /// It takes the place of those that wait, and ends the call that runs.
+    Replace,
+    /// It is not made.
+    Skip,
+}
+
+/// What a commit has begun and ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Deliveries that the caller now has to make and to settle.
+    pub claimed: Vec<Claimed>,
+    /// Deliveries that run and are to be ended.
+    pub replaced: Vec<Replaced>,
+}
+
+/// A delivery that runs and is to be ended, since another one takes its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// The receiver that it runs for.
+    pub receiver: String,
+    /// Its id.
+    pub id: String,
 }
 
 /// A delivery that the caller now has to make and to settle.
@@ -132,6 +166,13 @@ pub enum Verdict {
         /// Not before this time; rounded up to a millisecond.
         at: Timestamp,
         /// The kind of failure, a short word.
+        outcome: &'static str,
+        /// Why; kept up to [`DETAIL_MAX`] bytes.
+        detail: String,
+    },
+    /// Another one has taken its place.
+    Suppressed {
+        /// A short word.
         outcome: &'static str,
         /// Why; kept up to [`DETAIL_MAX`] bytes.
         detail: String,

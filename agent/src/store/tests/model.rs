@@ -5,7 +5,6 @@
 //! log ends at any byte: what is left must be a state that once was, and the model goes back to it.
 
 use std::collections::BTreeMap;
-use std::convert::identity;
 use std::fs;
 use std::path::PathBuf;
 
@@ -209,7 +208,7 @@ impl World {
                 let claim = ["r0", "r1"].map(str::to_owned).into_iter().zip(free).collect();
                 let commit = Commit { claim, ..commit };
                 let want = self.model.commit(&commit);
-                let claimed = self.store.commit(&commit, identity).await.unwrap();
+                let claimed = self.store.commit(&commit, |committed| committed.claimed).await.unwrap();
                 self.check_claimed(claimed, want);
             }
             Action::Claim(receiver, limit) => self.claim(&format!("r{receiver}"), limit).await,
@@ -268,6 +267,7 @@ impl World {
                 .collect(),
             deliveries: deliveries
                 .map(|&(event, rule, receiver, delay)| NewDelivery {
+                    overlap: Overlap::Queue,
                     event,
                     rule: format!("rule{rule}"),
                     receiver: format!("r{receiver}"),

@@ -137,3 +137,39 @@ async fn a_database_of_the_first_version_is_brought_up_with_what_is_in_it() {
     store.close().await.unwrap();
     assert_eq!(listed(&Records::open(&path).unwrap(), &ALL), ["a1 running 1"]);
 }
+
+/// Commits `second` about the subject of a delivery that waits and of one that runs, and gives back what became of
+/// all and what the commit replaced.
+async fn overlapping(overlap: Overlap) -> (Vec<String>, usize) {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    commit(&store, "mail", &[("a1", "a")]).await;
+    let running = claim(&store, "mail").await.remove(0);
+    commit(&store, "mail", &[("a2", "a")]).await;
+    let third = NewDelivery { overlap, ..delivery("mail") };
+    let third = Commit { events: vec![event("a3", "a")], deliveries: vec![third], ..nothing() };
+    let replaced = store.commit(&third, |committed| committed.replaced).await.unwrap();
+    assert!(replaced.iter().all(|replaced| replaced.id == running.id && replaced.receiver == "mail"));
+    store.settle(settlement(&running, delivered())).await.unwrap();
+    while let Some(next) = claim(&store, "mail").await.pop() {
+        store.settle(settlement(&next, delivered())).await.unwrap();
+    }
+    let records = Records::open(&path).unwrap();
+    assert!(records.health().unwrap().is_whole());
+    let mut listed = listed(&records, &ALL);
+    listed.reverse();
+    (listed, replaced.len())
+}
+
+#[tokio::test]
+async fn each_overlap_has_its_way_with_what_waits_and_what_runs() {
+    let delivered = |event: &str| format!("{event} delivered 1");
+    let suppressed = |event: &str| format!("{event} suppressed 0");
+    let all = vec![delivered("a1"), delivered("a2"), delivered("a3")];
+    assert_eq!(overlapping(Overlap::Queue).await, (all, 0));
+    let newest = vec![delivered("a1"), suppressed("a2"), delivered("a3")];
+    assert_eq!(overlapping(Overlap::Coalesce).await, (newest.clone(), 0));
+    assert_eq!(overlapping(Overlap::Replace).await, (newest, 1));
+    let first = vec![delivered("a1"), delivered("a2"), suppressed("a3")];
+    assert_eq!(overlapping(Overlap::Skip).await, (first, 0));
+}
