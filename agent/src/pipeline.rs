@@ -6,8 +6,11 @@
 //! Invariant: the new snapshot, its events and their deliveries are one commit. An answer is let go only
 //! when it was committed, so whatever happens in between, the next answer shows the difference again.
 
+mod death;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -32,7 +35,7 @@ pub struct Pipeline {
     /// The name of the watch in the store.
     pub watch: String,
     /// What an answer means.
-    pub routing: Routing,
+    pub routing: Arc<Routing>,
     /// Where all of it is kept.
     pub store: Store,
     /// Where what was committed is delivered.
@@ -53,17 +56,19 @@ pub struct Routing {
 }
 
 /// What a receiver wants of the events that rules send to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wishes {
     /// What happens where it is not done with an earlier one of the same subject. Default: the next one waits.
     pub overlap: Overlap,
     /// Whether it is told that a check passes again. Default: it is.
     pub send_resolved: bool,
+    /// Who gets an event that this receiver did not get in the end. Default: nobody.
+    pub fallback: Option<String>,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self { overlap: Overlap::default(), send_resolved: true }
+        Self { overlap: Overlap::default(), send_resolved: true, fallback: None }
     }
 }
 
@@ -155,13 +160,13 @@ impl Routing {
     fn deliveries(&self, at: usize, event: &Event, now: Timestamp) -> impl Iterator<Item = NewDelivery> {
         route(&self.rules, event).flat_map(move |rule| {
             rule.receivers.iter().filter_map(move |receiver| {
-                let wishes = self.wishes.get(receiver).copied().unwrap_or_default();
-                wishes.want(event).then(|| NewDelivery {
+                let wishes = self.wishes.get(receiver);
+                wishes.is_none_or(|wishes| wishes.want(event)).then(|| NewDelivery {
                     event: at,
                     rule: rule.name.clone(),
                     receiver: receiver.clone(),
                     due_at: now,
-                    overlap: wishes.overlap,
+                    overlap: wishes.map(|wishes| wishes.overlap).unwrap_or_default(),
                 })
             })
         })

@@ -281,6 +281,8 @@ fn reference_in_full() -> String {
     reference
         .lines()
         .filter(|line| !line.starts_with("# token = ") && !line.starts_with("# token_env = "))
+        // The receiver that it names is not in this file.
+        .filter(|line| !line.starts_with("# fallback = "))
         .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line).to_owned() + "\n")
         .collect()
 }

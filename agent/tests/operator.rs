@@ -90,10 +90,37 @@ async fn what_failed_is_found_explained_and_sent_again() {
 
     check(&home, &["explain", event], 0, &["all: sent to act", "delivered"]);
     let state = ["state", "check"];
-    check(&home, &state, 0, &["schema version 2", "delivered   1", "events      1", "It is whole."]);
+    check(&home, &state, 0, &["schema version 2", "delivered   1", "events      2", "It is whole."]);
     check(&home, &["state", "repair"], 0, &["It is whole."]);
     let broken = ["deliveries", "list", "--state", "gone"];
     check(&home, &broken, 2, &["write one of pending, running, failed, delivered, dead, suppressed"]);
+}
+
+#[tokio::test]
+async fn what_dies_is_told_by_a_rule_and_goes_to_the_fallback() {
+    let consul = ConsulAgent::start().await;
+    consul.register_ttl_check("web", "web").await;
+    let home = Home::warm();
+    let note = |name: &str, template: &str| {
+        let path = home.path(name);
+        format!(
+            "[receivers.{name}]\nplugin = 'file'\nconfig = {{ path = '{}', template = '{template}' }}\n",
+            path.display()
+        )
+    };
+    let config = breakable(&home, &consul.address()).replace(
+        "rules = [",
+        "rules = [
+            { name = 'undelivered', on = ['delivery.dead'], match = { receiver = 'act', outcome = 'permanent' }, receivers = ['told'] },",
+    ) + "\nfallback = 'instead'\n"
+        + &note("told", "{{ data.delivery.receiver }} {{ data.delivery.attempts }} {{ data.check_id }}")
+        + &note("instead", "{{ data.check_id }} {{ data.from }} > {{ data.to }}");
+    let mut lictor = home.follow(&config).await;
+    consul.ttl("web", "fail", "by hand").await;
+    assert_eq!(home.wait_for_lines("told", 1).await, ["act 1 web"]);
+    assert_eq!(home.wait_for_lines("instead", 1).await, ["web passing > critical"]);
+    home.settled(&mut lictor, 3).await;
+    assert_eq!(lictor.terminate().await, 0);
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ const NAMES: [&str; 11] =
 ///
 /// A template that names another one is refused with its configuration: it would be found out only when the
 /// mail that it was written for is not sent.
-pub const DATA: [&str; 19] = [
+pub const DATA: [&str; 20] = [
     "node",
     "node_meta",
     "datacenter",
@@ -48,6 +48,7 @@ pub const DATA: [&str; 19] = [
     "node_role",
     "create_index",
     "modify_index",
+    "delivery",
 ];
 
 /// A template. What comes from a configuration has had its syntax and names checked.

@@ -198,7 +198,9 @@ async fn open_store(config: &Config) -> Result<Store, AppError> {
     }
     let bounded = config.receivers.iter().filter(|receiver| receiver.retry.attempts > 0);
     let attempts_max = bounded.map(|receiver| (receiver.name.clone(), receiver.retry.attempts)).collect();
-    let recovered = store.recover(attempts_max, Timestamp::now()).await.context("read the store")?;
+    let after_death = running::after_death(Arc::new(running::routing(config)));
+    let recovered =
+        store.recover(attempts_max, after_death, Timestamp::now()).await.context("read the store")?;
     let Recovered { repeated, dead } = recovered;
     if repeated > 0 {
         warn!(

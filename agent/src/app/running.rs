@@ -3,7 +3,6 @@
 //! Invariant: what is retired takes nothing new in and claims nothing, and its calls come to their own end, on
 //! the code and within the grants that they began with.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,14 +17,14 @@ use tracing::{info, warn};
 use super::receivers::Ready;
 use super::{AppError, receiver};
 use crate::chain::chain;
-use crate::config::Config;
+use crate::config::{Config, Receiver};
 use crate::consul::{Client, WaitIndex};
-use crate::dispatch::{Dispatcher, Receiver, Settings};
+use crate::dispatch::{Dispatcher, Settings};
 use crate::handover::Inlets;
-use crate::pipeline::{History, Known, Pipeline, Routing, Wishes};
+use crate::pipeline::{History, Known, Pipeline, Routing};
 use crate::shutdown::Shutdown;
 use crate::source::Source;
-use crate::store::{Pruned, Retention, Store};
+use crate::store::{AfterDeath, Pruned, Retention, Store};
 
 /// How often it is looked whether something is past its retention.
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
@@ -59,8 +58,14 @@ impl Running {
         Place { store, client, history, earlier }: Place<'_>,
         shutdown: Shutdown,
     ) -> Result<Self, AppError> {
-        let settings = Settings { grace: config.agent.shutdown_grace, earlier, ..Settings::default() };
-        let receivers: Vec<Receiver> = ready.into_iter().map(receiver).collect();
+        let routing = Arc::new(routing(config));
+        let settings = Settings {
+            grace: config.agent.shutdown_grace,
+            earlier,
+            after_death: after_death(Arc::clone(&routing)),
+            ..Settings::default()
+        };
+        let receivers = ready.into_iter().map(receiver).collect();
         let stop = shutdown.retire.child_token();
         let dispatcher = Dispatcher::start(host.runtime(), store, receivers, &settings, &shutdown);
         let mut pipelines = JoinSet::new();
@@ -71,12 +76,7 @@ impl Running {
             let source = Source::new(client.clone(), config.consul.block_query_wait, committed);
             let pipeline = Pipeline {
                 watch: watch.name().into(),
-                routing: Routing {
-                    rules: config.rules.clone(),
-                    roles: config.roles.clone(),
-                    environment: config.agent.environment.clone(),
-                    wishes: wishes(config),
-                },
+                routing: Arc::clone(&routing),
                 store: store.clone(),
                 inlets: dispatcher.inlets(),
             };
@@ -115,9 +115,20 @@ impl Running {
     }
 }
 
-/// What each receiver wants of the events that rules send to it.
-fn wishes(config: &Config) -> BTreeMap<String, Wishes> {
-    config.receivers.iter().map(|receiver| (receiver.name.clone(), receiver.wishes)).collect()
+/// What a configuration makes of an answer.
+pub(super) fn routing(config: &Config) -> Routing {
+    let wishes = |receiver: &Receiver| (receiver.name.clone(), receiver.wishes.clone());
+    Routing {
+        rules: config.rules.clone(),
+        roles: config.roles.clone(),
+        environment: config.agent.environment.clone(),
+        wishes: config.receivers.iter().map(wishes).collect(),
+    }
+}
+
+/// What follows from a death, by the routing of a configuration.
+pub(super) fn after_death(routing: Arc<Routing>) -> AfterDeath {
+    Arc::new(move |claimed, last, now| routing.after_death(claimed, last, now))
 }
 
 /// Deletes what is past its retention, now and from time to time, until `stop`.

@@ -19,7 +19,7 @@ use super::reader::{Entry, Reader, Table};
 use super::receivers::{self, Receiver};
 use super::source::{Place, Source};
 use super::watch::{self, Watch};
-use super::{Config, Look, Rejected, consul, roles, rules, syntax, words};
+use super::{Config, Look, Rejected, consul, fallback, roles, rules, syntax, words};
 use crate::consul::Settings;
 use crate::rules::{Roles, Rule, ServiceRoles};
 
@@ -44,7 +44,7 @@ struct Draft<'e> {
     roles: Vec<(String, ServiceRoles)>,
     rules: Vec<Rule>,
     receivers: Vec<Receiver>,
-    /// The receivers that rules name.
+    /// The receivers that rules and other receivers name.
     references: Vec<(String, Place)>,
     /// Where each thing is defined, by its kind and name.
     defined: BTreeMap<(&'static str, String), Place>,
@@ -170,6 +170,8 @@ impl Draft<'_> {
         self.define(entry, "the receiver", name);
         let receiver =
             entry.table(&format!("[receivers.{name}]"), |table| receivers::read(name, table))??;
+        let fallback = receiver.wishes.fallback.clone().zip(receiver.places.fallback.clone());
+        self.references.extend(fallback);
         self.receivers.push(receiver);
         Some(())
     }
@@ -195,6 +197,7 @@ impl Draft<'_> {
         let (receivers, consul) = (known("receivers"), known("consul"));
         if receivers {
             self.refer();
+            self.faults.extend(fallback::circles(&self.receivers));
         }
         if consul && self.look == Look::Everywhere {
             self.faults.extend(self.consul_in_use());

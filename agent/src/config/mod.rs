@@ -12,6 +12,7 @@
 mod agent;
 mod allow;
 mod consul;
+mod fallback;
 mod fault;
 mod load;
 mod reader;

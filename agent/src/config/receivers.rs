@@ -112,6 +112,8 @@ pub struct Places {
     pub settings: BTreeMap<String, Place>,
     /// The value of `allow`, else the receiver.
     pub allow: Place,
+    /// The value of `fallback`.
+    pub fallback: Option<Place>,
 }
 
 /// What of a receiver is written and cannot be read, which was told. That it is not there, or what stands
@@ -180,6 +182,8 @@ pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
     let rate_limit = table.get("rate_limit", |entry| entry.table("`rate_limit`", rate_limit)).flatten();
     let overlap = table.get("overlap", overlap).unwrap_or_default();
     let send_resolved = table.get("send_resolved", Entry::flag).unwrap_or(true);
+    let fallback = table.get("fallback", |entry| Some((entry.string()?, entry.place())));
+    let (fallback, fallback_place) = fallback.unzip();
     let limits = table.get("limits", |entry| entry.sound(|entry| entry.table("`limits`", limits)));
     let allow = table.get("allow", |entry| Some((entry.table("`allow`", allow::read)?, entry.place())));
     let (plugin, plugin_place) = plugin?;
@@ -205,7 +209,7 @@ pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
         retry,
         max_in_flight: max_in_flight.map_or(MAX_IN_FLIGHT, |calls| calls as usize),
         rate_limit,
-        wishes: Wishes { overlap, send_resolved },
+        wishes: Wishes { overlap, send_resolved, fallback },
         limits: limits.unwrap_or_default(),
         allow,
         places: Places {
@@ -214,6 +218,7 @@ pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
             config: config_place,
             settings: config.places,
             allow: allow_place,
+            fallback: fallback_place,
         },
         unread,
     })

@@ -29,7 +29,7 @@ pub use retry::{Decision, RetryPolicy, Tries, decide};
 
 use crate::handover::{Inlets, Outlet};
 use crate::shutdown::Shutdown;
-use crate::store::Store;
+use crate::store::{AfterDeath, Aftermath, Store};
 use rate::Bucket;
 use worker::{Trouble, Worker};
 
@@ -85,13 +85,20 @@ pub struct Settings {
     pub grace: Duration,
     /// The wall clock, which due times are compared with.
     pub clock: Clock,
+    /// What follows from it that a delivery is given up. Default: nothing.
+    pub after_death: AfterDeath,
     /// The receivers that these ones take over from, whose calls may still run. Default: none.
     pub earlier: Inlets,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { grace: GRACE, clock: Arc::new(Timestamp::now), earlier: Inlets::default() }
+        Self {
+            grace: GRACE,
+            clock: Arc::new(Timestamp::now),
+            earlier: Inlets::default(),
+            after_death: Arc::new(|_, _, _| Aftermath::default()),
+        }
     }
 }
 
@@ -114,21 +121,24 @@ impl Dispatcher {
         shutdown: &Shutdown,
     ) -> Self {
         let trouble = Arc::new(Trouble::default());
-        let mut workers = JoinSet::new();
         let mut inlets = Inlets::default();
-        for receiver in receivers {
+        let add = |receiver: Receiver| {
             let limited = receiver.rate_limit.is_some();
-            let outlet = inlets.add(receiver.name.clone(), receiver.slots(), limited, &settings.earlier);
+            (inlets.add(receiver.name.clone(), receiver.slots(), limited, &settings.earlier), receiver)
+        };
+        let receivers: Vec<_> = receivers.into_iter().map(add).collect();
+        let mut workers = JoinSet::new();
+        for (outlet, receiver) in receivers {
             let Outlet { slots, begun, wake, running } = outlet;
-            let bucket = receiver.rate_limit.map(Bucket::full);
             let worker = Worker {
+                bucket: Mutex::new(receiver.rate_limit.map(Bucket::full)),
                 receiver,
                 store: store.clone(),
                 settings: settings.clone(),
                 slots,
                 wake,
                 running,
-                bucket: Mutex::new(bucket),
+                inlets: inlets.clone(),
                 trouble: Arc::clone(&trouble),
             };
             workers.spawn_on(Arc::new(worker).run(begun, shutdown.clone()), runtime);

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 
 use super::*;
-use crate::store::fixture::{at, attempts, commit, delivery, event, nothing, refuse_writes};
+use crate::store::fixture::{at, attempts, commit, delivery, event, nothing, nothing_follows, refuse_writes};
 use crate::store::{Commit, NewDelivery, Overlap, Recovered};
 
 /// Longer than anything that is waited for; paused time makes it short.
@@ -462,7 +462,8 @@ async fn check_cut_off(end: impl FnOnce(&Shutdown), seconds: i64) {
     world.store.clone().close().await.unwrap();
 
     world.store = Store::open(&world.folder.path().join("lictor.db")).unwrap();
-    let recovered = world.store.recover(BTreeMap::new(), at(milliseconds(world.start))).await.unwrap();
+    let recovered =
+        world.store.recover(BTreeMap::new(), nothing_follows(), at(milliseconds(world.start))).await.unwrap();
     assert_eq!(recovered, Recovered { repeated: 1, dead: 0 });
     let _running = world.mail();
     let again = world.next().await;

@@ -20,9 +20,9 @@ use super::call::attempt;
 use super::rate::Bucket;
 use super::retry::{Decision, Tries, decide};
 use super::{Delivery, Event, Failure, Outcome, Receiver, Settings};
-use crate::handover::{Begun, Running};
+use crate::handover::{Begun, Inlets, Running};
 use crate::shutdown::Shutdown;
-use crate::store::{Claimed, Settlement, Store, StoreError, Verdict};
+use crate::store::{Aftermath, Claimed, Settlement, Store, StoreError, Verdict};
 
 /// The pause after the first failure of the store; it doubles up to the next constant.
 const STORE_PAUSE: Duration = Duration::from_millis(50);
@@ -47,6 +47,8 @@ pub(super) struct Worker {
     pub(super) running: Running,
     /// What may begin now, if that is limited.
     pub(super) bucket: Mutex<Option<Bucket>>,
+    /// All receivers: one that dies here may begin elsewhere.
+    pub(super) inlets: Inlets,
     pub(super) trouble: Arc<Trouble>,
 }
 
@@ -208,7 +210,17 @@ impl Worker {
             Some(result) => self.judge(&claimed, result, now),
             None => self.replaced(&claimed),
         };
-        let settlement = Settlement { id: claimed.id, attempt: claimed.attempt, started_at, now, verdict };
+        let aftermath = match &verdict {
+            Verdict::Dead { outcome, detail } => {
+                (self.settings.after_death)(&claimed, (outcome, detail), now)
+            }
+            _ => Aftermath::default(),
+        };
+        let fallback = aftermath.fallback.iter().map(|fallback| &fallback.receiver);
+        let told = aftermath.deliveries.iter().map(|delivery| &delivery.receiver);
+        let next: Vec<_> = fallback.chain(told).cloned().collect();
+        let (id, attempt) = (claimed.id, claimed.attempt);
+        let settlement = Settlement { id, attempt, started_at, now, verdict, aftermath };
         let mut failures = 0;
         while let Err(error) = self.store.settle(settlement.clone()).await {
             self.trouble.begins(&error);
@@ -216,6 +228,9 @@ impl Worker {
             time::sleep(store_pause(failures)).await;
         }
         self.trouble.is_over();
+        for receiver in &next {
+            self.inlets.wake(receiver);
+        }
     }
 
     fn delivery(&self, claimed: &Claimed) -> Delivery {

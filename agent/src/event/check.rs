@@ -126,6 +126,7 @@ fn event(
         node_role: (context.node_role)(&check.service, &check.node),
         create_index: check.create_index,
         modify_index: check.modify_index,
+        delivery: None,
     };
     Event {
         id,

@@ -9,4 +9,4 @@ mod types;
 
 pub use check::{CheckState, Context, events};
 pub use diff::{Change, Snapshot, apply, diff};
-pub use types::{CheckData, Event, EventType, NodeRole, UnknownType};
+pub use types::{CheckData, Event, EventType, NodeRole, Undelivered, UnknownType};

@@ -20,6 +20,8 @@ pub enum EventType {
     CheckDeregistered,
     /// A check says something else, with the same status.
     CheckOutput,
+    /// A delivery was given up.
+    DeliveryDead,
 }
 
 /// Not the name of an event type.
@@ -29,8 +31,13 @@ pub struct UnknownType(pub String);
 
 impl EventType {
     /// Every type, in the order of the documentation.
-    pub const ALL: [Self; 4] =
-        [Self::CheckStatus, Self::CheckRegistered, Self::CheckDeregistered, Self::CheckOutput];
+    pub const ALL: [Self; 5] = [
+        Self::CheckStatus,
+        Self::CheckRegistered,
+        Self::CheckDeregistered,
+        Self::CheckOutput,
+        Self::DeliveryDead,
+    ];
 
     /// The short form, as rules write it. The `CloudEvents` type has `lictor.` before it.
     pub fn as_str(self) -> &'static str {
@@ -39,6 +46,7 @@ impl EventType {
             Self::CheckRegistered => "check.registered",
             Self::CheckDeregistered => "check.deregistered",
             Self::CheckOutput => "check.output",
+            Self::DeliveryDead => "delivery.dead",
         }
     }
 }
@@ -115,6 +123,26 @@ pub struct CheckData {
     pub create_index: u64,
     /// Consul's index when the check was last written.
     pub modify_index: u64,
+    /// Only in `delivery.dead`: what was given up. The rest is what it was to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Undelivered>,
+}
+
+/// A delivery that was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undelivered {
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// The rule that wanted it.
+    pub rule: String,
+    /// The receiver that did not get it.
+    pub receiver: String,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// How the last one ended: a word, such as `permanent` or `deadline`.
+    pub outcome: String,
+    /// Why.
+    pub detail: String,
 }
 
 /// What this node is for a service. Never just "role": that is Consul's ACL object.
@@ -170,6 +198,14 @@ mod tests {
             node_role: NodeRole::Standalone,
             create_index: 0,
             modify_index: 0,
+            delivery: Some(Undelivered {
+                id: String::new(),
+                rule: String::new(),
+                receiver: String::new(),
+                attempts: 0,
+                outcome: String::new(),
+                detail: String::new(),
+            }),
         };
         let json = serde_json::to_value(data).unwrap();
         let mut names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();

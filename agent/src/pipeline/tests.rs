@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::event::EventType;
 use crate::rules::{Attribute, Matcher, Pattern, ServiceRoles};
+use crate::store::{Aftermath, Claimed, Fallback, StoredEvent};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -134,4 +135,59 @@ fn who_wants_no_resolved_is_not_told_that_a_check_passes() {
     };
     assert_eq!(told(Passing, Critical), ["log", "mail"]);
     assert_eq!(told(Critical, Passing), ["log"]);
+}
+
+/// A delivery to `receiver` that is given up, of the event of the plan for a check that fails.
+fn given_up(routing: &Routing, receiver: &str) -> Aftermath {
+    let event =
+        plan(History::Live, vec![check("web", Passing, 1)], vec![check("web", Critical, 2)]).events.remove(0);
+    let claimed = Claimed {
+        id: "d1".into(),
+        attempt: 3,
+        redriven: 0,
+        rule: "all".into(),
+        receiver: receiver.into(),
+        subject: event.subject.clone(),
+        event: StoredEvent {
+            id: event.id,
+            source: event.source,
+            kind: format!("lictor.{}", event.kind),
+            subject: event.subject,
+            time: NOW,
+            data: serde_json::to_string(&event.data).unwrap(),
+            node: "web1".into(),
+            environment: String::new(),
+        },
+        created_at: NOW,
+        tried_since: NOW,
+    };
+    routing.after_death(&claimed, ("permanent", "no such address"), NOW)
+}
+
+#[test]
+fn a_death_is_told_by_the_rules_and_the_fallback_gets_the_event() {
+    let instead = Wishes { fallback: Some("pager".into()), ..Wishes::default() };
+    let last = Wishes { overlap: Overlap::Skip, ..Wishes::default() };
+    let of_mail = Matcher { attribute: Attribute::Receiver, pattern: Pattern::Any(vec!["mail".into()]) };
+    let rule = Rule {
+        name: "undelivered".into(),
+        on: vec![EventType::DeliveryDead],
+        matches: vec![of_mail],
+        unless: Vec::new(),
+        receivers: vec!["log".into()],
+    };
+    let wishes = BTreeMap::from([("mail".to_owned(), instead), ("pager".to_owned(), last)]);
+    let routing = Routing { wishes, rules: vec![rule], ..routing() };
+    let Aftermath { fallback, events, deliveries } = given_up(&routing, "mail");
+    assert_eq!(fallback, Some(Fallback { receiver: "pager".into(), overlap: Overlap::Skip }));
+    assert_eq!(deliveries.iter().map(|delivery| delivery.receiver.as_str()).collect::<Vec<_>>(), ["log"]);
+    let [Event { kind: EventType::DeliveryDead, data, subject, .. }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!((subject.as_str(), data.to), ("web1/web", Some(Critical)));
+    let dead = data.delivery.as_ref().unwrap();
+    assert_eq!((dead.attempts, dead.detail.as_str()), (3, "no such address"));
+
+    let Aftermath { fallback, events, deliveries } = given_up(&routing, "log");
+    assert_eq!((fallback, events.len(), deliveries.len()), (None, 1, 0), "no rule is about this receiver");
 }

@@ -51,6 +51,10 @@ pub enum Attribute {
     Environment,
     /// What the node is for the service.
     NodeRole,
+    /// The receiver that did not get a delivery.
+    Receiver,
+    /// How its last attempt ended.
+    Outcome,
 }
 
 /// What a value must look like.
@@ -104,7 +108,7 @@ impl Matcher {
 
 impl Attribute {
     /// The names that rules use; besides them there is `node_meta.<key>`.
-    pub const NAMES: [&str; 15] = [
+    pub const NAMES: [&str; 17] = [
         "node",
         "datacenter",
         "check_id",
@@ -120,6 +124,8 @@ impl Attribute {
         "catch_up",
         "environment",
         "node_role",
+        "receiver",
+        "outcome",
     ];
 
     /// The attribute of that name, if there is one.
@@ -140,6 +146,8 @@ impl Attribute {
             "catch_up" => Self::CatchUp,
             "environment" => Self::Environment,
             "node_role" => Self::NodeRole,
+            "receiver" => Self::Receiver,
+            "outcome" => Self::Outcome,
             _ => Self::NodeMeta(name.strip_prefix("node_meta.").filter(|key| !key.is_empty())?.into()),
         })
     }
@@ -202,6 +210,10 @@ impl Attribute {
             Self::Environment if data.environment.is_empty() => Value::Missing,
             Self::Environment => Value::Text(&data.environment),
             Self::NodeRole => Value::Text(data.node_role.as_str()),
+            Self::Receiver => {
+                data.delivery.as_ref().map_or(Value::Missing, |dead| Value::Text(&dead.receiver))
+            }
+            Self::Outcome => data.delivery.as_ref().map_or(Value::Missing, |dead| Value::Text(&dead.outcome)),
         }
     }
 }

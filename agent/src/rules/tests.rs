@@ -27,6 +27,7 @@ fn event() -> Event {
         node_role: NodeRole::Primary,
         create_index: 7,
         modify_index: 9,
+        delivery: None,
     };
     Event {
         id: "0".into(),

@@ -16,15 +16,21 @@ pub(super) const LANE_IS_OPEN: &str = "
 
 /// A commit in the form of its rows.
 pub(super) struct Encoded {
-    watch: String,
     index: u64,
     reset: bool,
     /// Key and JSON; without JSON the thing is gone.
     states: Vec<(String, Option<String>)>,
-    events: Vec<StoredEvent>,
-    deliveries: Vec<NewDelivery>,
-    claim: BTreeMap<String, usize>,
-    now: Timestamp,
+    news: News,
+}
+
+/// Events and where they go, in the form of their rows.
+pub(super) struct News {
+    /// The watch that saw them.
+    pub(super) watch: String,
+    pub(super) events: Vec<StoredEvent>,
+    pub(super) deliveries: Vec<NewDelivery>,
+    pub(super) claim: BTreeMap<String, usize>,
+    pub(super) now: Timestamp,
 }
 
 /// The rows of a watch, its states not yet decoded.
@@ -41,19 +47,18 @@ impl Encoded {
         if let Some(delivery) = commit.deliveries.iter().find(|delivery| delivery.event >= events) {
             return Err(StoreError::NoSuchEvent { position: delivery.event, events });
         }
+        let encode = |event| encode_event(event, &commit.node, &commit.environment);
         Ok(Self {
             states: commit.changes.iter().map(encode_change).collect::<Result<_, _>>()?,
-            events: commit
-                .events
-                .iter()
-                .map(|event| encode_event(event, commit))
-                .collect::<Result<_, _>>()?,
-            watch: commit.watch.clone(),
             index: commit.index,
             reset: commit.reset,
-            deliveries: commit.deliveries.clone(),
-            claim: commit.claim.clone(),
-            now: commit.now,
+            news: News {
+                watch: commit.watch.clone(),
+                events: commit.events.iter().map(encode).collect::<Result<_, _>>()?,
+                deliveries: commit.deliveries.clone(),
+                claim: commit.claim.clone(),
+                now: commit.now,
+            },
         })
     }
 }
@@ -69,7 +74,7 @@ fn encode_change(change: &Change<CheckState>) -> Result<(String, Option<String>)
     }
 }
 
-fn encode_event(event: &Event, commit: &Commit) -> Result<StoredEvent, StoreError> {
+pub(super) fn encode_event(event: &Event, node: &str, environment: &str) -> Result<StoredEvent, StoreError> {
     let data = serde_json::to_string(&event.data)
         .map_err(|source| StoreError::Encode { what: format!("event {}", event.id), source })?;
     Ok(StoredEvent {
@@ -80,8 +85,8 @@ fn encode_event(event: &Event, commit: &Commit) -> Result<StoredEvent, StoreErro
         // As it is read back.
         time: Timestamp::from_millisecond(event.time.as_millisecond()).unwrap_or(event.time),
         data,
-        node: commit.node.clone(),
-        environment: commit.environment.clone(),
+        node: node.to_owned(),
+        environment: environment.to_owned(),
     })
 }
 
@@ -90,10 +95,19 @@ pub(super) fn commit(connection: &mut Connection, commit: Encoded) -> rusqlite::
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let generation = write_watch(&transaction, &commit)?;
     write_states(&transaction, &commit)?;
-    let events = write_events(&transaction, &commit, generation)?;
-    let committed = write_deliveries(&transaction, commit, generation, &events)?;
+    let committed = write_news(&transaction, commit.news, generation)?;
     transaction.commit()?;
     Ok(committed)
+}
+
+/// Stores events and deliveries.
+pub(super) fn write_news(
+    transaction: &Transaction<'_>,
+    news: News,
+    generation: u64,
+) -> rusqlite::Result<Committed> {
+    let rows = write_events(transaction, &news, generation)?;
+    write_deliveries(transaction, news, generation, &rows)
 }
 
 /// Returns the generation that the commit's events belong to.
@@ -103,7 +117,7 @@ fn write_watch(transaction: &Transaction<'_>, commit: &Encoded) -> rusqlite::Res
     let mut last = transaction.prepare_cached(
         "SELECT coalesce((SELECT generation FROM watch WHERE name = ?1), (SELECT max(generation) FROM watch), 0)",
     )?;
-    let last: i64 = last.query_row([&commit.watch], |row| row.get(0))?;
+    let last: i64 = last.query_row([&commit.news.watch], |row| row.get(0))?;
     let generation = last.cast_unsigned() + u64::from(commit.reset);
     transaction
         .prepare_cached(
@@ -113,10 +127,10 @@ fn write_watch(transaction: &Transaction<'_>, commit: &Encoded) -> rusqlite::Res
                generation = excluded.generation, committed_at = excluded.committed_at",
         )?
         .execute(named_params! {
-            ":name": commit.watch,
+            ":name": commit.news.watch,
             ":wait_index": commit.index.cast_signed(),
             ":generation": generation.cast_signed(),
-            ":now": commit.now.as_millisecond(),
+            ":now": commit.news.now.as_millisecond(),
         })?;
     Ok(generation)
 }
@@ -129,8 +143,8 @@ fn write_states(transaction: &Transaction<'_>, commit: &Encoded) -> rusqlite::Re
     let mut remove = transaction.prepare_cached("DELETE FROM snapshot WHERE watch = ?1 AND key = ?2")?;
     for (key, state) in &commit.states {
         match state {
-            Some(state) => put.execute((&commit.watch, key, state))?,
-            None => remove.execute((&commit.watch, key))?,
+            Some(state) => put.execute((&commit.news.watch, key, state))?,
+            None => remove.execute((&commit.news.watch, key))?,
         };
     }
     Ok(())
@@ -139,7 +153,7 @@ fn write_states(transaction: &Transaction<'_>, commit: &Encoded) -> rusqlite::Re
 /// Returns each event's row; none for an event that is there already.
 fn write_events(
     transaction: &Transaction<'_>,
-    commit: &Encoded,
+    news: &News,
     generation: u64,
 ) -> rusqlite::Result<Vec<Option<i64>>> {
     let mut insert = transaction.prepare_cached(
@@ -151,7 +165,7 @@ fn write_events(
         let inserted = insert.execute(named_params! {
             ":id": event.id,
             ":generation": generation.cast_signed(),
-            ":watch": commit.watch,
+            ":watch": news.watch,
             ":kind": event.kind,
             ":source": event.source,
             ":subject": event.subject,
@@ -162,13 +176,13 @@ fn write_events(
         })?;
         Ok((inserted > 0).then(|| transaction.last_insert_rowid()))
     };
-    commit.events.iter().map(&mut write).collect()
+    news.events.iter().map(&mut write).collect()
 }
 
 /// Returns what was claimed and what was replaced.
-fn write_deliveries(
+pub(super) fn write_deliveries(
     transaction: &Transaction<'_>,
-    commit: Encoded,
+    news: News,
     generation: u64,
     events: &[Option<i64>],
 ) -> rusqlite::Result<Committed> {
@@ -181,11 +195,11 @@ fn write_deliveries(
            :settled_at, :outcome, :detail)
          ON CONFLICT (id) DO NOTHING",
     )?;
-    let now = commit.now.as_millisecond();
-    let (mut free, mut committed) = (commit.claim, Committed::default());
-    for delivery in commit.deliveries {
+    let now = news.now.as_millisecond();
+    let (mut free, mut committed) = (news.claim, Committed::default());
+    for delivery in news.deliveries {
         let row = events.get(delivery.event).copied().flatten();
-        let (Some(row), Some(event)) = (row, commit.events.get(delivery.event)) else { continue };
+        let (Some(row), Some(event)) = (row, news.events.get(delivery.event)) else { continue };
         let id = delivery_id(&event.id, &delivery, generation);
         let lane = (&delivery.receiver, &event.subject);
         let mut head = !lane_is_open.query_row(lane, |row| row.get::<_, bool>(0))?;
@@ -224,8 +238,8 @@ fn write_deliveries(
                 receiver: delivery.receiver,
                 subject: event.subject.clone(),
                 event: event.clone(),
-                created_at: commit.now,
-                tried_since: commit.now,
+                created_at: news.now,
+                tried_since: news.now,
             });
         }
     }

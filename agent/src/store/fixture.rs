@@ -1,10 +1,11 @@
 //! Small things to store, for the tests of this crate.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Commit, NewDelivery, Overlap, Store};
+use super::{AfterDeath, Aftermath, Commit, NewDelivery, Overlap, Store};
 use crate::catalog::{Check, CheckStatus};
 use crate::event::{CheckData, CheckState, Event, EventType, NodeRole};
 
@@ -54,6 +55,7 @@ pub(crate) fn event(id: &str, subject: &str) -> Event {
         node_role: NodeRole::Standalone,
         create_index: 7,
         modify_index: 9,
+        delivery: None,
     };
     let source = "consul://dc1".into();
     Event { id: id.into(), source, kind: EventType::CheckStatus, subject: subject.into(), time: at(1), data }
@@ -113,4 +115,9 @@ pub(crate) async fn attempts(store: &Store) -> Vec<String> {
         connection.prepare(sql)?.query_map((), |row| row.get(0))?.collect()
     };
     store.run(read).await.unwrap()
+}
+
+/// Nothing follows from a death.
+pub(crate) fn nothing_follows() -> AfterDeath {
+    Arc::new(|_, _, _| Aftermath::default())
 }

@@ -101,6 +101,7 @@
 //! call again. On a full disk nothing is taken in (Consul keeps the state, the next difference is the
 //! net one), what is stored stays, and all goes on when there is room.
 
+mod aftermath;
 mod commit;
 mod damage;
 mod error;
@@ -138,8 +139,8 @@ pub use record::{Attempt, Filter, Record, RecordsError, State};
 pub use records::Records;
 pub use retention::{Pruned, Retention};
 pub use types::{
-    Claimed, Commit, Committed, DETAIL_MAX, NewDelivery, Overlap, Recovered, Replaced, Saved, Settlement,
-    StoredEvent, Verdict,
+    AfterDeath, Aftermath, Claimed, Commit, Committed, DETAIL_MAX, Fallback, NewDelivery, Overlap, Recovered,
+    Replaced, Saved, Settlement, StoredEvent, Verdict,
 };
 
 /// Commands that wait for the store's thread. Each caller waits for its answer, so there are never
@@ -257,7 +258,8 @@ impl Store {
 
     /// Says how an attempt ended. It may be said again: once settled, it changes nothing.
     pub async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
-        self.run(move |connection| outbox::settle(connection, &settlement)).await
+        let news = aftermath::encode(&settlement)?;
+        self.run(move |connection| outbox::settle(connection, &settlement, news)).await
     }
 
     /// When `receiver` next has something to claim; it may be past.
@@ -268,13 +270,14 @@ impl Store {
 
     /// Ends the attempts that ran when Lictor ended. A delivery is claimable again, or dead if its receiver
     /// has an entry in `attempts_max` and this was as many attempts: one that brings Lictor down each time
-    /// must not do so for ever. Only for the start, before anything is claimed.
+    /// must not do so for ever. What follows from that is committed with it. Only for the start, before anything is claimed.
     pub async fn recover(
         &self,
         attempts_max: BTreeMap<String, u32>,
+        after_death: AfterDeath,
         now: Timestamp,
     ) -> Result<Recovered, StoreError> {
-        self.run(move |connection| outbox::recover(connection, &attempts_max, now)).await
+        self.run(move |connection| outbox::recover(connection, &attempts_max, &after_death, now)).await
     }
 
     /// The receivers that have deliveries which are not settled, and how many.

@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, named_params};
 
-use super::{Claimed, DETAIL_MAX, Recovered, Settlement, StoredEvent, Verdict};
+use super::{
+    AfterDeath, Aftermath, Claimed, DETAIL_MAX, Recovered, Settlement, StoredEvent, Verdict, aftermath,
+};
 
 /// Heads of a receiver that are due, longest due first.
 pub(super) const CLAIMABLE: &str = "
@@ -35,7 +37,12 @@ pub(super) const PROMOTE: &str = "
 
 /// What ran at a crash: only what is open is read.
 pub(super) const RUNNING: &str = "
-    SELECT id, receiver, attempts, claimed_at, redriven FROM delivery WHERE settled_at IS NULL AND state = 'running'";
+    SELECT delivery.seq, delivery.id, delivery.attempts, delivery.rule, delivery.subject, delivery.created_at,
+      event.id, event.source, event.kind, event.subject, event.time, event.data,
+      event.node, event.environment, delivery.receiver, delivery.redriven,
+      coalesce(delivery.redriven_at, delivery.created_at), delivery.claimed_at
+    FROM delivery JOIN event ON event.seq = delivery.event
+    WHERE delivery.settled_at IS NULL AND delivery.state = 'running'";
 
 /// Takes up to `limit` deliveries of `receiver` that are due, and marks them as running.
 pub(super) fn claim(
@@ -134,22 +141,38 @@ fn milliseconds_up(time: Timestamp) -> i64 {
 }
 
 /// Carries out a verdict. One on an attempt that is not running changes nothing.
-pub(super) fn settle(connection: &mut Connection, settlement: &Settlement) -> rusqlite::Result<()> {
+pub(super) fn settle(
+    connection: &mut Connection,
+    settlement: &Settlement,
+    aftermath: aftermath::Encoded,
+) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    carry_out(&transaction, settlement)?;
+    if let Some(settled) = carry_out(&transaction, settlement)? {
+        aftermath::write(&transaction, &settled, settlement, aftermath)?;
+    }
     transaction.commit()
 }
 
-fn carry_out(transaction: &Transaction<'_>, settlement: &Settlement) -> rusqlite::Result<()> {
+/// A delivery that a verdict was carried out on.
+pub(super) struct Settled {
+    seq: i64,
+    receiver: String,
+    subject: String,
+    pub(super) event: i64,
+    pub(super) rule: String,
+}
+
+/// None where the verdict is on an attempt that is not running.
+fn carry_out(transaction: &Transaction<'_>, settlement: &Settlement) -> rusqlite::Result<Option<Settled>> {
     let columns = Columns::from(&settlement.verdict);
     let now = settlement.now.as_millisecond();
-    let lane: Option<(i64, String, String)> = transaction
+    let settled = transaction
         .prepare_cached(
             "UPDATE delivery SET state = :state, head = (:settled_at IS NULL),
                due_at = coalesce(:due_at, due_at), settled_at = :settled_at,
                outcome = :outcome, detail = :detail
              WHERE id = :id AND state = 'running' AND attempts = :attempt
-             RETURNING seq, receiver, subject",
+             RETURNING seq, receiver, subject, event, rule",
         )?
         .query_row(
             named_params! {
@@ -161,17 +184,25 @@ fn carry_out(transaction: &Transaction<'_>, settlement: &Settlement) -> rusqlite
                 ":id": settlement.id,
                 ":attempt": settlement.attempt,
             },
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            |row| {
+                Ok(Settled {
+                    seq: row.get(0)?,
+                    receiver: row.get(1)?,
+                    subject: row.get(2)?,
+                    event: row.get(3)?,
+                    rule: row.get(4)?,
+                })
+            },
         )
         .optional()?;
-    let Some((seq, receiver, subject)) = lane else { return Ok(()) };
+    let Some(settled) = settled else { return Ok(None) };
     transaction
         .prepare_cached(
             "INSERT INTO attempt (delivery, number, started_at, ended_at, outcome, detail)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute((
-            seq,
+            settled.seq,
             settlement.attempt,
             settlement.started_at.as_millisecond(),
             now,
@@ -179,9 +210,9 @@ fn carry_out(transaction: &Transaction<'_>, settlement: &Settlement) -> rusqlite
             columns.detail,
         ))?;
     if columns.due_at.is_none() {
-        promote(transaction, &receiver, &subject)?;
+        promote(transaction, &settled.receiver, &settled.subject)?;
     }
-    Ok(())
+    Ok(Some(settled))
 }
 
 /// Gives a lane whose head was settled its next one.
@@ -214,28 +245,40 @@ pub(super) fn open_by_receiver(connection: &Connection) -> rusqlite::Result<BTre
 pub(super) fn recover(
     connection: &mut Connection,
     attempts_max: &BTreeMap<String, u32>,
+    after_death: &AfterDeath,
     now: Timestamp,
 ) -> rusqlite::Result<Recovered> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let running: Vec<(String, String, u32, i64, u32)> = transaction
+    let running: Vec<(Claimed, i64)> = transaction
         .prepare(RUNNING)?
-        .query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
+        .query_map((), |row| Ok((read_claimed(row)?.1, row.get(17)?)))?
         .collect::<Result<_, _>>()?;
     let mut recovered = Recovered::default();
-    for (id, receiver, attempt, started_at, redriven) in running {
+    for (claimed, started_at) in running {
+        // It is read as it will be once it is claimed again.
+        let attempt = claimed.attempt - 1;
         let outcome = "interrupted";
-        let last = attempts_max.get(&receiver).is_some_and(|max| attempt.saturating_sub(redriven) >= *max);
-        let verdict = if last {
+        let last = attempts_max
+            .get(&claimed.receiver)
+            .is_some_and(|max| attempt.saturating_sub(claimed.redriven) >= *max);
+        let (verdict, aftermath) = if last {
             recovered.dead += 1;
-            Verdict::Dead {
-                outcome,
-                detail: "Lictor ended while it ran, and this was the last attempt".into(),
-            }
+            let detail = "Lictor ended while it ran, and this was the last attempt";
+            let claimed = Claimed { attempt, ..claimed.clone() };
+            let aftermath = after_death(&claimed, (outcome, detail), now);
+            (Verdict::Dead { outcome, detail: detail.into() }, aftermath)
         } else {
             recovered.repeated += 1;
-            Verdict::RetryAt { at: now, outcome, detail: "Lictor ended while it ran".into() }
+            let detail = "Lictor ended while it ran".into();
+            (Verdict::RetryAt { at: now, outcome, detail }, Aftermath::default())
         };
-        carry_out(&transaction, &Settlement { id, attempt, started_at: time(started_at, 3)?, now, verdict })?;
+        let started_at = time(started_at, 17)?;
+        let settlement = Settlement { id: claimed.id, attempt, started_at, now, verdict, aftermath };
+        let encoded = aftermath::encode(&settlement)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        if let Some(settled) = carry_out(&transaction, &settlement)? {
+            aftermath::write(&transaction, &settled, &settlement, encoded)?;
+        }
     }
     transaction.commit()?;
     Ok(recovered)

@@ -195,7 +195,7 @@ fn read_record(row: &Row<'_>) -> rusqlite::Result<Record> {
     })
 }
 
-fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
+pub(super) fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     Ok(StoredEvent {
         id: row.get(0)?,
         source: row.get(1)?,

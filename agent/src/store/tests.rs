@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::fixture::{at, attempts, commit, delivery, event, limit_pages, nothing, state};
+use super::fixture::{at, attempts, commit, delivery, event, limit_pages, nothing, nothing_follows, state};
 use super::schema::{APPLICATION_ID, VERSION};
 use super::thread::{QUIET, ROWS};
 use super::*;
@@ -50,7 +50,14 @@ async fn claimed(store: &Store, receiver: &str) -> Vec<String> {
 }
 
 fn settlement(claimed: &Claimed, verdict: Verdict) -> Settlement {
-    Settlement { id: claimed.id.clone(), attempt: claimed.attempt, started_at: at(5), now: at(9), verdict }
+    Settlement {
+        id: claimed.id.clone(),
+        attempt: claimed.attempt,
+        started_at: at(5),
+        now: at(9),
+        verdict,
+        aftermath: Aftermath::default(),
+    }
 }
 
 fn delivered() -> Verdict {
@@ -266,7 +273,7 @@ async fn what_ran_at_the_end_is_recovered_with_its_id() {
     let first = store.claim("mail", 1, at(1)).await.unwrap().remove(0);
     store.close().await.unwrap();
     let store = Store::open(&path).unwrap();
-    let recover = async || store.recover(BTreeMap::new(), at(500)).await.unwrap();
+    let recover = async || store.recover(BTreeMap::new(), nothing_follows(), at(500)).await.unwrap();
     assert_eq!(recover().await, Recovered { repeated: 1, dead: 0 });
     assert_eq!(recover().await, Recovered::default());
     let again = claim(&store, "mail").await;
@@ -285,7 +292,7 @@ async fn the_last_attempt_is_the_last_even_if_lictor_ended_while_it_ran() {
     for (dead, want) in [(0, "a1 1"), (1, "a1 2"), (0, "a2 1")] {
         assert_eq!(claimed(&store, "mail").await, [want]);
         claimed(&store, "chat").await;
-        let recovered = store.recover(bounded(), at(500)).await.unwrap();
+        let recovered = store.recover(bounded(), nothing_follows(), at(500)).await.unwrap();
         assert_eq!(recovered, Recovered { repeated: 2 - dead, dead }, "{want}");
     }
     let ended = "interrupted: Lictor ended while it ran";
@@ -412,7 +419,7 @@ async fn each_statement_that_a_backlog_could_slow_down_uses_its_index() {
         (outbox::CLAIMABLE, vec![due, its_event]),
         (outbox::NEXT_DUE, vec![next]),
         (outbox::PROMOTE, vec![by_seq, "SCALAR SUBQUERY 1", lane]),
-        (outbox::RUNNING, vec![open]),
+        (outbox::RUNNING, vec![open, its_event]),
     ] {
         let plan = move |connection: &mut Connection| {
             let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;

@@ -1,6 +1,7 @@
 //! What goes into the store and comes out of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -138,8 +139,32 @@ pub struct StoredEvent {
     pub environment: String,
 }
 
-/// How an attempt ended.
+/// What follows from it that a delivery is given up.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Aftermath {
+    /// Who gets the same event instead.
+    pub fallback: Option<Fallback>,
+    /// What is told of it.
+    pub events: Vec<Event>,
+    /// Where these events go.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// A receiver that gets an event since another one did not.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// Its name.
+    pub receiver: String,
+    /// What becomes of it where that receiver is not done with the subject.
+    pub overlap: Overlap,
+}
+
+/// Says what follows from the death of a delivery: of which one, the word and the text of its last outcome, and
+/// when. It is asked on the store's thread, so it must not block.
+pub type AfterDeath = Arc<dyn Fn(&Claimed, (&str, &str), Timestamp) -> Aftermath + Send + Sync>;
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settlement {
     /// The delivery.
     pub id: String,
@@ -151,6 +176,8 @@ pub struct Settlement {
     pub now: Timestamp,
     /// What becomes of the delivery.
     pub verdict: Verdict,
+    /// What follows from it, if that is its death.
+    pub aftermath: Aftermath,
 }
 
 /// What becomes of a delivery after an attempt.

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::catalog::CheckStatus;
 use crate::event::Change;
-use crate::store::fixture::{at, event, nothing, state};
+use crate::store::fixture::{at, event, nothing, nothing_follows, state};
 use crate::store::*;
 
 #[derive(Clone, Debug)]
@@ -328,7 +328,14 @@ impl World {
         });
         let id = self.ids[&row.identity].clone();
         let now = at(self.now);
-        let settlement = Settlement { id, attempt: row.attempts, started_at: now, now, verdict };
+        let settlement = Settlement {
+            id,
+            attempt: row.attempts,
+            started_at: now,
+            now,
+            verdict,
+            aftermath: Aftermath::default(),
+        };
         for wrong in [settlement.attempt - 1, settlement.attempt + 1] {
             self.store.settle(Settlement { attempt: wrong, ..settlement.clone() }).await.unwrap();
         }
@@ -354,7 +361,7 @@ impl World {
     async fn recover(&mut self) {
         self.past.push(self.model.clone());
         let want = self.model.recover(at(self.now));
-        let recovered = self.store.recover(BTreeMap::new(), at(self.now)).await.unwrap();
+        let recovered = self.store.recover(BTreeMap::new(), nothing_follows(), at(self.now)).await.unwrap();
         assert_eq!(recovered, Recovered { repeated: want as u64, dead: 0 });
     }
 

@@ -173,3 +173,40 @@ async fn each_overlap_has_its_way_with_what_waits_and_what_runs() {
     let first = vec![delivered("a1"), delivered("a2"), suppressed("a3")];
     assert_eq!(overlapping(Overlap::Skip).await, (first, 0));
 }
+
+#[tokio::test]
+async fn what_follows_from_a_death_is_stored_with_it_once() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    commit(&store, "mail", &[("a1", "a")]).await;
+    let first = claim(&store, "mail").await.remove(0);
+    let aftermath = || Aftermath {
+        fallback: Some(Fallback { receiver: "pager".into(), overlap: Overlap::Queue }),
+        events: vec![event("dead", "a")],
+        deliveries: vec![delivery("log")],
+    };
+    let death = Settlement { aftermath: aftermath(), ..settlement(&first, dead()) };
+    store.settle(death.clone()).await.unwrap();
+    store.settle(death).await.unwrap();
+    let instead = claim(&store, "pager").await.remove(0);
+    assert_eq!((&instead.event.id, &instead.rule), (&first.event.id, &first.rule));
+    let told = claim(&store, "log").await.remove(0);
+    assert_eq!(
+        (&*told.event.id, &*told.event.node, &*told.event.environment),
+        ("dead", "web1", "production")
+    );
+    assert_eq!(listed(&Records::open(&path).unwrap(), &ALL).len(), 3);
+    // The same where the end of Lictor was the death.
+    commit(&store, "mail", &[("b1", "b")]).await;
+    assert_eq!(claimed(&store, "mail").await, ["b1 1"]);
+    let last = BTreeMap::from([("mail".to_owned(), 1)]);
+    let after_death: AfterDeath = Arc::new(move |dead, (outcome, _), _| {
+        assert_eq!((&*dead.event.id, dead.attempt, outcome), ("b1", 1, "interrupted"));
+        Aftermath { events: vec![event("cut off", "b")], ..aftermath() }
+    });
+    let recovered = store.recover(last, after_death, at(10)).await.unwrap();
+    assert_eq!(recovered, Recovered { repeated: 2, dead: 1 }, "those of pager and log go on");
+    let mut pager = claimed(&store, "pager").await;
+    pager.sort();
+    assert_eq!(pager, ["a1 2", "b1 1"]);
+}

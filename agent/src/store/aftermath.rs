@@ -1,0 +1,73 @@
+//! What a dead delivery leaves: the same event for another receiver, and the event that tells of it.
+//!
+//! Invariant: it is stored in the transaction that makes the delivery dead.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Transaction;
+
+use super::commit::{News, encode_event, write_deliveries, write_news};
+use super::outbox::Settled;
+use super::{Fallback, NewDelivery, Settlement, StoreError, StoredEvent};
+
+/// An aftermath in the form of its rows.
+pub(super) struct Encoded {
+    fallback: Option<Fallback>,
+    events: Vec<StoredEvent>,
+    deliveries: Vec<NewDelivery>,
+}
+
+/// Encodes what follows from a settlement. The new events are of the node and the place of the old one, which are
+/// filled in when that is read.
+pub(super) fn encode(settlement: &Settlement) -> Result<Encoded, StoreError> {
+    let aftermath = &settlement.aftermath;
+    let events = aftermath.events.iter().map(|event| encode_event(event, "", ""));
+    Ok(Encoded {
+        fallback: aftermath.fallback.clone(),
+        events: events.collect::<Result<_, _>>()?,
+        deliveries: aftermath.deliveries.clone(),
+    })
+}
+
+/// Stores what follows from the death of `settled`.
+pub(super) fn write(
+    transaction: &Transaction<'_>,
+    settled: &Settled,
+    settlement: &Settlement,
+    encoded: Encoded,
+) -> rusqlite::Result<()> {
+    let Encoded { fallback, mut events, deliveries } = encoded;
+    if fallback.is_none() && events.is_empty() {
+        return Ok(());
+    }
+    let (old, watch, generation) = read(transaction, settled.event)?;
+    for event in &mut events {
+        event.node.clone_from(&old.node);
+        event.environment.clone_from(&old.environment);
+    }
+    let news = |events, deliveries| News {
+        watch: watch.clone(),
+        events,
+        deliveries,
+        claim: BTreeMap::new(),
+        now: settlement.now,
+    };
+    if let Some(Fallback { receiver, overlap }) = fallback {
+        let rule = settled.rule.clone();
+        let instead = NewDelivery { event: 0, rule, receiver, due_at: settlement.now, overlap };
+        write_deliveries(transaction, news(vec![old], vec![instead]), generation, &[Some(settled.event)])?;
+    }
+    write_news(transaction, news(events, deliveries), generation)?;
+    Ok(())
+}
+
+/// An event with its watch and its generation.
+fn read(transaction: &Transaction<'_>, seq: i64) -> rusqlite::Result<(StoredEvent, String, u64)> {
+    let mut select = transaction.prepare_cached(
+        "SELECT id, source, kind, subject, time, data, node, environment, watch, generation FROM event
+         WHERE seq = ?1",
+    )?;
+    select.query_row([seq], |row| {
+        Ok((super::records::read_event(row)?, row.get(8)?, row.get::<_, i64>(9)?.cast_unsigned()))
+    })
+}
