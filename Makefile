@@ -7,7 +7,7 @@ WORKSPACES := . $(WASM_WORKSPACES)
 WASM := --target wasm32-wasip2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench build
+.PHONY: help setup demo test soak lint bench build
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,9 @@ test: ## Run every test, with a real Consul, mail server and nginx
 	@.ci/setup test
 	$(CARGO) test --locked --workspace
 	$(CARGO) test --locked --manifest-path plugins/Cargo.toml --workspace
+
+soak: setup ## Kill it 2,000 times while checks flip, some ten minutes long; `make test` does that 200 times
+	LICTOR_KILLS=2000 $(CARGO) test --locked -p lictor --test durability -- --nocapture no_kill
 
 # Advisories need a database from the network, so they are left out: run `cargo deny check advisories`.
 lint: ## Check formatting, clippy, documentation, licences and bans

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::eventually;
 use super::guest::guest;
 use super::lictor::{Lictor, command};
+use super::small_disk::SmallDisk;
 
 /// Loads every plugin that a test may use, so that its compiled code is there afterwards.
 const WARM_UP: &str = r#"
@@ -81,6 +82,19 @@ impl Home {
             fs::hard_link(file.path(), plugins.join(file.file_name())).unwrap();
         }
         home
+    }
+
+    /// Like [`warm`](Self::warm), with its data on a disk of their own.
+    pub fn warm_on_small_disk() -> (Self, SmallDisk) {
+        let home = Self::new();
+        let disk = SmallDisk::mount(&home.path("data"));
+        let plugins = home.path("data/plugins");
+        DirBuilder::new().mode(0o700).create(&plugins).unwrap();
+        for file in fs::read_dir(compiled()).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), plugins.join(file.file_name())).unwrap();
+        }
+        (home, disk)
     }
 
     /// The absolute path of `name`, which is relative to the folder.
@@ -167,6 +181,11 @@ impl Home {
         let connection = self.database().expect("there is a delivery, so there is a store");
         let mut statement = connection.prepare(query).unwrap();
         statement.query_map([id], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// How many attempts were cut off by the end of a Lictor.
+    pub fn interrupted(&self) -> usize {
+        self.query("SELECT 1 FROM attempt WHERE outcome = 'interrupted'", |_| Ok(())).len()
     }
 
     /// Waits until `count` deliveries are settled and none is open, and gives back all.

@@ -27,6 +27,7 @@ pub mod lictor;
 pub mod mail;
 pub mod nginx;
 mod process;
+pub mod small_disk;
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
