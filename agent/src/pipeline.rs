@@ -107,6 +107,17 @@ impl From<Saved> for Known {
     }
 }
 
+/// All the checks of a node, as Consul has them at an index.
+#[derive(Debug)]
+pub struct Answer {
+    /// The checks.
+    pub checks: Vec<Check>,
+    /// Consul's index.
+    pub index: u64,
+    /// The indexes began anew.
+    pub reset: bool,
+}
+
 /// What is to be committed for an answer.
 #[derive(Debug, PartialEq)]
 pub struct Plan {
@@ -198,31 +209,44 @@ impl Pipeline {
                 Update::Checks { checks, index, reset } => {
                     // A source says which node it follows before it tells of its checks.
                     let Some(node) = &here else { continue };
-                    let now = Timestamp::now();
-                    let Plan { states, changes, events, deliveries } =
-                        self.routing.plan(&known, node, checks, now);
-                    let reset = reset || went_back(&changes);
-                    if known.history == History::None || reset || !changes.is_empty() {
-                        let commit = Commit {
-                            watch: self.watch.clone(),
-                            index: index.get(),
-                            reset,
-                            changes,
-                            events,
-                            deliveries,
-                            claim: BTreeMap::new(),
-                            node: node.name.clone(),
-                            environment: self.routing.environment(node).to_owned(),
-                            now,
-                        };
-                        if self.commit(commit, &stop).await.is_break() {
-                            return;
-                        }
+                    let answer = Answer { checks, index: index.get(), reset };
+                    if self.take(&mut known, node, answer, &stop).await.is_break() {
+                        return;
                     }
-                    known = Known { states, history: History::Live };
                 }
             }
         }
+    }
+
+    /// Takes one answer about `node` in: what it means after what is `known` is committed and handed over.
+    pub async fn take(
+        &self,
+        known: &mut Known,
+        node: &LocalNode,
+        answer: Answer,
+        stop: &CancellationToken,
+    ) -> ControlFlow<()> {
+        let Answer { checks, index, reset } = answer;
+        let now = Timestamp::now();
+        let Plan { states, changes, events, deliveries } = self.routing.plan(known, node, checks, now);
+        let reset = reset || went_back(&changes);
+        if known.history == History::None || reset || !changes.is_empty() {
+            let commit = Commit {
+                watch: self.watch.clone(),
+                index,
+                reset,
+                changes,
+                events,
+                deliveries,
+                claim: BTreeMap::new(),
+                node: node.name.clone(),
+                environment: self.routing.environment(node).to_owned(),
+                now,
+            };
+            self.commit(commit, stop).await?;
+        }
+        *known = Known { states, history: History::Live };
+        ControlFlow::Continue(())
     }
 
     /// Commits, however often it takes (a disk may be full for a while), and hands the deliveries over.

@@ -23,7 +23,7 @@ impl Samples {
     }
 
     /// The smallest value that so many percent of all are not above.
-    fn percentile(&self, percent: usize) -> f64 {
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
         let mut values = self.values.clone();
         values.sort_by(f64::total_cmp);
         values[(values.len() * percent).div_ceil(100).max(1) - 1]
