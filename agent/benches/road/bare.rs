@@ -70,7 +70,7 @@ fn delivery() -> Delivery {
 const DATA: &str = r#"{"node":"web1","node_meta":{},"datacenter":"dc1","check_id":"check-0000","check_name":"check-0000","service_id":"check-0000","service":"check-0000","service_tags":["prod"],"from":"passing","to":"critical","since":"2026-01-01T00:00:00.000000000Z","output":"HTTP GET http://127.0.0.1:8080/health: critical Output: as it is","notes":"","initial":false,"catch_up":false,"environment":"","node_role":"standalone","create_index":1,"modify_index":2}"#;
 
 /// Deliveries per second where only their rows are written: one transaction for each answer, for each claim of four,
-/// and for each verdict, in a database with Lictor's schema and settings.
+/// and for their four verdicts, in a database with Lictor's schema and settings.
 pub(crate) fn rows_per_second(answers: usize, checks: usize) -> f64 {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lictor.db");
@@ -91,9 +91,7 @@ pub(crate) fn rows_per_second(answers: usize, checks: usize) -> f64 {
             claimed,
             "UPDATE delivery SET state = 'running', attempts = 1, claimed_at = 1 WHERE seq = ?1",
         );
-        for number in claimed {
-            settle(&mut connection, *number);
-        }
+        settle(&mut connection, claimed);
     }
     per(answers * checks, start.elapsed().as_secs_f64())
 }
@@ -147,12 +145,14 @@ fn change(connection: &mut Connection, numbers: &[usize], sql: &str) {
     transaction.commit().unwrap();
 }
 
-fn settle(connection: &mut Connection, number: usize) {
+fn settle(connection: &mut Connection, numbers: &[usize]) {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
-    let number = i64::try_from(number).unwrap();
-    let settled = "UPDATE delivery SET state = 'delivered', head = 0, settled_at = 2, outcome = 'delivered', detail = 'ok' WHERE seq = ?1";
-    transaction.prepare_cached(settled).unwrap().execute([number]).unwrap();
-    let attempt = "INSERT INTO attempt VALUES (?1, 1, 1, 2, 'delivered', 'ok')";
-    transaction.prepare_cached(attempt).unwrap().execute([number]).unwrap();
+    for number in numbers {
+        let number = i64::try_from(*number).unwrap();
+        let settled = "UPDATE delivery SET state = 'delivered', head = 0, settled_at = 2, outcome = 'delivered', detail = 'ok' WHERE seq = ?1";
+        transaction.prepare_cached(settled).unwrap().execute([number]).unwrap();
+        let attempt = "INSERT INTO attempt VALUES (?1, 1, 1, 2, 'delivered', 'ok')";
+        transaction.prepare_cached(attempt).unwrap().execute([number]).unwrap();
+    }
     transaction.commit().unwrap();
 }

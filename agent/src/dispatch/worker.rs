@@ -22,7 +22,7 @@ use super::retry::{Decision, Tries, decide};
 use super::{Delivery, Event, Failure, Outcome, Receiver, Settings};
 use crate::handover::{Begun, Inlets, Running};
 use crate::shutdown::Shutdown;
-use crate::store::{Aftermath, Claimed, Settlement, Store, StoreError, Verdict};
+use crate::store::{Aftermath, Claimed, Claims, Settlement, Store, StoreError, Verdict};
 
 /// The pause after the first failure of the store; it doubles up to the next constant.
 const STORE_PAUSE: Duration = Duration::from_millis(50);
@@ -156,7 +156,7 @@ impl Worker {
         let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX).min(allowed);
         let Ok(mut slots) = Arc::clone(&self.slots).try_acquire_many_owned(free) else { return Ok(None) };
         let name = &self.receiver.name;
-        let claimed = self.store.claim(name, slots.num_permits(), self.now()).await?;
+        let Claims { claimed, next_due } = self.store.claim(name, slots.num_permits(), self.now()).await?;
         if !claimed.is_empty() {
             self.trouble.is_over();
             self.take(claimed.len());
@@ -171,10 +171,9 @@ impl Worker {
             return Ok(self.allowed().1);
         }
         drop(slots);
-        let due = self.store.next_due(name).await?;
         // What is due already gives no positive pause: it is claimed at once.
         let pause = |due: Timestamp| Duration::try_from(due.duration_since(self.now())).unwrap_or_default();
-        Ok(due.map(|due| pause(due).min(SLEEP_MAX)))
+        Ok(next_due.map(|due| pause(due).min(SLEEP_MAX)))
     }
 
     /// How many calls may begin by the receiver's rate, and how long until the next one where none may.

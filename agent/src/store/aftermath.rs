@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::Transaction;
+use rusqlite::Connection;
 
 use super::commit::{News, encode_event, write_deliveries, write_news};
 use super::outbox::Settled;
@@ -31,7 +31,7 @@ pub(super) fn encode(settlement: &Settlement) -> Result<Encoded, StoreError> {
 
 /// Stores what follows from the death of `settled`.
 pub(super) fn write(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     settled: &Settled,
     settlement: &Settlement,
     encoded: Encoded,
@@ -62,7 +62,7 @@ pub(super) fn write(
 }
 
 /// An event with its watch and its generation.
-fn read(transaction: &Transaction<'_>, seq: i64) -> rusqlite::Result<(StoredEvent, String, u64)> {
+fn read(transaction: &Connection, seq: i64) -> rusqlite::Result<(StoredEvent, String, u64)> {
     let mut select = transaction.prepare_cached(
         "SELECT id, source, kind, subject, time, data, node, environment, watch, generation FROM event
          WHERE seq = ?1",

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::{Claimed, Commit, Committed, NewDelivery, Overlap, Replaced, StoreError, StoredEvent};
 use crate::event::{Change, CheckState, Event, id};
@@ -90,19 +90,16 @@ pub(super) fn encode_event(event: &Event, node: &str, environment: &str) -> Resu
     })
 }
 
-/// Everything of `commit`, or nothing. Gives what it claimed and what it replaced.
-pub(super) fn commit(connection: &mut Connection, commit: Encoded) -> rusqlite::Result<Committed> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let generation = write_watch(&transaction, &commit)?;
-    write_states(&transaction, &commit)?;
-    let committed = write_news(&transaction, commit.news, generation)?;
-    transaction.commit()?;
-    Ok(committed)
+/// Everything of `commit`, within a transaction. Gives what it claimed and what it replaced.
+pub(super) fn commit(transaction: &Connection, commit: Encoded) -> rusqlite::Result<Committed> {
+    let generation = write_watch(transaction, &commit)?;
+    write_states(transaction, &commit)?;
+    write_news(transaction, commit.news, generation)
 }
 
 /// Stores events and deliveries.
 pub(super) fn write_news(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     news: News,
     generation: u64,
 ) -> rusqlite::Result<Committed> {
@@ -111,7 +108,7 @@ pub(super) fn write_news(
 }
 
 /// Returns the generation that the commit's events belong to.
-fn write_watch(transaction: &Transaction<'_>, commit: &Encoded) -> rusqlite::Result<u64> {
+fn write_watch(transaction: &Connection, commit: &Encoded) -> rusqlite::Result<u64> {
     // A new watch joins the generation of the others: they see the same Consul, and an event that
     // two watches see must be one event.
     let mut last = transaction.prepare_cached(
@@ -135,7 +132,7 @@ fn write_watch(transaction: &Transaction<'_>, commit: &Encoded) -> rusqlite::Res
     Ok(generation)
 }
 
-fn write_states(transaction: &Transaction<'_>, commit: &Encoded) -> rusqlite::Result<()> {
+fn write_states(transaction: &Connection, commit: &Encoded) -> rusqlite::Result<()> {
     let mut put = transaction.prepare_cached(
         "INSERT INTO snapshot (watch, key, state) VALUES (?1, ?2, ?3)
          ON CONFLICT (watch, key) DO UPDATE SET state = excluded.state",
@@ -152,7 +149,7 @@ fn write_states(transaction: &Transaction<'_>, commit: &Encoded) -> rusqlite::Re
 
 /// Returns each event's row; none for an event that is there already.
 fn write_events(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     news: &News,
     generation: u64,
 ) -> rusqlite::Result<Vec<Option<i64>>> {
@@ -181,7 +178,7 @@ fn write_events(
 
 /// Returns what was claimed and what was replaced.
 pub(super) fn write_deliveries(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     news: News,
     generation: u64,
     events: &[Option<i64>],
@@ -248,7 +245,7 @@ pub(super) fn write_deliveries(
 
 /// Takes those of a lane that wait out of it, in favour of the delivery `id`. Returns the one that runs.
 fn supersede(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     lane: (&String, &String),
     id: &str,
     now: i64,

@@ -77,7 +77,8 @@
 //!
 //! # Crashes
 //!
-//! Each method is one transaction, written to the log without waiting for the disk (`synchronous =
+//! Each method is one transaction, or a part of one that those share who wait at the same time (each part is
+//! stored or taken back by itself, and told when all is stored). It is written to the log without waiting for the disk (`synchronous =
 //! NORMAL`). When the process ends, at any point, all finished transactions are there. When the
 //! machine loses power the last ones may be missing, but only the last ones, so what is left is a
 //! state that once was:
@@ -121,6 +122,7 @@ pub(crate) mod fixture;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::convert::identity;
 use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
@@ -130,7 +132,7 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use thread::{Command, Open, serve};
+use thread::{Command, Open, Waiting, serve};
 
 pub use error::StoreError;
 pub use health::{Health, Repaired, repair};
@@ -139,8 +141,8 @@ pub use record::{Attempt, Filter, Record, RecordsError, State};
 pub use records::Records;
 pub use retention::{Pruned, Retention};
 pub use types::{
-    AfterDeath, Aftermath, Claimed, Commit, Committed, DETAIL_MAX, Fallback, NewDelivery, Overlap, Recovered,
-    Replaced, Saved, Settlement, StoredEvent, Verdict,
+    AfterDeath, Aftermath, Claimed, Claims, Commit, Committed, DETAIL_MAX, Fallback, NewDelivery, Overlap,
+    Recovered, Replaced, Saved, Settlement, StoredEvent, Verdict,
 };
 
 /// Commands that wait for the store's thread. Each caller waits for its answer, so there are never
@@ -237,35 +239,25 @@ impl Store {
         then: impl FnOnce(Committed) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
         let encoded = commit::Encoded::new(commit)?;
-        let work = |connection: &mut Connection| commit::commit(connection, encoded).map(then);
-        match self.run_here(work) {
-            Ok(result) => result.map_err(|source| self.sort(source)),
-            Err(work) => self.run(work).await,
+        let work = |transaction: &Connection| commit::commit(transaction, encoded);
+        match self.write_here(work) {
+            Ok(result) => result.map(then).map_err(|source| self.sort(source)),
+            Err(work) => self.write(work, then).await,
         }
     }
 
     /// Takes up to `limit` deliveries of `receiver` that are due at `now` and that no earlier open
-    /// delivery of the same subject precedes. They run until they are settled or recovered.
-    pub async fn claim(
-        &self,
-        receiver: &str,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Claimed>, StoreError> {
+    /// delivery of the same subject precedes, and says when there is more. They run until they are settled or
+    /// recovered.
+    pub async fn claim(&self, receiver: &str, limit: usize, now: Timestamp) -> Result<Claims, StoreError> {
         let receiver = receiver.to_owned();
-        self.run(move |connection| outbox::claim(connection, &receiver, limit, now)).await
+        self.write(move |transaction| outbox::claim(transaction, &receiver, limit, now), identity).await
     }
 
     /// Says how an attempt ended. It may be said again: once settled, it changes nothing.
     pub async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
         let news = aftermath::encode(&settlement)?;
-        self.run(move |connection| outbox::settle(connection, &settlement, news)).await
-    }
-
-    /// When `receiver` next has something to claim; it may be past.
-    pub async fn next_due(&self, receiver: &str) -> Result<Option<Timestamp>, StoreError> {
-        let receiver = receiver.to_owned();
-        self.run(move |connection| outbox::next_due(connection, &receiver)).await
+        self.write(move |transaction| outbox::settle(transaction, &settlement, news), identity).await
     }
 
     /// Ends the attempts that ran when Lictor ended. A delivery is claimable again, or dead if its receiver
@@ -308,14 +300,29 @@ impl Store {
         self.receive(answer).await
     }
 
-    /// Has `work` done at once by the caller's thread, if nobody else uses the database; else gives it back.
-    fn run_here<T, W: FnOnce(&mut Connection) -> rusqlite::Result<T>>(
+    /// Has `work` done by the store's thread, in a transaction that it may share with the work of others who wait.
+    /// Once that is stored, `then` is called there with what came of it.
+    async fn write<T: Send + 'static, U: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        then: impl FnOnce(T) -> U + Send + 'static,
+    ) -> Result<U, StoreError> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let part = Box::new(Waiting::new(work, then, reply));
+        self.commands.send(Command::Write(part, slot)).map_err(|_| StoreError::Closed)?;
+        self.receive(answer).await
+    }
+
+    /// Has `work` done at once by the caller's thread in a transaction, if nobody else uses the database; else gives
+    /// it back.
+    fn write_here<T, W: FnOnce(&Connection) -> rusqlite::Result<T>>(
         &self,
         work: W,
     ) -> Result<rusqlite::Result<T>, W> {
         let Ok(mut open) = self.open.try_lock() else { return Err(work) };
         let Some(open) = open.as_mut() else { return Err(work) };
-        let result = work(&mut open.connection);
+        let result = open.write(work);
         if open.has_grown() {
             // Whoever closes the store writes the log back.
             drop(self.commands.send(Command::Grown));

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, named_params};
 
 use super::{
-    AfterDeath, Aftermath, Claimed, DETAIL_MAX, Recovered, Settlement, StoredEvent, Verdict, aftermath,
+    AfterDeath, Aftermath, Claimed, Claims, DETAIL_MAX, Recovered, Settlement, StoredEvent, Verdict,
+    aftermath,
 };
 
 /// Heads of a receiver that are due, longest due first.
@@ -44,19 +45,17 @@ pub(super) const RUNNING: &str = "
     FROM delivery JOIN event ON event.seq = delivery.event
     WHERE delivery.settled_at IS NULL AND delivery.state = 'running'";
 
-/// Takes up to `limit` deliveries of `receiver` that are due, and marks them as running.
+/// Takes up to `limit` deliveries of `receiver` that are due, and marks them as running, within a transaction.
 pub(super) fn claim(
-    connection: &mut Connection,
+    transaction: &Connection,
     receiver: &str,
     limit: usize,
     now: Timestamp,
-) -> rusqlite::Result<Vec<Claimed>> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+) -> rusqlite::Result<Claims> {
     let now = now.as_millisecond();
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let claimed: Vec<(i64, Claimed)> = transaction
         .prepare_cached(CLAIMABLE)?
-        .query_map(named_params! { ":receiver": receiver, ":now": now, ":limit": limit }, read_claimed)?
+        .query_map(named_params! { ":receiver": receiver, ":now": now, ":limit": i64::try_from(limit).unwrap_or(i64::MAX) }, read_claimed)?
         .collect::<Result<_, _>>()?;
     {
         let mut run = transaction.prepare_cached(
@@ -66,8 +65,9 @@ pub(super) fn claim(
             run.execute((seq, claimed.attempt, now))?;
         }
     }
-    transaction.commit()?;
-    Ok(claimed.into_iter().map(|(_, claimed)| claimed).collect())
+    let full = claimed.len() >= limit.max(1);
+    let next_due = if full { None } else { next_due(transaction, receiver)? };
+    Ok(Claims { claimed: claimed.into_iter().map(|(_, claimed)| claimed).collect(), next_due })
 }
 
 /// One row of [`CLAIMABLE`], as it will be once it is claimed.
@@ -140,17 +140,16 @@ fn milliseconds_up(time: Timestamp) -> i64 {
     if time.as_nanosecond() > i128::from(down) * 1_000_000 { down.saturating_add(1) } else { down }
 }
 
-/// Carries out a verdict. One on an attempt that is not running changes nothing.
+/// Carries out a verdict, within a transaction. One on an attempt that is not running changes nothing.
 pub(super) fn settle(
-    connection: &mut Connection,
+    transaction: &Connection,
     settlement: &Settlement,
     aftermath: aftermath::Encoded,
 ) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if let Some(settled) = carry_out(&transaction, settlement)? {
-        aftermath::write(&transaction, &settled, settlement, aftermath)?;
+    if let Some(settled) = carry_out(transaction, settlement)? {
+        aftermath::write(transaction, &settled, settlement, aftermath)?;
     }
-    transaction.commit()
+    Ok(())
 }
 
 /// A delivery that a verdict was carried out on.
@@ -163,7 +162,7 @@ pub(super) struct Settled {
 }
 
 /// None where the verdict is on an attempt that is not running.
-fn carry_out(transaction: &Transaction<'_>, settlement: &Settlement) -> rusqlite::Result<Option<Settled>> {
+fn carry_out(transaction: &Connection, settlement: &Settlement) -> rusqlite::Result<Option<Settled>> {
     let columns = Columns::from(&settlement.verdict);
     let now = settlement.now.as_millisecond();
     let settled = transaction
@@ -216,7 +215,7 @@ fn carry_out(transaction: &Transaction<'_>, settlement: &Settlement) -> rusqlite
 }
 
 /// Gives a lane whose head was settled its next one.
-pub(super) fn promote(transaction: &Transaction<'_>, receiver: &str, subject: &str) -> rusqlite::Result<()> {
+pub(super) fn promote(transaction: &Connection, receiver: &str, subject: &str) -> rusqlite::Result<()> {
     transaction.prepare_cached(PROMOTE)?.execute((receiver, subject))?;
     Ok(())
 }
@@ -227,7 +226,7 @@ fn bounded(text: &str) -> &str {
 }
 
 /// When the first delivery of `receiver` that could be claimed is due.
-pub(super) fn next_due(connection: &Connection, receiver: &str) -> rusqlite::Result<Option<Timestamp>> {
+fn next_due(connection: &Connection, receiver: &str) -> rusqlite::Result<Option<Timestamp>> {
     let due: Option<i64> = connection.prepare_cached(NEXT_DUE)?.query_row([receiver], |row| row.get(0))?;
     due.map(|due| time(due, 0)).transpose()
 }

@@ -4,6 +4,7 @@ mod model;
 mod records;
 mod retention;
 
+use std::convert::identity;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -40,7 +41,7 @@ async fn pragma(store: &Store, name: &'static str) -> String {
 }
 
 async fn claim(store: &Store, receiver: &str) -> Vec<Claimed> {
-    store.claim(receiver, 10, at(1000)).await.unwrap()
+    store.claim(receiver, 10, at(1000)).await.unwrap().claimed
 }
 
 /// `id attempt` of each event that is claimed.
@@ -223,12 +224,12 @@ async fn a_subject_waits_for_its_first_and_others_do_not() {
     assert_eq!(first.iter().map(|claimed| claimed.event.id.as_str()).collect::<Vec<_>>(), ["a1", "b1"]);
     assert_eq!(claimed(&store, "chat").await, ["a4 1"]);
     assert_eq!(claimed(&store, "mail").await, [""; 0]);
-    assert_eq!(store.next_due("mail").await.unwrap(), None, "what waits is not due");
+    assert_eq!(store.claim("mail", 0, at(0)).await.unwrap().next_due, None, "what waits is not due");
     let retry = Verdict::RetryAt { at: at(2000), outcome: "transient", detail: "refused".into() };
     store.settle(settlement(&first[0], retry)).await.unwrap();
     assert_eq!(claimed(&store, "mail").await, [""; 0], "a retry keeps its place");
-    assert_eq!(store.next_due("mail").await.unwrap(), Some(at(2000)));
-    let again = store.claim("mail", 10, at(2000)).await.unwrap().remove(0);
+    assert_eq!(store.claim("mail", 0, at(0)).await.unwrap().next_due, Some(at(2000)));
+    let again = store.claim("mail", 10, at(2000)).await.unwrap().claimed.remove(0);
     assert_eq!((again.id.as_str(), again.attempt), (first[0].id.as_str(), 2));
     let dead = Verdict::Dead { outcome: "permanent", detail: "no such address".into() };
     store.settle(settlement(&again, dead)).await.unwrap();
@@ -245,7 +246,7 @@ async fn a_retry_is_never_a_fraction_early() {
     let at_fraction = at(2000) + jiff::SignedDuration::from_nanos(1);
     let retry = Verdict::RetryAt { at: at_fraction, outcome: "retry-after", detail: String::new() };
     store.settle(settlement(&first, retry)).await.unwrap();
-    assert_eq!(store.next_due("mail").await.unwrap(), Some(at(2001)));
+    assert_eq!(store.claim("mail", 0, at(0)).await.unwrap().next_due, Some(at(2001)));
 }
 
 #[tokio::test]
@@ -270,7 +271,7 @@ async fn what_ran_at_the_end_is_recovered_with_its_id() {
     let (_folder, path) = folder();
     let store = Store::open(&path).unwrap();
     commit(&store, "mail", &[("a1", "a"), ("b1", "b"), ("a2", "a")]).await;
-    let first = store.claim("mail", 1, at(1)).await.unwrap().remove(0);
+    let first = store.claim("mail", 1, at(1)).await.unwrap().claimed.remove(0);
     store.close().await.unwrap();
     let store = Store::open(&path).unwrap();
     let recover = async || store.recover(BTreeMap::new(), nothing_follows(), at(500)).await.unwrap();
@@ -383,6 +384,42 @@ async fn a_delivery_without_its_event_is_not_committed() {
         .unwrap_err();
     assert_eq!(error.to_string(), "commit a delivery of event 0, where there are 0");
     assert_eq!(store.load("checks").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn those_who_wait_share_a_transaction_and_each_has_its_own_fate() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    let put = |name: &'static str| {
+        move |transaction: &Connection| {
+            transaction.execute("INSERT INTO watch VALUES (?1, 1, 1, 1)", [name])?;
+            // The log grows with each transaction, so who shares one sees the same.
+            transaction.query_row("SELECT count(*) FROM watch", (), |row| row.get::<_, i64>(0))
+        }
+    };
+    let fails = move |transaction: &Connection| {
+        put("b")(transaction)?;
+        transaction.execute("INSERT INTO nowhere VALUES (1)", ())
+    };
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = || {
+        let (told, log) = (Arc::clone(&told), path.with_extension("db-wal"));
+        move |count| told.lock().unwrap().push((count, std::fs::metadata(log).unwrap().len()))
+    };
+    let shared = Arc::clone(&store.open);
+    let busy = shared.lock().unwrap();
+    let (first, second, third, ()) = tokio::join!(
+        store.write(put("a"), tell()),
+        store.write(fails, identity),
+        store.write(put("c"), tell()),
+        // All three wait by now.
+        async move { drop(busy) },
+    );
+    assert!(first.is_ok() && third.is_ok());
+    assert!(matches!(second, Err(StoreError::Sqlite { .. })), "{second:?}");
+    let told = told.lock().unwrap().clone();
+    assert_eq!(told.iter().map(|(count, _)| *count).collect::<Vec<_>>(), [1, 2], "what failed is taken back");
+    assert_eq!(told[0].1, told[1].1, "they are told when all of it is stored");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior, ffi};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::debug;
 
@@ -27,13 +27,80 @@ pub(super) struct Open {
 
 /// What the store's thread is asked to do.
 pub(super) enum Command {
+    /// Something by itself.
     Run(Box<dyn FnOnce(&mut Connection) + Send>, OwnedSemaphorePermit),
+    /// Something within a transaction, which others may share.
+    Write(Box<dyn Part>, OwnedSemaphorePermit),
     /// The log is to be written back in the next quiet moment.
     Grown,
     Close(oneshot::Sender<rusqlite::Result<()>>),
 }
 
+/// A part of a transaction.
+pub(super) trait Part: Send {
+    /// Does it. False: what it did is to be taken back.
+    fn work(&mut self, transaction: &Connection) -> bool;
+
+    /// Tells who waits whether all of it was stored.
+    fn end(self: Box<Self>, stored: rusqlite::Result<()>);
+}
+
+/// Some work, and what is done with what came of it once that is stored.
+pub(super) struct Waiting<T, U, W, F> {
+    work: Option<W>,
+    result: Option<rusqlite::Result<T>>,
+    then: F,
+    reply: oneshot::Sender<rusqlite::Result<U>>,
+}
+
+impl<T, U, W, F> Waiting<T, U, W, F> {
+    pub(super) fn new(work: W, then: F, reply: oneshot::Sender<rusqlite::Result<U>>) -> Self {
+        Self { work: Some(work), result: None, then, reply }
+    }
+}
+
+impl<T, U, W, F> Part for Waiting<T, U, W, F>
+where
+    T: Send,
+    U: Send,
+    W: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
+    F: FnOnce(T) -> U + Send,
+{
+    fn work(&mut self, transaction: &Connection) -> bool {
+        self.result = self.work.take().map(|work| work(transaction));
+        self.result.as_ref().is_some_and(Result::is_ok)
+    }
+
+    fn end(self: Box<Self>, stored: rusqlite::Result<()>) {
+        let Self { result, then, reply, .. } = *self;
+        // Without a result it was not begun, since what was before it failed as a whole.
+        let not_begun = || Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_ABORT), None));
+        let result = stored.and_then(|()| result.unwrap_or_else(not_begun));
+        // A caller that has gone needs no answer.
+        drop(reply.send(result.map(then)));
+    }
+}
+
 impl Open {
+    /// Does `work` in a transaction of its own.
+    pub(super) fn write<T>(
+        &mut self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let result = work(&transaction)?;
+        transaction.commit()?;
+        Ok(result)
+    }
+
+    /// Does several parts in one transaction: each is stored or taken back by itself, and told when all are stored.
+    fn write_all(&mut self, mut parts: Vec<Box<dyn Part>>) {
+        let stored = share(&mut self.connection, &mut parts);
+        for part in parts {
+            part.end(stored.as_ref().map(drop).map_err(again));
+        }
+    }
+
     pub(super) fn has_grown(&self) -> bool {
         self.connection.total_changes() - self.written_back >= ROWS
     }
@@ -49,16 +116,58 @@ impl Open {
     }
 }
 
+/// Where it fails as a whole, nothing of it is stored.
+fn share(connection: &mut Connection, parts: &mut [Box<dyn Part>]) -> rusqlite::Result<()> {
+    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if let [part] = parts {
+        return if part.work(&transaction) { transaction.commit() } else { transaction.rollback() };
+    }
+    for part in parts {
+        let mut savepoint = transaction.savepoint()?;
+        if !part.work(&savepoint) {
+            savepoint.rollback()?;
+        }
+        savepoint.commit()?;
+    }
+    transaction.commit()
+}
+
+/// The same error, for another one who waits.
+fn again(error: &rusqlite::Error) -> rusqlite::Error {
+    let code = error.sqlite_error().copied().unwrap_or_else(|| ffi::Error::new(ffi::SQLITE_INTERNAL));
+    rusqlite::Error::SqliteFailure(code, Some(error.to_string()))
+}
+
 /// The store's thread: one command after another, until the store is closed or no handle is left.
 pub(super) fn serve(lock: File, shared: &Mutex<Option<Open>>, queue: &mpsc::Receiver<Command>) {
     let mut grown = false;
+    let mut next = None;
     loop {
-        let command = if grown { queue.recv_timeout(QUIET) } else { queue.recv().map_err(Into::into) };
+        let command = match next.take() {
+            Some(command) => Ok(command),
+            None if grown => queue.recv_timeout(QUIET),
+            None => queue.recv().map_err(Into::into),
+        };
         // A work that panicked has rolled its transaction back.
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(open) = shared.as_mut() else { return };
         match command {
             Ok(Command::Run(work, _slot)) => work(&mut open.connection),
+            Ok(Command::Write(part, slot)) => {
+                let (mut parts, mut slots) = (vec![part], vec![slot]);
+                // All that wait already; there are no more of them than slots.
+                while next.is_none() {
+                    match queue.try_recv() {
+                        Ok(Command::Write(part, slot)) => {
+                            parts.push(part);
+                            slots.push(slot);
+                        }
+                        Ok(other) => next = Some(other),
+                        Err(_) => break,
+                    }
+                }
+                open.write_all(parts);
+            }
             Ok(Command::Grown) => {}
             Ok(Command::Close(reply)) => {
                 // The last connection that is closed writes the log back.

@@ -95,6 +95,16 @@ pub struct Replaced {
     pub id: String,
 }
 
+/// What a receiver has to do, and when there is more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// Deliveries that the caller now has to make and to settle.
+    pub claimed: Vec<Claimed>,
+    /// When the next one can be claimed; it may be past. None where nothing waits, or where as many were claimed as
+    /// there may be, so that nobody asks yet.
+    pub next_due: Option<Timestamp>,
+}
+
 /// A delivery that the caller now has to make and to settle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimed {

@@ -282,13 +282,13 @@ impl World {
     async fn claim(&mut self, receiver: &str, limit: usize) {
         let claimable = self.model.claimable(receiver);
         let next_due = claimable.first().map(|&seq| self.model.rows[seq].due_at);
-        let told = self.store.next_due(receiver).await.unwrap();
+        let told = self.store.claim(receiver, 0, at(self.now)).await.unwrap().next_due;
         assert_eq!(told.map(Timestamp::as_millisecond), next_due);
         let now = at(self.now);
         let due = claimable.into_iter().filter(|&seq| self.model.rows[seq].due_at <= now.as_millisecond());
         let due: Vec<_> = due.take(limit).collect();
         let want = due.into_iter().map(|seq| self.model.begin(seq)).collect();
-        let claimed = self.store.claim(receiver, limit, now).await.unwrap();
+        let claimed = self.store.claim(receiver, limit, now).await.unwrap().claimed;
         self.check_claimed(claimed, want);
     }
 

@@ -79,7 +79,7 @@ async fn what_is_sent_again_goes_before_what_waits_and_counts_its_attempts_anew(
     let (_folder, store, mut records) = every_state().await;
     let record = of(&records, "a1");
     records.retry(&record, at(20)).unwrap();
-    let again = store.claim("mail", 10, at(20)).await.unwrap().remove(0);
+    let again = store.claim("mail", 10, at(20)).await.unwrap().claimed.remove(0);
     assert_eq!((&*again.event.id, again.attempt, again.redriven), ("a1", 2, 1));
     assert_eq!((again.created_at, again.tried_since), (at(0), at(20)));
     store.settle(settlement(&again, delivered())).await.unwrap();
@@ -93,7 +93,7 @@ async fn what_is_sent_again_goes_before_what_waits_and_counts_its_attempts_anew(
 #[tokio::test]
 async fn what_is_sent_again_waits_for_a_call_that_runs_and_goes_next() {
     let (_folder, store, mut records) = every_state().await;
-    let running = store.claim("mail", 10, at(20)).await.unwrap().remove(0);
+    let running = store.claim("mail", 10, at(20)).await.unwrap().claimed.remove(0);
     assert_eq!(&*running.event.id, "a2");
     records.retry(&of(&records, "a1"), at(20)).unwrap();
     assert_eq!(claimed(&store, "mail").await, [""; 0]);
