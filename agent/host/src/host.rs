@@ -242,6 +242,8 @@ fn start_ticker(engine: EngineWeak, running: Arc<AtomicUsize>) -> io::Result<Thr
 fn config(instances: u32) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true).max_wasm_stack(STACK);
+    // A crash is told in the guest's own words, so its code needs no maps of where it came from, which take memory.
+    config.generate_address_map(false).native_unwind_info(false).wasm_backtrace_max_frames(None);
     config.allocation_strategy(pool(instances));
     config
 }
