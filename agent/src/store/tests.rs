@@ -375,6 +375,28 @@ async fn a_full_disk_is_told_and_leaves_nothing_half_done() {
 }
 
 #[tokio::test]
+async fn a_verdict_on_a_full_disk_is_told_as_that_and_can_be_given_again() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    commit(&store, "mail", &[("a1", "a"), ("b1", "b")]).await;
+    let claimed = claim(&store, "mail").await;
+    limit_pages(&store, 0).await;
+    let large = |claimed| {
+        let receipt = "x".repeat(DETAIL_MAX);
+        settlement(claimed, Verdict::Delivered { receipt })
+    };
+    let full = |result: Result<(), StoreError>| matches!(result, Err(StoreError::Full { .. }));
+    assert!(full(store.settle(large(&claimed[0])).await));
+    let (first, second) = tokio::join!(store.settle(large(&claimed[0])), store.settle(large(&claimed[1])));
+    assert!(first.is_err() && second.is_err());
+    limit_pages(&store, u32::MAX).await;
+    for claimed in &claimed {
+        store.settle(large(claimed)).await.unwrap();
+    }
+    assert_eq!(attempts(&store).await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_delivery_without_its_event_is_not_committed() {
     let (_folder, path) = folder();
     let store = Store::open(&path).unwrap();

@@ -73,11 +73,14 @@ where
 
     fn end(self: Box<Self>, stored: rusqlite::Result<()>) {
         let Self { result, then, reply, .. } = *self;
-        // Without a result it was not begun, since what was before it failed as a whole.
-        let not_begun = || Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_ABORT), None));
-        let result = stored.and_then(|()| result.unwrap_or_else(not_begun));
+        let result = match (result, stored) {
+            // Its own error says more than that of the whole, which may have failed by it.
+            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
+            (Some(Ok(result)), Ok(())) => Ok(then(result)),
+            (None, Ok(())) => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_ABORT), None)),
+        };
         // A caller that has gone needs no answer.
-        drop(reply.send(result.map(then)));
+        drop(reply.send(result));
     }
 }
 
@@ -120,7 +123,8 @@ impl Open {
 fn share(connection: &mut Connection, parts: &mut [Box<dyn Part>]) -> rusqlite::Result<()> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if let [part] = parts {
-        return if part.work(&transaction) { transaction.commit() } else { transaction.rollback() };
+        // What is dropped is taken back, unless a full disk has done that already.
+        return if part.work(&transaction) { transaction.commit() } else { Ok(()) };
     }
     for part in parts {
         let mut savepoint = transaction.savepoint()?;
