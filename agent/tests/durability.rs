@@ -9,7 +9,7 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -277,17 +277,16 @@ async fn one_that_hangs_and_one_that_is_poison_hold_up_nobody_else() {
     let poison = home.wait_for_lines("poison", 2).await;
     assert_eq!(poison.iter().collect::<BTreeSet<_>>().len(), 2, "{poison:?}");
     assert!(poison.contains(&"c0 passing".into()), "what comes after the poison is made: {poison:?}");
-    let fates: BTreeMap<_, _> = home
-        .deliveries()
-        .into_iter()
-        .filter(|one| one.receiver == "poison")
-        .map(|one| {
-            ((one.word("check_id").to_owned(), one.word("to").to_owned()), (one.state.clone(), one.attempts))
+    let is_poison = |one: &Delivery| one.receiver == "poison" && one.word("to") == "critical";
+    let dead = lictor
+        .until("give both poisons up", async || {
+            let dead: Vec<_> =
+                home.deliveries().into_iter().filter(|one| is_poison(one) && one.state == "dead").collect();
+            (dead.len() == 2).then_some(dead)
         })
-        .collect();
-    for check in ["c0", "c1"] {
-        assert_eq!(fates[&(check.to_owned(), "critical".to_owned())], ("dead".to_owned(), 3));
-    }
+        .await;
+    assert_eq!(dead.iter().map(|one| one.word("check_id")).collect::<BTreeSet<_>>(), ["c0", "c1"].into());
+    assert!(dead.iter().all(|one| one.attempts == 3), "the bound on attempts");
     lictor.signal();
     lictor.kill();
 }
