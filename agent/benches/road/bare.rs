@@ -18,7 +18,7 @@ const LONG: Duration = Duration::from_secs(2);
 /// Calls side by side, two for each of two cores.
 const CALLS: usize = 4;
 
-/// Deliveries that one claim takes, which is as many as a receiver has in flight.
+/// Deliveries that one transaction settles and claims, which is as many as a receiver has in flight.
 const CLAIM: usize = 4;
 
 /// Calls of the plugin per second, on two threads, with a fresh instance for each and all that is Lictor's about a
@@ -69,8 +69,8 @@ fn delivery() -> Delivery {
 /// As long as the data of the road's events.
 const DATA: &str = r#"{"node":"web1","node_meta":{},"datacenter":"dc1","check_id":"check-0000","check_name":"check-0000","service_id":"check-0000","service":"check-0000","service_tags":["prod"],"from":"passing","to":"critical","since":"2026-01-01T00:00:00.000000000Z","output":"HTTP GET http://127.0.0.1:8080/health: critical Output: as it is","notes":"","initial":false,"catch_up":false,"environment":"","node_role":"standalone","create_index":1,"modify_index":2}"#;
 
-/// Deliveries per second where only their rows are written: one transaction for each answer, for each claim of four,
-/// and for their four verdicts, in a database with Lictor's schema and settings.
+/// Deliveries per second where only their rows are written: one transaction for each answer, and one for four verdicts
+/// and the claim of the next four, in a database with Lictor's schema and settings.
 pub(crate) fn rows_per_second(answers: usize, checks: usize) -> f64 {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lictor.db");
@@ -85,13 +85,13 @@ pub(crate) fn rows_per_second(answers: usize, checks: usize) -> f64 {
         write_answer(&mut connection, answer, checks);
     }
     let numbers: Vec<_> = (1..=answers * checks).collect();
-    for claimed in numbers.chunks(CLAIM) {
-        change(
-            &mut connection,
-            claimed,
-            "UPDATE delivery SET state = 'running', attempts = 1, claimed_at = 1 WHERE seq = ?1",
-        );
-        settle(&mut connection, claimed);
+    let mut running: &[usize] = &[];
+    for next in numbers.chunks(CLAIM).chain([&[][..]]) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+        settle(&transaction, running);
+        claim(&transaction, next);
+        transaction.commit().unwrap();
+        running = next;
     }
     per(answers * checks, start.elapsed().as_secs_f64())
 }
@@ -137,22 +137,22 @@ fn write_answer(connection: &mut Connection, answer: usize, checks: usize) {
     transaction.commit().unwrap();
 }
 
-fn change(connection: &mut Connection, numbers: &[usize], sql: &str) {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+fn claim(transaction: &Connection, numbers: &[usize]) {
+    let sql = "UPDATE delivery SET state = 'running', attempts = 1, claimed_at = 1 WHERE seq = ?1";
+    let mut claim = transaction.prepare_cached(sql).unwrap();
     for number in numbers {
-        transaction.prepare_cached(sql).unwrap().execute([i64::try_from(*number).unwrap()]).unwrap();
+        claim.execute([i64::try_from(*number).unwrap()]).unwrap();
     }
-    transaction.commit().unwrap();
 }
 
-fn settle(connection: &mut Connection, numbers: &[usize]) {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+fn settle(transaction: &Connection, numbers: &[usize]) {
+    let sql = "UPDATE delivery SET state = 'delivered', head = 0, settled_at = 2, outcome = 'delivered', detail = 'ok' WHERE seq = ?1";
+    let mut settle = transaction.prepare_cached(sql).unwrap();
+    let mut attempt =
+        transaction.prepare_cached("INSERT INTO attempt VALUES (?1, 1, 1, 2, 'delivered', 'ok')").unwrap();
     for number in numbers {
         let number = i64::try_from(*number).unwrap();
-        let settled = "UPDATE delivery SET state = 'delivered', head = 0, settled_at = 2, outcome = 'delivered', detail = 'ok' WHERE seq = ?1";
-        transaction.prepare_cached(settled).unwrap().execute([number]).unwrap();
-        let attempt = "INSERT INTO attempt VALUES (?1, 1, 1, 2, 'delivered', 'ok')";
-        transaction.prepare_cached(attempt).unwrap().execute([number]).unwrap();
+        settle.execute([number]).unwrap();
+        attempt.execute([number]).unwrap();
     }
-    transaction.commit().unwrap();
 }

@@ -30,12 +30,13 @@ pub(crate) const CHECKS: usize = 200;
 #[derive(Default)]
 pub(crate) struct Count {
     done: AtomicUsize,
+    awaited: AtomicUsize,
     wake: Notify,
 }
 
 impl Count {
     pub(crate) fn done(&self) -> usize {
-        self.done.load(Ordering::Relaxed)
+        self.done.load(Ordering::SeqCst)
     }
 }
 
@@ -49,8 +50,10 @@ impl Handler for Counted {
     fn handle(&self, delivery: Delivery) -> Call<'_> {
         Box::pin(async move {
             let answer = self.plugin.handle(delivery).await;
-            self.count.done.fetch_add(1, Ordering::Relaxed);
-            self.count.wake.notify_one();
+            let done = self.count.done.fetch_add(1, Ordering::SeqCst) + 1;
+            if done == self.count.awaited.load(Ordering::SeqCst) {
+                self.count.wake.notify_one();
+            }
             answer
         })
     }
@@ -142,7 +145,8 @@ impl Stage {
 
     /// Waits until so many calls have ended, and all of them are settled.
     pub(crate) async fn settled(&self, calls: usize) {
-        while self.count.done() < calls {
+        self.count.awaited.store(calls, Ordering::SeqCst);
+        if self.count.done() < calls {
             self.count.wake.notified().await;
         }
         while !self.store.open_by_receiver().await.unwrap().is_empty() {

@@ -140,6 +140,7 @@ impl Dispatcher {
                 running,
                 inlets: inlets.clone(),
                 trouble: Arc::clone(&trouble),
+                retire: shutdown.retire.clone(),
             };
             workers.spawn_on(Arc::new(worker).run(begun, shutdown.clone()), runtime);
         }

@@ -16,7 +16,7 @@ use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::call::attempt;
+use super::call;
 use super::rate::Bucket;
 use super::retry::{Decision, Tries, decide};
 use super::{Delivery, Event, Failure, Outcome, Receiver, Settings};
@@ -50,7 +50,12 @@ pub(super) struct Worker {
     /// All receivers: one that dies here may begin elsewhere.
     pub(super) inlets: Inlets,
     pub(super) trouble: Arc<Trouble>,
+    /// Claim nothing more.
+    pub(super) retire: CancellationToken,
 }
+
+/// The calls that run; each says in the end what there was to claim after it, if it asked.
+type Calls = JoinSet<Option<Claims>>;
 
 /// Whether the store fails, so that each change of that is told once, whoever finds it.
 #[derive(Default)]
@@ -83,7 +88,7 @@ impl Worker {
             biased;
             () = shutdown.abort.cancelled() => {}
             () = out_of_time => {}
-            () = self.work(&mut calls, &mut begun, &shutdown.retire) => return,
+            () = self.work(&mut calls, &mut begun) => return,
         }
         if !calls.is_empty() {
             let (receiver, running) = (&self.receiver.name, calls.len());
@@ -94,22 +99,26 @@ impl Worker {
     /// Works until `retire`, and then until no call runs any more.
     async fn work(
         self: &Arc<Self>,
-        calls: &mut JoinSet<()>,
+        calls: &mut Calls,
         begun: &mut mpsc::UnboundedReceiver<Begun>,
-        retire: &CancellationToken,
     ) {
         let mut failures = 0;
         let mut look_at = Some(Instant::now());
         loop {
             tokio::select! {
                 biased;
-                () = retire.cancelled() => break,
+                () = self.retire.cancelled() => break,
                 Some(begun) = begun.recv() => {
                     calls.spawn(Arc::clone(self).deliver(begun));
                     continue;
                 }
                 () = self.wake.notified() => {}
-                Some(_) = calls.join_next() => {}
+                Some(ended) = calls.join_next() => {
+                    if let Ok(Some(claims)) = ended {
+                        look_at = earlier(look_at, self.pause(&claims).map(|pause| Instant::now() + pause));
+                        continue;
+                    }
+                }
                 () = sleep_until(look_at) => {}
             }
             while calls.try_join_next().is_some() {}
@@ -130,7 +139,7 @@ impl Worker {
     }
 
     /// Waits until all slots are free. A pipeline that holds one may still hand something over.
-    async fn finish(self: &Arc<Self>, calls: &mut JoinSet<()>, begun: &mut mpsc::UnboundedReceiver<Begun>) {
+    async fn finish(self: &Arc<Self>, calls: &mut Calls, begun: &mut mpsc::UnboundedReceiver<Begun>) {
         let all = u32::try_from(self.receiver.slots()).unwrap_or(u32::MAX);
         loop {
             tokio::select! {
@@ -148,20 +157,23 @@ impl Worker {
 
     /// Claims for the free slots and starts the calls. Returns how long there is nothing more to
     /// claim, if no call ends and nothing new comes; none is for ever.
-    async fn fill(self: &Arc<Self>, calls: &mut JoinSet<()>) -> Result<Option<Duration>, StoreError> {
+    async fn fill(self: &Arc<Self>, calls: &mut Calls) -> Result<Option<Duration>, StoreError> {
         let (allowed, wait) = self.allowed();
         if allowed == 0 {
             return Ok(wait);
         }
         let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX).min(allowed);
+        if free == 0 {
+            return Ok(None);
+        }
         let Ok(mut slots) = Arc::clone(&self.slots).try_acquire_many_owned(free) else { return Ok(None) };
         let name = &self.receiver.name;
-        let Claims { claimed, next_due } = self.store.claim(name, slots.num_permits(), self.now()).await?;
-        if !claimed.is_empty() {
+        let mut claims = self.store.claim(name, slots.num_permits(), self.now()).await?;
+        if !claims.claimed.is_empty() {
             self.trouble.is_over();
-            self.take(claimed.len());
+            self.take(claims.claimed.len());
         }
-        for claimed in claimed {
+        for claimed in claims.claimed.drain(..) {
             // As many are claimed as there are slots at most.
             let Some(slot) = slots.split(1) else { break };
             calls.spawn(Arc::clone(self).deliver(Begun { claimed, slot }));
@@ -171,9 +183,14 @@ impl Worker {
             return Ok(self.allowed().1);
         }
         drop(slots);
+        Ok(self.pause(&claims))
+    }
+
+    /// How long there is nothing more to claim; none is for ever.
+    fn pause(&self, claims: &Claims) -> Option<Duration> {
         // What is due already gives no positive pause: it is claimed at once.
         let pause = |due: Timestamp| Duration::try_from(due.duration_since(self.now())).unwrap_or_default();
-        Ok(next_due.map(|due| pause(due).min(SLEEP_MAX)))
+        claims.next_due.map(|due| pause(due).min(SLEEP_MAX))
     }
 
     /// How many calls may begin by the receiver's rate, and how long until the next one where none may.
@@ -195,13 +212,26 @@ impl Worker {
         }
     }
 
-    /// One attempt, from the claim to the verdict in the store.
-    async fn deliver(self: Arc<Self>, begun: Begun) {
-        let Begun { claimed, slot: _slot } = begun;
+    /// Makes deliveries in one slot, one after the other, as long as a verdict claims another one. Returns what
+    /// the last claim said; none where none was tried.
+    async fn deliver(self: Arc<Self>, begun: Begun) -> Option<Claims> {
+        let Begun { mut claimed, slot: _slot } = begun;
+        loop {
+            let mut claims = self.attempt(claimed).await?;
+            claimed = match claims.claimed.pop() {
+                Some(next) => next,
+                None => return Some(claims),
+            };
+        }
+    }
+
+    /// One attempt, from the claim to the verdict in the store, which claims the next one unless the receiver is
+    /// retired or limited.
+    async fn attempt(&self, claimed: Claimed) -> Option<Claims> {
         let started_at = self.now();
         let delivery = self.delivery(&claimed);
         let replaced = self.running.begin(&claimed.id);
-        let answer = attempt(&*self.receiver.handler, delivery);
+        let answer = call::attempt(&*self.receiver.handler, delivery);
         let result = replaced.run_until_cancelled_owned(answer).await;
         self.running.end(&claimed.id);
         let now = self.now();
@@ -220,15 +250,32 @@ impl Worker {
         let next: Vec<_> = fallback.chain(told).cloned().collect();
         let (id, attempt) = (claimed.id, claimed.attempt);
         let settlement = Settlement { id, attempt, started_at, now, verdict, aftermath };
-        let mut failures = 0;
-        while let Err(error) = self.store.settle(settlement.clone()).await {
-            self.trouble.begins(&error);
-            failures += 1;
-            time::sleep(store_pause(failures)).await;
-        }
-        self.trouble.is_over();
+        let claims = self.settle(settlement).await;
         for receiver in &next {
             self.inlets.wake(receiver);
+        }
+        claims
+    }
+
+    /// Settles, however often that is tried, and claims.
+    async fn settle(&self, settlement: Settlement) -> Option<Claims> {
+        let mut failures = 0;
+        loop {
+            let settlement = settlement.clone();
+            let claims = if self.receiver.rate_limit.is_some() || self.retire.is_cancelled() {
+                self.store.settle(settlement).await.map(|()| None)
+            } else {
+                self.store.settle_and_claim(settlement, &self.receiver.name).await.map(Some)
+            };
+            match claims {
+                Ok(claims) => {
+                    self.trouble.is_over();
+                    return claims;
+                }
+                Err(error) => self.trouble.begins(&error),
+            }
+            failures += 1;
+            time::sleep(store_pause(failures)).await;
         }
     }
 
@@ -301,6 +348,11 @@ impl Worker {
     fn now(&self) -> Timestamp {
         (self.settings.clock)()
     }
+}
+
+/// The earlier of two times, where none is never.
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 /// Sleeps until then; for ever when it is none.

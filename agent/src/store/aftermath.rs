@@ -11,6 +11,7 @@ use super::outbox::Settled;
 use super::{Fallback, NewDelivery, Settlement, StoreError, StoredEvent};
 
 /// An aftermath in the form of its rows.
+#[derive(Clone)]
 pub(super) struct Encoded {
     fallback: Option<Fallback>,
     events: Vec<StoredEvent>,
@@ -34,12 +35,12 @@ pub(super) fn write(
     transaction: &Connection,
     settled: &Settled,
     settlement: &Settlement,
-    encoded: Encoded,
+    encoded: &Encoded,
 ) -> rusqlite::Result<()> {
-    let Encoded { fallback, mut events, deliveries } = encoded;
-    if fallback.is_none() && events.is_empty() {
+    if encoded.fallback.is_none() && encoded.events.is_empty() {
         return Ok(());
     }
+    let Encoded { fallback, mut events, deliveries } = encoded.clone();
     let (old, watch, generation) = read(transaction, settled.event)?;
     for event in &mut events {
         event.node.clone_from(&old.node);
@@ -55,9 +56,9 @@ pub(super) fn write(
     if let Some(Fallback { receiver, overlap }) = fallback {
         let rule = settled.rule.clone();
         let instead = NewDelivery { event: 0, rule, receiver, due_at: settlement.now, overlap };
-        write_deliveries(transaction, news(vec![old], vec![instead]), generation, &[Some(settled.event)])?;
+        write_deliveries(transaction, &news(vec![old], vec![instead]), generation, &[Some(settled.event)])?;
     }
-    write_news(transaction, news(events, deliveries), generation)?;
+    write_news(transaction, &news(events, deliveries), generation)?;
     Ok(())
 }
 

@@ -91,19 +91,19 @@ pub(super) fn encode_event(event: &Event, node: &str, environment: &str) -> Resu
 }
 
 /// Everything of `commit`, within a transaction. Gives what it claimed and what it replaced.
-pub(super) fn commit(transaction: &Connection, commit: Encoded) -> rusqlite::Result<Committed> {
-    let generation = write_watch(transaction, &commit)?;
-    write_states(transaction, &commit)?;
-    write_news(transaction, commit.news, generation)
+pub(super) fn commit(transaction: &Connection, commit: &Encoded) -> rusqlite::Result<Committed> {
+    let generation = write_watch(transaction, commit)?;
+    write_states(transaction, commit)?;
+    write_news(transaction, &commit.news, generation)
 }
 
 /// Stores events and deliveries.
 pub(super) fn write_news(
     transaction: &Connection,
-    news: News,
+    news: &News,
     generation: u64,
 ) -> rusqlite::Result<Committed> {
-    let rows = write_events(transaction, &news, generation)?;
+    let rows = write_events(transaction, news, generation)?;
     write_deliveries(transaction, news, generation, &rows)
 }
 
@@ -179,7 +179,7 @@ fn write_events(
 /// Returns what was claimed and what was replaced.
 pub(super) fn write_deliveries(
     transaction: &Connection,
-    news: News,
+    news: &News,
     generation: u64,
     events: &[Option<i64>],
 ) -> rusqlite::Result<Committed> {
@@ -193,11 +193,11 @@ pub(super) fn write_deliveries(
          ON CONFLICT (id) DO NOTHING",
     )?;
     let now = news.now.as_millisecond();
-    let (mut free, mut committed) = (news.claim, Committed::default());
-    for delivery in news.deliveries {
+    let (mut free, mut committed) = (news.claim.clone(), Committed::default());
+    for delivery in &news.deliveries {
         let row = events.get(delivery.event).copied().flatten();
         let (Some(row), Some(event)) = (row, news.events.get(delivery.event)) else { continue };
-        let id = delivery_id(&event.id, &delivery, generation);
+        let id = delivery_id(&event.id, delivery, generation);
         let lane = (&delivery.receiver, &event.subject);
         let mut head = !lane_is_open.query_row(lane, |row| row.get::<_, bool>(0))?;
         let skipped = !head && delivery.overlap == Overlap::Skip;
@@ -231,8 +231,8 @@ pub(super) fn write_deliveries(
                 id,
                 attempt: 1,
                 redriven: 0,
-                rule: delivery.rule,
-                receiver: delivery.receiver,
+                rule: delivery.rule.clone(),
+                receiver: delivery.receiver.clone(),
                 subject: event.subject.clone(),
                 event: event.clone(),
                 created_at: news.now,

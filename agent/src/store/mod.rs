@@ -78,7 +78,7 @@
 //! # Crashes
 //!
 //! Each method is one transaction, or a part of one that those share who wait at the same time (each part is
-//! stored or taken back by itself, and told when all is stored). It is written to the log without waiting for the disk (`synchronous =
+//! told when all of it is stored; where one fails, each is done by itself). It is written to the log without waiting for the disk (`synchronous =
 //! NORMAL`). When the process ends, at any point, all finished transactions are there. When the
 //! machine loses power the last ones may be missing, but only the last ones, so what is left is a
 //! state that once was:
@@ -239,7 +239,7 @@ impl Store {
         then: impl FnOnce(Committed) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
         let encoded = commit::Encoded::new(commit)?;
-        let work = |transaction: &Connection| commit::commit(transaction, encoded);
+        let work = move |transaction: &Connection| commit::commit(transaction, &encoded);
         match self.write_here(work) {
             Ok(result) => result.map(then).map_err(|source| self.sort(source)),
             Err(work) => self.write(work, then).await,
@@ -257,7 +257,23 @@ impl Store {
     /// Says how an attempt ended. It may be said again: once settled, it changes nothing.
     pub async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
         let news = aftermath::encode(&settlement)?;
-        self.write(move |transaction| outbox::settle(transaction, &settlement, news), identity).await
+        self.write(move |transaction| outbox::settle(transaction, &settlement, &news), identity).await
+    }
+
+    /// [`settle`](Self::settle), and in the same transaction [`claim`](Self::claim) one delivery of `receiver`,
+    /// which halves the transactions of a receiver that is busy.
+    pub async fn settle_and_claim(
+        &self,
+        settlement: Settlement,
+        receiver: &str,
+    ) -> Result<Claims, StoreError> {
+        let news = aftermath::encode(&settlement)?;
+        let receiver = receiver.to_owned();
+        let work = move |transaction: &Connection| {
+            outbox::settle(transaction, &settlement, &news)?;
+            outbox::claim(transaction, &receiver, 1, settlement.now)
+        };
+        self.write(work, identity).await
     }
 
     /// Ends the attempts that ran when Lictor ended. A delivery is claimable again, or dead if its receiver
@@ -301,10 +317,11 @@ impl Store {
     }
 
     /// Has `work` done by the store's thread, in a transaction that it may share with the work of others who wait.
-    /// Once that is stored, `then` is called there with what came of it.
+    /// Once that is stored, `then` is called there with what came of it. The work of another one may fail: then all
+    /// is taken back and each is done again by itself.
     async fn write<T: Send + 'static, U: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
         then: impl FnOnce(T) -> U + Send + 'static,
     ) -> Result<U, StoreError> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| StoreError::Closed)?;

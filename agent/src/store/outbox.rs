@@ -144,7 +144,7 @@ fn milliseconds_up(time: Timestamp) -> i64 {
 pub(super) fn settle(
     transaction: &Connection,
     settlement: &Settlement,
-    aftermath: aftermath::Encoded,
+    aftermath: &aftermath::Encoded,
 ) -> rusqlite::Result<()> {
     if let Some(settled) = carry_out(transaction, settlement)? {
         aftermath::write(transaction, &settled, settlement, aftermath)?;
@@ -165,36 +165,38 @@ pub(super) struct Settled {
 fn carry_out(transaction: &Connection, settlement: &Settlement) -> rusqlite::Result<Option<Settled>> {
     let columns = Columns::from(&settlement.verdict);
     let now = settlement.now.as_millisecond();
+    // An UPDATE … RETURNING would open a temporary table each time.
     let settled = transaction
+        .prepare_cached(
+            "SELECT seq, receiver, subject, event, rule FROM delivery
+             WHERE id = ?1 AND state = 'running' AND attempts = ?2",
+        )?
+        .query_row((&settlement.id, settlement.attempt), |row| {
+            Ok(Settled {
+                seq: row.get(0)?,
+                receiver: row.get(1)?,
+                subject: row.get(2)?,
+                event: row.get(3)?,
+                rule: row.get(4)?,
+            })
+        })
+        .optional()?;
+    let Some(settled) = settled else { return Ok(None) };
+    transaction
         .prepare_cached(
             "UPDATE delivery SET state = :state, head = (:settled_at IS NULL),
                due_at = coalesce(:due_at, due_at), settled_at = :settled_at,
                outcome = :outcome, detail = :detail
-             WHERE id = :id AND state = 'running' AND attempts = :attempt
-             RETURNING seq, receiver, subject, event, rule",
+             WHERE seq = :seq",
         )?
-        .query_row(
-            named_params! {
-                ":state": columns.state,
-                ":due_at": columns.due_at,
-                ":settled_at": columns.due_at.is_none().then_some(now),
-                ":outcome": columns.outcome,
-                ":detail": columns.detail,
-                ":id": settlement.id,
-                ":attempt": settlement.attempt,
-            },
-            |row| {
-                Ok(Settled {
-                    seq: row.get(0)?,
-                    receiver: row.get(1)?,
-                    subject: row.get(2)?,
-                    event: row.get(3)?,
-                    rule: row.get(4)?,
-                })
-            },
-        )
-        .optional()?;
-    let Some(settled) = settled else { return Ok(None) };
+        .execute(named_params! {
+            ":state": columns.state,
+            ":due_at": columns.due_at,
+            ":settled_at": columns.due_at.is_none().then_some(now),
+            ":outcome": columns.outcome,
+            ":detail": columns.detail,
+            ":seq": settled.seq,
+        })?;
     transaction
         .prepare_cached(
             "INSERT INTO attempt (delivery, number, started_at, ended_at, outcome, detail)
@@ -276,7 +278,7 @@ pub(super) fn recover(
         let encoded = aftermath::encode(&settlement)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         if let Some(settled) = carry_out(&transaction, &settlement)? {
-            aftermath::write(&transaction, &settled, &settlement, encoded)?;
+            aftermath::write(&transaction, &settled, &settlement, &encoded)?;
         }
     }
     transaction.commit()?;

@@ -430,18 +430,28 @@ async fn those_who_wait_share_a_transaction_and_each_has_its_own_fate() {
     };
     let shared = Arc::clone(&store.open);
     let busy = shared.lock().unwrap();
-    let (first, second, third, ()) = tokio::join!(
+    let (first, second, ()) = tokio::join!(
         store.write(put("a"), tell()),
-        store.write(fails, identity),
         store.write(put("c"), tell()),
-        // All three wait by now.
+        // Both wait by now.
+        async move { drop(busy) },
+    );
+    assert!(first.is_ok() && second.is_ok());
+    let together = std::mem::take(&mut *told.lock().unwrap());
+    assert_eq!(together.iter().map(|(count, _)| *count).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(together[0].1, together[1].1, "they are told when all of it is stored");
+
+    let busy = shared.lock().unwrap();
+    let (first, second, third, ()) = tokio::join!(
+        store.write(put("d"), tell()),
+        store.write(fails, identity),
+        store.write(put("e"), tell()),
         async move { drop(busy) },
     );
     assert!(first.is_ok() && third.is_ok());
     assert!(matches!(second, Err(StoreError::Sqlite { .. })), "{second:?}");
-    let told = told.lock().unwrap().clone();
-    assert_eq!(told.iter().map(|(count, _)| *count).collect::<Vec<_>>(), [1, 2], "what failed is taken back");
-    assert_eq!(told[0].1, told[1].1, "they are told when all of it is stored");
+    let counts: Vec<_> = told.lock().unwrap().iter().map(|(count, _)| *count).collect();
+    assert_eq!(counts, [3, 4], "what failed is taken back, and costs nobody anything");
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ pub(super) trait Part: Send {
 
 /// Some work, and what is done with what came of it once that is stored.
 pub(super) struct Waiting<T, U, W, F> {
-    work: Option<W>,
+    work: W,
     result: Option<rusqlite::Result<T>>,
     then: F,
     reply: oneshot::Sender<rusqlite::Result<U>>,
@@ -55,7 +55,7 @@ pub(super) struct Waiting<T, U, W, F> {
 
 impl<T, U, W, F> Waiting<T, U, W, F> {
     pub(super) fn new(work: W, then: F, reply: oneshot::Sender<rusqlite::Result<U>>) -> Self {
-        Self { work: Some(work), result: None, then, reply }
+        Self { work, result: None, then, reply }
     }
 }
 
@@ -63,12 +63,14 @@ impl<T, U, W, F> Part for Waiting<T, U, W, F>
 where
     T: Send,
     U: Send,
-    W: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
+    W: Fn(&Connection) -> rusqlite::Result<T> + Send,
     F: FnOnce(T) -> U + Send,
 {
     fn work(&mut self, transaction: &Connection) -> bool {
-        self.result = self.work.take().map(|work| work(transaction));
-        self.result.as_ref().is_some_and(Result::is_ok)
+        let result = (self.work)(transaction);
+        let done = result.is_ok();
+        self.result = Some(result);
+        done
     }
 
     fn end(self: Box<Self>, stored: rusqlite::Result<()>) {
@@ -96,11 +98,17 @@ impl Open {
         Ok(result)
     }
 
-    /// Does several parts in one transaction: each is stored or taken back by itself, and told when all are stored.
+    /// Does several parts in one transaction; if that fails, each in one of its own. Tells each what became of it.
     fn write_all(&mut self, mut parts: Vec<Box<dyn Part>>) {
-        let stored = share(&mut self.connection, &mut parts);
-        for part in parts {
-            part.end(stored.as_ref().map(drop).map_err(again));
+        if parts.len() > 1 && matches!(share(&mut self.connection, &mut parts), Ok(true)) {
+            for part in parts {
+                part.end(Ok(()));
+            }
+            return;
+        }
+        for mut part in parts {
+            let stored = share(&mut self.connection, std::slice::from_mut(&mut part));
+            part.end(stored.map(drop));
         }
     }
 
@@ -119,27 +127,18 @@ impl Open {
     }
 }
 
-/// Where it fails as a whole, nothing of it is stored.
-fn share(connection: &mut Connection, parts: &mut [Box<dyn Part>]) -> rusqlite::Result<()> {
-    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if let [part] = parts {
-        // What is dropped is taken back, unless a full disk has done that already.
-        return if part.work(&transaction) { transaction.commit() } else { Ok(()) };
-    }
+/// Does all of it in one transaction, or, where a part fails (false) or the whole does, nothing. Savepoints would
+/// take back one part alone, but they copy each page that a part touches.
+fn share(connection: &mut Connection, parts: &mut [Box<dyn Part>]) -> rusqlite::Result<bool> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for part in parts {
-        let mut savepoint = transaction.savepoint()?;
-        if !part.work(&savepoint) {
-            savepoint.rollback()?;
+        // What is dropped is taken back, unless a full disk has done that already.
+        if !part.work(&transaction) {
+            return Ok(false);
         }
-        savepoint.commit()?;
     }
-    transaction.commit()
-}
-
-/// The same error, for another one who waits.
-fn again(error: &rusqlite::Error) -> rusqlite::Error {
-    let code = error.sqlite_error().copied().unwrap_or_else(|| ffi::Error::new(ffi::SQLITE_INTERNAL));
-    rusqlite::Error::SqliteFailure(code, Some(error.to_string()))
+    transaction.commit()?;
+    Ok(true)
 }
 
 /// The store's thread: one command after another, until the store is closed or no handle is left.

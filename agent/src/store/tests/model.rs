@@ -24,7 +24,8 @@ enum Action {
     Commit(u8, bool, u8, Option<CheckStatus>, Vec<(u8, u8)>, Vec<(usize, u8, u8, i64)>, [usize; 2]),
     Claim(u8, usize),
     /// Which of the running ones, and what becomes of it: a retry after so many milliseconds, or the end.
-    Settle(prop::sample::Index, Ending),
+    /// Whether it claims the next one of its receiver.
+    Settle(prop::sample::Index, Ending, bool),
     Pass(i64),
     Restart,
     Crash,
@@ -49,7 +50,8 @@ fn action() -> impl Strategy<Value = Action> {
                 Action::Commit(watch, reset, key, status, events, deliveries, free)
             }),
         8 => (0_u8..2, 1_usize..4).prop_map(|(receiver, limit)| Action::Claim(receiver, limit)),
-        8 => (any::<prop::sample::Index>(), ending).prop_map(|(which, ending)| Action::Settle(which, ending)),
+        8 => (any::<prop::sample::Index>(), ending, any::<bool>())
+            .prop_map(|(which, ending, claims)| Action::Settle(which, ending, claims)),
         4 => (1_i64..4).prop_map(Action::Pass),
         1 => Just(Action::Restart),
         1 => Just(Action::Crash),
@@ -212,7 +214,7 @@ impl World {
                 self.check_claimed(claimed, want);
             }
             Action::Claim(receiver, limit) => self.claim(&format!("r{receiver}"), limit).await,
-            Action::Settle(which, ending) => self.settle(which, &ending).await,
+            Action::Settle(which, ending, claims) => self.settle(which, &ending, claims).await,
             Action::Pass(milliseconds) => self.now += milliseconds,
             Action::Restart => {
                 self.store.clone().close().await.unwrap();
@@ -303,7 +305,7 @@ impl World {
         }
     }
 
-    async fn settle(&mut self, which: prop::sample::Index, ending: &Ending) {
+    async fn settle(&mut self, which: prop::sample::Index, ending: &Ending, claims: bool) {
         let running = self.model.running();
         if running.is_empty() {
             return;
@@ -339,7 +341,16 @@ impl World {
         for wrong in [settlement.attempt - 1, settlement.attempt + 1] {
             self.store.settle(Settlement { attempt: wrong, ..settlement.clone() }).await.unwrap();
         }
-        self.store.settle(settlement.clone()).await.unwrap();
+        if claims {
+            let receiver = row.identity.3.clone();
+            let next = self.model.claimable(&receiver).into_iter().next();
+            let due = next.filter(|&seq| self.model.rows[seq].due_at <= now.as_millisecond());
+            let want = due.into_iter().map(|seq| self.model.begin(seq)).collect();
+            let got = self.store.settle_and_claim(settlement.clone(), &receiver).await.unwrap().claimed;
+            self.check_claimed(got, want);
+        } else {
+            self.store.settle(settlement.clone()).await.unwrap();
+        }
         self.store.settle(settlement).await.unwrap();
     }
 
