@@ -93,8 +93,8 @@
 //! With `durability = "full"` each transaction waits for the disk, and a power cut takes none. What it prevents is
 //! only that the events of the last moment are seen as one net change, and that calls of the last moment repeat.
 //!
-//! The log is written back into the database, and the disk waited for, when it has grown and nothing
-//! has been asked for a moment, so that no event waits for it.
+//! The log is written back into the database, and the disk waited for, by a thread of its own: when it has grown and
+//! nothing has been asked for a moment, and beside the work when it has grown much, so that no event waits for it.
 //!
 //! # Errors
 //!
@@ -176,14 +176,18 @@ impl Store {
 
     /// Like [`open`](Self::open), with a choice of what a power cut may take.
     pub fn open_durable(path: &Path, durability: Durability) -> Result<Self, StoreError> {
-        let open::Database { lock, connection, damaged } = open::open(path, durability)?;
-        let open = Arc::new(Mutex::new(Some(Open { connection, written_back: 0 })));
+        let open::Database { lock, connection, beside, damaged } = open::open(path, durability)?;
+        let (write_back, asked) = mpsc::channel();
+        let open = Arc::new(Mutex::new(Some(Open { connection, written_back: 0, write_back })));
         let (commands, queue) = mpsc::channel();
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.into()).spawn(work).map_err(StoreError::Thread)
+        };
         let shared = Arc::clone(&open);
-        std::thread::Builder::new()
-            .name("lictor-store".into())
-            .spawn(move || serve(lock, &shared, &queue))
-            .map_err(StoreError::Thread)?;
+        let work = move || thread::write_back(&beside, &shared, &asked);
+        let other = spawn("lictor-log", Box::new(work))?;
+        let shared = Arc::clone(&open);
+        spawn("lictor-store", Box::new(move || serve(lock, other, &shared, &queue)))?;
         Ok(Self {
             commands,
             slots: Arc::new(Semaphore::new(QUEUE)),

@@ -21,9 +21,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// More than there are statements in this module, so that each is compiled once.
 const STATEMENTS: usize = 32;
 
-/// Pages of the log (32 MiB) at which it is written back in the middle of the work, which takes some
-/// milliseconds. `store` does that earlier, in a quiet moment; this is for when there is none.
-const LOG_PAGES: u32 = 8192;
+/// Pages of the log (128 MiB) at which it is written back in the middle of the work, which waits for it. A thread of
+/// the store's own does that much earlier, beside the work; this is for when it does not keep up.
+const LOG_PAGES: u32 = 32_768;
 
 /// What a power cut may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub enum Durability {
 pub(super) struct Database {
     /// The one connection that writes.
     pub(super) connection: Connection,
+    /// Another one, which writes the log back.
+    pub(super) beside: Connection,
     /// The lock is given back when this is dropped.
     pub(super) lock: File,
     /// The one that was there before, if it was damaged.
@@ -49,30 +51,46 @@ pub(super) struct Database {
 /// Opens the database at `path`, or makes it there. The folder must exist. One that is damaged is set aside.
 pub(super) fn open(path: &Path, durability: Durability) -> Result<Database, StoreError> {
     let lock = lock(path)?;
-    match connect(path, durability) {
-        Ok(connection) => Ok(Database { connection, lock, damaged: None }),
+    let (connection, damaged) = match connect(path, durability) {
+        Ok(connection) => (connection, None),
         Err(StoreError::NotDatabase { .. } | StoreError::Corrupt { .. }) => {
             let damaged = damage::set_aside(path, Timestamp::now())
                 .map_err(|source| StoreError::Aside { path: path.to_owned(), source })?;
-            Ok(Database { connection: connect(path, durability)?, lock, damaged: Some(damaged) })
+            (connect(path, durability)?, Some(damaged))
         }
-        Err(error) => Err(error),
-    }
+        Err(error) => return Err(error),
+    };
+    Ok(Database { beside: plain(path, durability)?, connection, lock, damaged })
 }
 
 fn connect(path: &Path, durability: Durability) -> Result<Connection, StoreError> {
     // Checks may say what is not for everybody. SQLite gives its other files the mode of this one, and says
     // better than we could what is wrong with it.
     drop(OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path));
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sort = |source| StoreError::sort(path, source);
-    let mut connection = Connection::open_with_flags(path, flags).map_err(sort)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(sort)?;
+    let mut connection = unexamined(path).map_err(sort)?;
     let found = recognize(&connection, path)?;
     configure(&connection, durability).map_err(sort)?;
     damage::examine(&connection, path)?;
     schema::bring_up(&mut connection, found).map_err(sort)?;
+    Ok(connection)
+}
+
+/// Another connection to a database that is known to be ours.
+fn plain(path: &Path, durability: Durability) -> Result<Connection, StoreError> {
+    let connect = || {
+        let connection = unexamined(path)?;
+        configure(&connection, durability)?;
+        Ok(connection)
+    };
+    connect().map_err(|source| StoreError::sort(path, source))
+}
+
+fn unexamined(path: &Path) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
 }
 

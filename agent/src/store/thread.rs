@@ -1,8 +1,9 @@
-//! The store's thread, which does what nobody does himself, and writes the log back in quiet moments.
+//! The store's thread, which does what nobody does himself, and another one, which writes the log back.
 
 use std::fs::File;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior, ffi};
@@ -13,6 +14,9 @@ use tracing::debug;
 /// becomes of them, 10 MiB of log.
 pub(super) const ROWS: u64 = 1000;
 
+/// Rows after which it is written back in any case, beside those who write: about 30 MiB of log.
+const ROWS_MAX: u64 = 8 * ROWS;
+
 /// How long nothing is asked before the log is written back: longer than the steps of one event are
 /// apart.
 pub(super) const QUIET: Duration = Duration::from_millis(20);
@@ -21,8 +25,10 @@ pub(super) const QUIET: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) connection: Connection,
-    /// Rows that were written when the log was last written back.
+    /// Rows that were written when it was last asked that the log be written back.
     pub(super) written_back: u64,
+    /// Asks for it.
+    pub(super) write_back: mpsc::Sender<()>,
 }
 
 /// What the store's thread is asked to do.
@@ -95,6 +101,7 @@ impl Open {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let result = work(&transaction)?;
         transaction.commit()?;
+        self.bound_log();
         Ok(result)
     }
 
@@ -104,26 +111,55 @@ impl Open {
             for part in parts {
                 part.end(Ok(()));
             }
-            return;
+        } else {
+            for mut part in parts {
+                let stored = share(&mut self.connection, std::slice::from_mut(&mut part));
+                part.end(stored.map(drop));
+            }
         }
-        for mut part in parts {
-            let stored = share(&mut self.connection, std::slice::from_mut(&mut part));
-            part.end(stored.map(drop));
-        }
+        self.bound_log();
+    }
+
+    fn grown_by(&self) -> u64 {
+        self.connection.total_changes() - self.written_back
     }
 
     pub(super) fn has_grown(&self) -> bool {
-        self.connection.total_changes() - self.written_back >= ROWS
+        self.grown_by() >= ROWS
     }
 
-    /// Writes the log back as far as no reader needs it, so that it starts over.
-    fn write_back(&mut self) {
-        let result = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
-        if let Err(error) = result {
-            // What is stored is in the log, and the next time does it.
-            debug!(%error, "The store's log is not written back.");
+    /// Where there is no quiet moment, the log is written back without one.
+    fn bound_log(&mut self) {
+        if self.grown_by() >= ROWS_MAX {
+            self.write_back();
         }
+    }
+
+    fn write_back(&mut self) {
+        // Whoever closes the store writes the log back.
+        self.write_back.send(()).ok();
         self.written_back = self.connection.total_changes();
+    }
+}
+
+/// Another thread, which writes the log back into the database beside those who write, since a disk takes its time
+/// for it: whenever it is asked, until nobody can ask any more.
+pub(super) fn write_back(beside: &Connection, shared: &Mutex<Option<Open>>, asked: &mpsc::Receiver<()>) {
+    while asked.recv().is_ok() {
+        checkpoint(beside);
+        // What was written meanwhile, so that all of it is in the database and the log starts over.
+        if let Some(open) = shared.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            checkpoint(&open.connection);
+        }
+    }
+}
+
+/// Writes the log back as far as no reader needs it.
+fn checkpoint(connection: &Connection) {
+    let result = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
+    if let Err(error) = result {
+        // What is stored is in the log, and the next time does it.
+        debug!(%error, "The store's log is not written back.");
     }
 }
 
@@ -141,8 +177,32 @@ fn share(connection: &mut Connection, parts: &mut [Box<dyn Part>]) -> rusqlite::
     Ok(true)
 }
 
-/// The store's thread: one command after another, until the store is closed or no handle is left.
-pub(super) fn serve(lock: File, shared: &Mutex<Option<Open>>, queue: &mpsc::Receiver<Command>) {
+/// The store's thread: one command after another, until the store is closed or no handle is left. Then it waits for
+/// the other one, and gives the lock back.
+pub(super) fn serve(
+    lock: File,
+    other: JoinHandle<()>,
+    shared: &Mutex<Option<Open>>,
+    queue: &mpsc::Receiver<Command>,
+) {
+    let reply = work(shared, queue);
+    // The other thread ends once nobody can ask it, and its connection with it: the last one that is closed writes
+    // the log back.
+    let open = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let connection = open.map(|Open { connection, .. }| connection);
+    drop(other.join());
+    let closed = connection.map_or(Ok(()), |connection| connection.close().map_err(|(_, error)| error));
+    drop(lock);
+    if let Some(reply) = reply {
+        drop(reply.send(closed));
+    }
+}
+
+/// Returns whom to tell that the store is closed, if somebody asked for it.
+fn work(
+    shared: &Mutex<Option<Open>>,
+    queue: &mpsc::Receiver<Command>,
+) -> Option<oneshot::Sender<rusqlite::Result<()>>> {
     let mut grown = false;
     let mut next = None;
     loop {
@@ -153,7 +213,7 @@ pub(super) fn serve(lock: File, shared: &Mutex<Option<Open>>, queue: &mpsc::Rece
         };
         // A work that panicked has rolled its transaction back.
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(open) = shared.as_mut() else { return };
+        let open = shared.as_mut()?;
         match command {
             Ok(Command::Run(work, _slot)) => work(&mut open.connection),
             Ok(Command::Write(part, slot)) => {
@@ -172,20 +232,10 @@ pub(super) fn serve(lock: File, shared: &Mutex<Option<Open>>, queue: &mpsc::Rece
                 open.write_all(parts);
             }
             Ok(Command::Grown) => {}
-            Ok(Command::Close(reply)) => {
-                // The last connection that is closed writes the log back.
-                let closed =
-                    shared.take().map_or(Ok(()), |open| open.connection.close().map_err(|(_, error)| error));
-                drop(lock);
-                drop(reply.send(closed));
-                return;
-            }
+            Ok(Command::Close(reply)) => return Some(reply),
             Err(RecvTimeoutError::Timeout) => open.write_back(),
-            Err(RecvTimeoutError::Disconnected) => {
-                // Before the lock is given back.
-                shared.take();
-                return;
-            }
+            // Before the lock is given back.
+            Err(RecvTimeoutError::Disconnected) => return None,
         }
         grown = open.has_grown();
     }
