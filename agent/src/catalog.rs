@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -86,7 +87,167 @@ pub struct Check {
 impl Check {
     /// `critical` without output: Consul's default for a check that has not run, or a failure without a word.
     pub fn says_nothing(&self) -> bool {
-        self.status == CheckStatus::Critical && self.output.is_empty()
+        self.status == CheckStatus::Critical && self.output.is_empty() && !self.is_maintenance()
+    }
+
+    /// It is no check: Consul marks a node or an instance that is in maintenance with it.
+    pub fn is_maintenance(&self) -> bool {
+        self.check_id == "_node_maintenance" || self.check_id.starts_with("_service_maintenance:")
+    }
+}
+
+/// One instance of a service, on its node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Instance {
+    /// The node that it runs on.
+    pub node: String,
+    /// The metadata of that node.
+    pub node_meta: BTreeMap<String, String>,
+    /// Unique on its node.
+    pub service_id: String,
+    /// The name of the service.
+    pub service: String,
+    /// Its tags, in Consul's order.
+    pub service_tags: Vec<String>,
+    /// Its metadata.
+    pub service_meta: BTreeMap<String, String>,
+    /// Where it is reached: its own address, else that of its node.
+    pub address: String,
+    /// 0: it has none.
+    pub port: u16,
+    /// Consul's index when it was registered; another one means that it was registered anew.
+    pub create_index: u64,
+    /// Consul's index when it was last written.
+    pub modify_index: u64,
+}
+
+/// A service of the datacenter, whatever instances it has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name.
+    pub service_name: String,
+    /// All tags of its instances, sorted.
+    pub service_tags: Vec<String>,
+}
+
+/// A node of the datacenter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub node: String,
+    /// Consul's identifier for it; empty for one that was registered without.
+    pub node_id: String,
+    /// Where it is reached.
+    pub node_address: String,
+    /// Its metadata.
+    pub node_meta: BTreeMap<String, String>,
+    /// Consul's index when it joined; another one means that it joined anew.
+    pub create_index: u64,
+    /// Consul's index when it was last written.
+    pub modify_index: u64,
+}
+
+/// An entry of the key/value store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct KeyValue {
+    /// Its whole key.
+    pub key: String,
+    /// Its value in base64, as Consul gives it; empty where there is none. 512 KiB at most are Consul's limit.
+    pub value: String,
+    /// A number that a client may set.
+    pub flags: u64,
+    /// The session that holds it; empty where none does.
+    pub session: String,
+    /// Consul's index when it was made; another one means that it was deleted and made anew.
+    pub create_index: u64,
+    /// Consul's index when it was last written.
+    pub modify_index: u64,
+}
+
+/// A user event (`consul event`), which an agent keeps among the last 256.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct UserEvent {
+    /// Unique.
+    pub user_event_id: String,
+    /// What it is called.
+    pub name: String,
+    /// What it carries, in base64; empty where it carries nothing.
+    pub payload: String,
+    /// A regular expression for the nodes that it is for; empty for all.
+    pub node_filter: String,
+    /// The same for services.
+    pub service_filter: String,
+    /// The same for the tags of services.
+    pub tag_filter: String,
+    /// Lamport's clock of the cluster when it was fired.
+    pub ltime: u64,
+}
+
+/// One thing in an answer of Consul.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Of the checks of a node, a service or a datacenter.
+    Check(Check),
+    /// Of the instances of a service, or of all on a node.
+    Instance(Instance),
+    /// Of the services of a datacenter.
+    Service(Service),
+    /// Of the nodes of a datacenter.
+    Node(Node),
+    /// Of the keys under a prefix.
+    Key(KeyValue),
+    /// Of the last user events.
+    UserEvent(UserEvent),
+}
+
+impl Entry {
+    /// What tells it from the others of an answer, and the subject of its events.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Check(check) => format!("{}/{}", check.node, check.check_id),
+            Self::Instance(instance) => format!("{}/{}", instance.node, instance.service_id),
+            Self::Service(service) => service.service_name.clone(),
+            Self::Node(node) => node.node.clone(),
+            Self::Key(key) => key.key.clone(),
+            Self::UserEvent(event) => event.user_event_id.clone(),
+        }
+    }
+
+    /// The check, if it is one.
+    pub fn check(&self) -> Option<&Check> {
+        match self {
+            Self::Check(check) => Some(check),
+            _ => None,
+        }
+    }
+
+    /// Consul's index when it was last written, where it has one.
+    pub fn modify_index(&self) -> Option<u64> {
+        match self {
+            Self::Check(check) => Some(check.modify_index),
+            Self::Instance(instance) => Some(instance.modify_index),
+            Self::Node(node) => Some(node.modify_index),
+            Self::Key(key) => Some(key.modify_index),
+            Self::Service(_) | Self::UserEvent(_) => None,
+        }
+    }
+}
+
+/// Enough to see that something is another: each write of a check by Consul gives it another modify index, so the
+/// rest of it need not be read.
+impl Hash for Entry {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Check(check) => {
+                (&check.node, &check.check_id, check.status, check.create_index, check.modify_index)
+                    .hash(state);
+            }
+            Self::Instance(instance) => instance.hash(state),
+            Self::Service(service) => service.hash(state),
+            Self::Node(node) => node.hash(state),
+            Self::Key(key) => key.hash(state),
+            Self::UserEvent(event) => event.hash(state),
+        }
     }
 }
 

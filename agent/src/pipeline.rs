@@ -17,12 +17,12 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::catalog::{Check, CheckStatus, LocalNode};
+use crate::catalog::{CheckStatus, Entry, LocalNode};
 use crate::chain::chain;
-use crate::event::{Change, CheckState, Context, Event, EventType, Snapshot, diff, events};
+use crate::event::{Change, Context, Event, EventType, Snapshot, State, diff, events, failed_nodes};
 use crate::handover::{Inlets, Slot};
 use crate::rules::{Roles, Rule, route};
-use crate::source::{Source, Update};
+use crate::source::{Source, Update, Watch};
 use crate::store::{Commit, Committed, NewDelivery, Overlap, Saved, Store};
 
 /// How long to wait before a commit that failed is tried again, at first; it doubles each time.
@@ -32,8 +32,8 @@ const COMMIT_RETRY_MAX: Duration = Duration::from_secs(15);
 
 /// One watch, followed.
 pub struct Pipeline {
-    /// The name of the watch in the store.
-    pub watch: String,
+    /// What is followed.
+    pub watch: Watch,
     /// What an answer means.
     pub routing: Arc<Routing>,
     /// Where all of it is kept.
@@ -75,7 +75,8 @@ impl Default for Wishes {
 impl Wishes {
     /// Does the receiver want this event?
     pub fn want(&self, event: &Event) -> bool {
-        let resolved = event.kind == EventType::CheckStatus && event.data.to == Some(CheckStatus::Passing);
+        let to = event.data.check().and_then(|check| check.to);
+        let resolved = event.kind == EventType::CheckStatus && to == Some(CheckStatus::Passing);
         self.send_resolved || !resolved
     }
 }
@@ -84,7 +85,7 @@ impl Wishes {
 #[derive(Debug, Default)]
 pub struct Known {
     /// The last committed states.
-    pub states: Snapshot<CheckState>,
+    pub states: Snapshot<State>,
     /// Whether something was ever committed, and by whom.
     pub history: History,
 }
@@ -107,11 +108,11 @@ impl From<Saved> for Known {
     }
 }
 
-/// All the checks of a node, as Consul has them at an index.
+/// All that a watch follows, as Consul has it at an index.
 #[derive(Debug)]
 pub struct Answer {
-    /// The checks.
-    pub checks: Vec<Check>,
+    /// In any order.
+    pub entries: Vec<Entry>,
     /// Consul's index.
     pub index: u64,
     /// The indexes began anew.
@@ -122,9 +123,9 @@ pub struct Answer {
 #[derive(Debug, PartialEq)]
 pub struct Plan {
     /// The states after it.
-    pub states: Snapshot<CheckState>,
+    pub states: Snapshot<State>,
     /// From the known states to these.
-    pub changes: Vec<Change<CheckState>>,
+    pub changes: Vec<Change<State>>,
     /// What the changes mean.
     pub events: Vec<Event>,
     /// Where the events go.
@@ -132,28 +133,34 @@ pub struct Plan {
 }
 
 impl Routing {
-    /// What `checks`, all the checks of `node`, mean after what is `known`.
-    pub fn plan(&self, known: &Known, node: &LocalNode, checks: Vec<Check>, now: Timestamp) -> Plan {
-        let follow = |check: Check| {
-            let key = CheckState::key(&check);
-            let state = CheckState::follow(known.states.get(&key), check, now);
+    /// What `answer` means after what is `known`, beside `node`. The answer is of that `datacenter`.
+    pub fn plan(
+        &self,
+        known: &Known,
+        (node, datacenter): (&LocalNode, &str),
+        Answer { entries, index, .. }: Answer,
+        now: Timestamp,
+    ) -> Plan {
+        let follow = |entry: Entry| {
+            let key = entry.key();
+            let state = State::follow(known.states.get(&key), entry, now);
             (key, state)
         };
-        let states: Snapshot<_> = checks.into_iter().map(follow).collect();
+        let states: Snapshot<_> = entries.into_iter().map(follow).collect();
         let changes = diff(&known.states, &states);
         let context = Context {
-            datacenter: &node.datacenter,
-            node_meta: &node.meta,
+            node,
+            datacenter,
             environment: self.environment(node),
             node_role: &|service, node| self.roles.node_role(service, node),
             catch_up: known.history == History::Away,
+            failed_nodes: &failed_nodes(&states),
+            index,
             now,
         };
-        let events: Vec<_> = match known.history {
+        let events = match known.history {
             History::None => Vec::new(),
-            History::Away | History::Live => {
-                changes.iter().flat_map(|change| events(change, &context)).collect()
-            }
+            History::Away | History::Live => events(&known.states, &changes, &context),
         };
         let deliveries =
             events.iter().enumerate().flat_map(|(at, event)| self.deliveries(at, event, now)).collect();
@@ -188,15 +195,14 @@ impl Pipeline {
     /// Follows `source`, from what is `known`, until `stop`.
     pub async fn run(self, mut known: Known, mut source: Source, stop: CancellationToken) {
         let mut here = None;
+        let name = self.watch.name();
         while let Some(update) = stop.run_until_cancelled(source.next()).await {
             match update {
                 Update::Node(node) => {
-                    info!(
-                        node = node.name,
-                        datacenter = node.datacenter,
-                        "Following the checks of this node."
-                    );
-                    if known.states.values().any(|state| state.check.node != node.name) {
+                    let what = &self.watch.what;
+                    info!(node = node.name, datacenter = node.datacenter, "Following {}.", what.in_words());
+                    let is_other = |state: &State| state.node_name().is_some_and(|of| of != node.name);
+                    if what.is_of_this_node() && known.states.values().any(is_other) {
                         warn!(
                             "What is known is of another node; its end and the beginning of this one tell nothing."
                         );
@@ -204,12 +210,14 @@ impl Pipeline {
                     }
                     here = Some(node);
                 }
-                Update::Lost { reason } => warn!(reason, "Consul cannot be followed; trying until it can."),
-                Update::Recovered => info!("Consul is followed again."),
-                Update::Checks { checks, index, reset } => {
-                    // A source says which node it follows before it tells of its checks.
+                Update::Lost { reason } => {
+                    warn!(reason, watch = name, "Consul cannot be followed; trying until it can.");
+                }
+                Update::Recovered => info!(watch = name, "Consul is followed again."),
+                Update::Entries { entries, index, reset } => {
+                    // A source says which node this is before it tells of anything.
                     let Some(node) = &here else { continue };
-                    let answer = Answer { checks, index: index.get(), reset };
+                    let answer = Answer { entries, index: index.get(), reset };
                     if self.take(&mut known, node, answer, &stop).await.is_break() {
                         return;
                     }
@@ -226,13 +234,15 @@ impl Pipeline {
         answer: Answer,
         stop: &CancellationToken,
     ) -> ControlFlow<()> {
-        let Answer { checks, index, reset } = answer;
+        let Answer { index, reset, .. } = answer;
         let now = Timestamp::now();
-        let Plan { states, changes, events, deliveries } = self.routing.plan(known, node, checks, now);
+        let datacenter = self.watch.datacenter.as_ref().unwrap_or(&node.datacenter);
+        let plan = self.routing.plan(known, (node, datacenter), answer, now);
+        let Plan { states, changes, events, deliveries } = plan;
         let reset = reset || went_back(&changes);
         if known.history == History::None || reset || !changes.is_empty() {
             let commit = Commit {
-                watch: self.watch.clone(),
+                watch: self.watch.name(),
                 index,
                 reset,
                 changes,
@@ -313,10 +323,10 @@ impl Pipeline {
 }
 
 /// Consul's indexes began anew while Lictor was away, and the new ones are above ours already: what shows
-/// it is a check that was written earlier than before.
-fn went_back(changes: &[Change<CheckState>]) -> bool {
+/// it is a thing that was written earlier than before.
+fn went_back(changes: &[Change<State>]) -> bool {
     changes.iter().any(|change| match change {
-        Change::Modified { old, new, .. } => new.check.modify_index < old.check.modify_index,
+        Change::Modified { old, new, .. } => new.modify_index() < old.modify_index(),
         Change::Added(..) | Change::Removed(..) => false,
     })
 }
@@ -324,7 +334,8 @@ fn went_back(changes: &[Change<CheckState>]) -> bool {
 /// One line for each event; an event that no rule wants is worth one only to those who look closely.
 fn tell(event: &Event, deliveries: usize) {
     let word = |status: Option<CheckStatus>| status.map_or("none", CheckStatus::as_str);
-    let (from, to) = (word(event.data.from), word(event.data.to));
+    let check = event.data.check();
+    let (from, to) = (check.map(|check| word(check.from)), check.map(|check| word(check.to)));
     let (kind, catch_up) = (event.kind.as_str(), event.data.catch_up);
     if deliveries == 0 {
         debug!(event.id, event.subject, from, to, catch_up, "{kind}: no rule wants it.");

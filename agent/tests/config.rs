@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lictor::config::{Agent, BUNDLED, Config, Fault, Faults, Look, PluginRef, Watch};
-use lictor::consul::{Secret, Settings, Token};
+use lictor::config::{Agent, BUNDLED, Config, Fault, Faults, Look, PluginRef};
+use lictor::consul::{Secret, Settings, Token, What};
 use lictor::dispatch::{RateLimit, RetryPolicy};
 use lictor::event::{EventType, NodeRole};
 use proptest::prelude::*;
@@ -147,7 +147,7 @@ fn an_empty_file_gives_the_defaults() {
     let config = load_text("").unwrap();
     assert_eq!(config.agent, Agent::default());
     assert_eq!(config.consul, Settings::default());
-    assert_eq!(config.watches, [Watch::NodeChecks]);
+    assert_eq!(config.watches, [What::NodeChecks.into()]);
     assert!(config.rules.is_empty() && config.receivers.is_empty());
 }
 

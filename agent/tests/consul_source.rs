@@ -10,8 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use lictor::catalog::CheckStatus::{Critical, Passing, Warning};
-use lictor::catalog::{Check, CheckStatus};
-use lictor::consul::{Client, Settings, Token, WaitIndex};
+use lictor::catalog::{Check, CheckStatus, Entry};
+use lictor::consul::{Client, Settings, Token, WaitIndex, What};
 use lictor::source::{Source, Update};
 use serde_json::{Value, json};
 use support::consul::{ConsulAgent, binary};
@@ -26,7 +26,7 @@ const WAIT: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(3);
 
 fn source(settings: &Settings, committed: Option<WaitIndex>) -> Source {
-    Source::new(Client::new(settings).unwrap(), WAIT, committed)
+    Source::new(Client::new(settings).unwrap(), What::NodeChecks.into(), WAIT, committed)
 }
 
 fn follow(agent: &ConsulAgent, committed: Option<WaitIndex>) -> Source {
@@ -40,7 +40,9 @@ async fn next(source: &mut Source) -> Update {
 /// The next checks; anything else is a fault.
 async fn checks(source: &mut Source) -> (Vec<Check>, WaitIndex, bool) {
     match next(source).await {
-        Update::Checks { checks, index, reset } => (checks, index, reset),
+        Update::Entries { entries, index, reset } => {
+            (entries.iter().filter_map(Entry::check).cloned().collect(), index, reset)
+        }
         other => panic!("checks were due: {other:?}"),
     }
 }
@@ -199,7 +201,10 @@ async fn a_consul_that_goes_and_comes_is_told_once_each() {
     let (mut told, mut alive) = (Vec::new(), None);
     while alive != Some(Passing) {
         match next(&mut source).await {
-            Update::Checks { checks, .. } => alive = status_of(&checks, "alive"),
+            Update::Entries { entries, .. } => {
+                let checks: Vec<_> = entries.iter().filter_map(Entry::check).cloned().collect();
+                alive = status_of(&checks, "alive");
+            }
             Update::Node(_) => {}
             other => told.push(other),
         }

@@ -19,7 +19,7 @@ const LONG: Duration = Duration::from_secs(2);
 const CALLS: usize = 4;
 
 /// Deliveries that one transaction settles and claims: as many as on the road with one receiver, where perf counted
-/// 1.7 to 2.0 (a probe at the place where SQLite writes a transaction to its log).
+/// 1.7 to 2.0 (a probe at the place where `SQLite` writes a transaction to its log).
 const CLAIM: usize = 2;
 
 /// Calls of the plugin per second, on two threads, with a fresh instance for each and all that is Lictor's about a

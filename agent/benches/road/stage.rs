@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lictor::catalog::{Check, CheckStatus, LocalNode};
+use lictor::catalog::{Check, CheckStatus, Entry, LocalNode};
+use lictor::consul::What;
 use lictor::dispatch::{Answer as Call, Delivery, Dispatcher, Handler, PluginHandler, Receiver, Settings};
-use lictor::event::EventType;
+use lictor::event::{EventType, State};
 use lictor::pipeline::{Answer, Known, Pipeline, Routing};
 use lictor::rules::{Roles, Rule};
 use lictor::shutdown::Shutdown;
@@ -119,7 +120,7 @@ impl Stage {
         let dispatcher = Dispatcher::start(host.runtime(), &store, all, &Settings::default(), &shutdown);
         let routing = Arc::new(routing(&names));
         let inlets = dispatcher.inlets();
-        let pipeline = Pipeline { watch: "checks/node".into(), routing, store: store.clone(), inlets };
+        let pipeline = Pipeline { watch: What::NodeChecks.into(), routing, store: store.clone(), inlets };
         let known = Known::default();
         let mut stage = Self { folder, host, store, pipeline, count, shutdown, dispatcher, known, index: 0 };
         stage.answer(|_| CheckStatus::Passing).await;
@@ -130,7 +131,8 @@ impl Stage {
     pub(crate) async fn answer(&mut self, of: impl Fn(usize) -> CheckStatus) {
         self.index += 1;
         let index = self.index;
-        let before: Vec<_> = self.known.states.values().map(|state| state.check.clone()).collect();
+        let before: Vec<_> =
+            self.known.states.values().filter_map(State::check).map(|state| state.check.clone()).collect();
         let check = |number: usize| {
             let status = of(number);
             match before.get(number) {
@@ -138,7 +140,8 @@ impl Stage {
                 _ => check(number, status, index),
             }
         };
-        let answer = Answer { checks: (0..CHECKS).map(check).collect(), index, reset: false };
+        let entries = (0..CHECKS).map(check).map(Entry::Check).collect();
+        let answer = Answer { entries, index, reset: false };
         let stop = CancellationToken::new();
         assert!(self.pipeline.take(&mut self.known, &node(), answer, &stop).await.is_continue());
     }

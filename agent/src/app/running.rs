@@ -71,11 +71,12 @@ impl Running {
         let mut pipelines = JoinSet::new();
         pipelines.spawn(keep_small(store.clone(), config.agent.retention, stop.clone()));
         for watch in &config.watches {
-            let saved = store.load(watch.name()).await.context("read the store")?;
+            let saved = store.load(&watch.name()).await.context("read the store")?;
             let committed = saved.as_ref().map(|saved| WaitIndex::new(saved.index));
-            let source = Source::new(client.clone(), config.consul.block_query_wait, committed);
+            let source =
+                Source::new(client.clone(), watch.clone(), config.consul.block_query_wait, committed);
             let pipeline = Pipeline {
-                watch: watch.name().into(),
+                watch: watch.clone(),
                 routing: Arc::clone(&routing),
                 store: store.clone(),
                 inlets: dispatcher.inlets(),

@@ -18,8 +18,8 @@ use super::fault::{Fault, Faults};
 use super::reader::{Entry, Reader, Table};
 use super::receivers::{self, Receiver};
 use super::source::{Place, Source};
-use super::watch::{self, Watch};
 use super::{Config, Look, Rejected, consul, fallback, roles, rules, syntax, words};
+use super::{Watch, watch};
 use crate::consul::Settings;
 use crate::rules::{Roles, Rule, ServiceRoles};
 
@@ -127,7 +127,7 @@ impl Draft<'_> {
         table.get("watch", |entry| {
             entry.tables("[[watch]]", |table| {
                 let watch = watch::read(table)?;
-                if self.watches.contains(&watch) {
+                if self.watches.iter().any(|known| known.name() == watch.name()) {
                     let fault = Fault::at(table.place(), "this is followed already, by another [[watch]]");
                     table.note(fault.help("leave one of the two out"));
                 }
@@ -210,7 +210,7 @@ impl Draft<'_> {
             }));
         }
         if self.watches.is_empty() {
-            self.watches.push(watch::DEFAULT);
+            self.watches.push(watch::default());
         }
         Ok(Config {
             agent: self.agent,

@@ -26,12 +26,12 @@ mod words;
 
 use std::path::PathBuf;
 
+pub use crate::consul::Watch;
 pub use agent::Agent;
 pub use allow::Allow;
 pub use fault::{Fault, Faults};
 pub use receivers::{BUNDLED, Limits, Places, PluginRef, Receiver, Unread};
 pub use source::Place;
-pub use watch::Watch;
 pub(crate) use words::nearest;
 
 use crate::consul::Settings;

@@ -46,11 +46,12 @@ fn event_type(entry: Entry<'_>) -> Option<EventType> {
 
 fn matchers(entry: Entry<'_>) -> Option<Vec<Matcher>> {
     let matchers = entry.map("a table of attributes and patterns", |key, value| {
-        if key.text() != "node_meta" {
+        let table = key.text().to_owned();
+        if Attribute::of_table(&table, "").is_none() {
             return Some(vec![matcher(attribute(key), value)?]);
         }
         value.map("a table of metadata and patterns", |key, value| {
-            matcher(Some(Attribute::NodeMeta(key.text().to_owned())), value)
+            matcher(Attribute::of_table(&table, key.text()), value)
         })
     })?;
     Some(matchers.into_iter().flatten().collect())
@@ -60,7 +61,10 @@ fn attribute(key: Key<'_>) -> Option<Attribute> {
     Attribute::parse(key.text()).or_else(|| {
         let help = match words::nearest(key.text(), Attribute::NAMES) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("an event has {} and `node_meta.<key>`", words::keys(Attribute::NAMES)),
+            None => format!(
+                "an event has {}, `node_meta.<key>` and `service_meta.<key>`",
+                words::keys(Attribute::NAMES)
+            ),
         };
         key.wrong(format!("unknown attribute `{}`", key.text()), help)
     })

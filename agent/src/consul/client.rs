@@ -15,8 +15,8 @@ use url::Url;
 
 use super::error::{ClientError, Garbage, SetupError};
 use super::token::TokenSource;
-use super::{BasicAuth, Settings, WaitIndex, transport, wire};
-use crate::catalog::{Check, LocalNode};
+use super::{BasicAuth, Consistency, Settings, WaitIndex, Watch, transport, wire};
+use crate::catalog::{Entry, LocalNode};
 
 /// How long an answer may take beyond the time for which Consul was asked to wait.
 ///
@@ -99,27 +99,51 @@ impl Client {
         wire::local_node(&body).map_err(|source| self.garbage(&url, source))
     }
 
-    /// All checks of `node` and of the services on it; with an index, once something is newer.
+    /// What `watch` asks for, beside the node `here`; with an index, once something is newer.
     ///
-    /// An unknown node has no checks; that is no error.
-    pub async fn node_checks(&self, node: &str, query: Query) -> Result<Answer<Vec<Check>>, ClientError> {
-        let mut url = self.url(&["health", "node", node]);
+    /// What is not known to Consul is empty; that is no error.
+    pub async fn entries(
+        &self,
+        watch: &Watch,
+        here: &str,
+        query: Query,
+    ) -> Result<Answer<Vec<Entry>>, ClientError> {
+        let (path, parameters) = watch.what.path(here);
+        let mut url = self.url(&path);
         {
             let mut pairs = url.query_pairs_mut();
             pairs.extend_pairs(&self.0.scope);
+            for (key, value) in parameters {
+                match value {
+                    Some(value) => pairs.append_pair(key, value),
+                    None => pairs.append_key_only(key),
+                };
+            }
+            let options = [("dc", &watch.datacenter), ("filter", &watch.filter)];
+            pairs.extend_pairs(options.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?))));
             if let Some(index) = query.index {
                 pairs.append_pair("index", &index.to_string());
                 pairs.append_pair("wait", &format!("{}ms", query.wait.as_millis()));
             }
-            if query.consistent {
-                pairs.append_key_only("consistent");
+            match (query.consistent, &watch.consistency) {
+                (true, _) | (false, Consistency::Consistent) => drop(pairs.append_key_only("consistent")),
+                (false, Consistency::Stale) => drop(pairs.append_key_only("stale")),
+                (false, Consistency::Default) => {}
+            }
+            if watch.cached && !query.consistent {
+                pairs.append_key_only("cached");
             }
         }
         if url.query() == Some("") {
             url.set_query(None);
         }
-        let (headers, body) = self.get(&url, patience(&query)).await?;
-        answer(&headers, &body).map_err(|source| self.garbage(&url, source))
+        let (headers, body) = match self.get(&url, patience(&query)).await {
+            Err(ClientError::Missing { headers, .. }) if watch.what.may_be_missing() => {
+                (*headers, b"null".to_vec())
+            }
+            other => other?,
+        };
+        answer(&headers, &body, watch).map_err(|source| self.garbage(&url, source))
     }
 
     /// The outputs of those of the agent's own checks that fail with a word, by their ids.
@@ -186,6 +210,10 @@ impl Client {
         let status = response.status();
         let limit = if status == StatusCode::OK { BODY_LIMIT } else { REFUSAL_LIMIT };
         let (body, whole) = read(&mut response, limit).await.map_err(unreachable)?;
+        if status == StatusCode::NOT_FOUND && response.headers().contains_key(INDEX) {
+            let headers = Box::new(std::mem::take(response.headers_mut()));
+            return Err(ClientError::Missing { url: self.shown(url), headers });
+        }
         if status != StatusCode::OK {
             return Err(self.refusal(url, status, &body));
         }
@@ -208,7 +236,7 @@ impl Client {
         ClientError::Garbage { url: self.shown(url), source }
     }
 
-    /// No query of ours has a secret in its URL, so it can be shown whole.
+    /// No query of ours has a secret in its URL, so it can be shown whole. The path of a key is no secret.
     fn shown(&self, url: &Url) -> String {
         let tail = url.as_str().strip_prefix(self.0.base.as_str().trim_end_matches('/')).unwrap_or_default();
         format!("{}{tail}", self.0.place)
@@ -231,13 +259,13 @@ async fn read(response: &mut reqwest::Response, limit: usize) -> reqwest::Result
     Ok((body, true))
 }
 
-fn answer(headers: &HeaderMap, body: &[u8]) -> Result<Answer<Vec<Check>>, Garbage> {
+fn answer(headers: &HeaderMap, body: &[u8], watch: &Watch) -> Result<Answer<Vec<Entry>>, Garbage> {
     let index = headers.get(INDEX).ok_or(Garbage::NoIndex)?;
     Ok(Answer {
         index: WaitIndex::parse(&String::from_utf8_lossy(index.as_bytes()))?,
         known_leader: headers.get(KNOWN_LEADER).map(|value| value == "true"),
         filtered_by_acls: headers.get(FILTERED).is_some_and(|value| value == "true"),
-        value: wire::checks(body)?,
+        value: watch.what.read(body)?,
     })
 }
 
@@ -249,7 +277,8 @@ fn patience(query: &Query) -> Duration {
 fn hint(status: StatusCode) -> &'static str {
     match status {
         StatusCode::FORBIDDEN => {
-            "; the token has to allow agent:read, node:read and service:read (or it is unknown here)"
+            "; the token has to allow agent:read, node:read and service:read, key:read for keys and event:read for \
+             user events (or it is unknown here)"
         }
         StatusCode::UNAUTHORIZED => "; something before Consul asks for a user name and a password",
         StatusCode::NOT_FOUND => "; is this the address of a Consul agent's HTTP interface?",

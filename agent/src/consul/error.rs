@@ -97,6 +97,14 @@ pub enum ClientError {
         /// What can be done about it; empty, or `; …`.
         hint: &'static str,
     },
+    /// Consul knows of no such thing, and says since when.
+    #[error("query {url}: status 404; Consul knows of no such thing")]
+    Missing {
+        /// What was asked.
+        url: String,
+        /// The headers of the answer.
+        headers: Box<reqwest::header::HeaderMap>,
+    },
     /// The answer is not one of Consul's.
     #[error("query {url}: the answer makes no sense")]
     Garbage {

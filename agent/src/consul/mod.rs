@@ -15,6 +15,7 @@ mod settings;
 mod token;
 mod transport;
 mod wait_index;
+mod watch;
 mod wire;
 
 pub use address::{Address, AddressError};
@@ -26,3 +27,4 @@ pub use settings::{BLOCK_QUERY_WAIT_DEFAULT, BLOCK_QUERY_WAIT_MAX, BasicAuth, Se
 pub use token::TokenError;
 pub(crate) use transport::provide_crypto;
 pub use wait_index::{IndexError, Progress, WaitIndex};
+pub use watch::{Consistency, Watch, What};

@@ -97,11 +97,7 @@ impl Worker {
     }
 
     /// Works until `retire`, and then until no call runs any more.
-    async fn work(
-        self: &Arc<Self>,
-        calls: &mut Calls,
-        begun: &mut mpsc::UnboundedReceiver<Begun>,
-    ) {
+    async fn work(self: &Arc<Self>, calls: &mut Calls, begun: &mut mpsc::UnboundedReceiver<Begun>) {
         let mut failures = 0;
         let mut look_at = Some(Instant::now());
         loop {

@@ -6,13 +6,11 @@
 //! `CreateIndex`. One whose agent restarted with its data does not, so there the kind of check
 //! decides: those that Consul makes itself always say something when they fail.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::derive;
-use super::{Change, CheckData, Event, EventType, NodeRole};
+use super::{About, CheckData, Context, Event, EventType};
 use crate::catalog::{Check, CheckStatus};
 
 /// A check, and what its history says.
@@ -28,23 +26,6 @@ pub struct CheckState {
     pub since: Timestamp,
 }
 
-/// What all events of one answer have in common.
-#[derive(Clone, Copy)]
-pub struct Context<'a> {
-    /// The datacenter that was asked.
-    pub datacenter: &'a str,
-    /// The metadata of the checks' node.
-    pub node_meta: &'a BTreeMap<String, String>,
-    /// Where this is: `production`, for example.
-    pub environment: &'a str,
-    /// What a node is for a service.
-    pub node_role: &'a dyn Fn(&str, &str) -> NodeRole,
-    /// The answer is compared with what was known before Lictor was away.
-    pub catch_up: bool,
-    /// When the answer was read.
-    pub now: Timestamp,
-}
-
 /// The kinds of check whose failures have an output: Consul itself writes it. A script or a TTL may
 /// fail without a word.
 const ALWAYS_SPEAK: [&str; 5] = ["http", "tcp", "udp", "grpc", "h2ping"];
@@ -58,48 +39,92 @@ impl CheckState {
         let since = old.filter(|old| old.result == result).map_or(now, |old| old.since);
         Self { check, ran, result, since }
     }
+}
 
-    /// The key of a check in a snapshot, and the subject of its events.
-    pub fn key(check: &Check) -> String {
-        format!("{}/{}", check.node, check.check_id)
+/// The check that says that the cluster finds its node alive.
+const SERF_HEALTH: &str = "serfHealth";
+
+/// A change of one check.
+pub(super) struct Changed<'a> {
+    /// `<node>/<check id>`.
+    pub(super) key: &'a str,
+    /// None: it is new.
+    pub(super) old: Option<&'a CheckState>,
+    /// None: it is gone.
+    pub(super) new: Option<&'a CheckState>,
+}
+
+impl CheckState {
+    /// The cluster finds the check's node dead: this is the check that says so.
+    pub(super) fn says_node_failed(&self) -> bool {
+        self.check.check_id == SERF_HEALTH && self.check.status == CheckStatus::Critical
     }
 }
 
-/// The events that tell of `change`, in the order in which they happened.
-pub fn events(change: &Change<CheckState>, context: &Context<'_>) -> Vec<Event> {
-    let (key, old, new) = match change {
-        Change::Removed(key, old) => {
-            return vec![event(EventType::CheckDeregistered, key, Some(old), old, context)];
-        }
-        Change::Added(key, new) => (key, None, new),
-        Change::Modified { key, old, new } => (key, Some(old), new),
-    };
+/// The events that tell of a change, in the order in which they happened.
+pub(super) fn events(changed: &Changed<'_>, context: &Context<'_>) -> Vec<Event> {
+    let kinds = kinds(changed);
+    kinds.into_iter().filter_map(|kind| event(kind, changed, context)).collect()
+}
+
+fn kinds(changed: &Changed<'_>) -> Vec<EventType> {
+    let Changed { old, new, .. } = *changed;
+    let Some(state) = new.or(old) else { return Vec::new() };
+    if state.check.is_maintenance() {
+        // Its status is always critical; that it is there is what it says.
+        return match (old, new) {
+            (None, Some(_)) => vec![EventType::MaintenanceStarted],
+            (Some(_), None) => vec![EventType::MaintenanceEnded],
+            _ => Vec::new(),
+        };
+    }
+    let Some(new) = new else { return vec![EventType::CheckDeregistered] };
     let mut kinds = Vec::new();
-    if old.is_none_or(|old| old.check.create_index != new.check.create_index) {
+    let anew = old.is_none_or(|old| old.check.create_index != new.check.create_index);
+    if anew {
         kinds.push(EventType::CheckRegistered);
     }
     if old.and_then(|old| old.result) != new.result {
         kinds.push(EventType::CheckStatus);
-    } else if old.is_some_and(|old| old.ran && new.ran && old.check.output != new.check.output) {
+        kinds.extend(node_fate(old, new));
+    } else if !anew && old.is_some_and(|old| says_other(old, new) || coalesced(old, new)) {
         kinds.push(EventType::CheckOutput);
     }
-    kinds.into_iter().map(|kind| event(kind, key, old, new, context)).collect()
+    kinds
 }
 
-/// An event about `state`, which is the new one, or the last one of a check that is gone.
-fn event(
-    kind: EventType,
-    subject: &str,
-    old: Option<&CheckState>,
-    state: &CheckState,
-    context: &Context<'_>,
-) -> Event {
+/// What a change of the result of `serfHealth` means.
+fn node_fate(old: Option<&CheckState>, new: &CheckState) -> Option<EventType> {
+    let before = old.is_some_and(CheckState::says_node_failed);
+    match (before, new.says_node_failed()) {
+        (false, true) => Some(EventType::NodeFailed),
+        (true, false) => Some(EventType::NodeRecovered),
+        _ => None,
+    }
+}
+
+fn says_other(old: &CheckState, new: &CheckState) -> bool {
+    old.ran && new.ran && old.check.output != new.check.output
+}
+
+/// It was written, and nothing that a person could see is another.
+fn coalesced(old: &CheckState, new: &CheckState) -> bool {
+    let Check { modify_index, .. } = old.check;
+    old.check.modify_index != new.check.modify_index
+        && old.ran == new.ran
+        && Check { modify_index, ..new.check.clone() } == old.check
+}
+
+/// An event about the new state, or the last one of a check that is gone.
+fn event(kind: EventType, changed: &Changed<'_>, context: &Context<'_>) -> Option<Event> {
+    let Changed { key, old, new } = *changed;
+    let state = new.or(old)?;
     let check = &state.check;
-    let gone = kind == EventType::CheckDeregistered;
+    let gone = new.is_none();
     let to = (!gone).then_some(check.status);
     let id = derive(&[
         context.datacenter.as_bytes(),
-        subject.as_bytes(),
+        key.as_bytes(),
         kind.as_str().as_bytes(),
         &check.create_index.to_be_bytes(),
         &check.modify_index.to_be_bytes(),
@@ -108,8 +133,7 @@ fn event(
     ]);
     let data = CheckData {
         node: check.node.clone(),
-        node_meta: context.node_meta.clone(),
-        datacenter: context.datacenter.to_owned(),
+        node_meta: context.meta_of(&check.node),
         check_id: check.check_id.clone(),
         check_name: check.name.clone(),
         service_id: check.service_id.clone(),
@@ -121,26 +145,22 @@ fn event(
         output: check.output.clone(),
         notes: check.notes.clone(),
         initial: !gone && !state.ran,
-        catch_up: context.catch_up,
-        environment: context.environment.to_owned(),
+        coalesced: kind == EventType::CheckOutput && old.is_some_and(|old| coalesced(old, state)),
+        node_failed: context.failed_nodes.contains(check.node.as_str()),
         node_role: (context.node_role)(&check.service, &check.node),
         create_index: check.create_index,
         modify_index: check.modify_index,
-        delivery: None,
     };
-    Event {
-        id,
-        source: format!("consul://{}", context.datacenter),
-        kind,
-        subject: subject.to_owned(),
-        time: context.now,
-        data,
-    }
+    Some(context.event(id, kind, key, About::Check(data)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
+    use crate::catalog::LocalNode;
+    use crate::event::NodeRole;
 
     fn check(status: CheckStatus, output: &str, create_index: u64) -> Check {
         Check {
@@ -166,30 +186,27 @@ mod tests {
     /// Follows `answers` one second apart and tells of each event: `type from>to since`.
     #[track_caller]
     fn follow(answers: &[Option<(CheckStatus, &str, u64)>], want: &[&str]) {
-        let meta = BTreeMap::new();
+        let node = LocalNode { name: "web1".into(), datacenter: "dc1".into(), meta: BTreeMap::new() };
         let mut state = None;
         let mut told = Vec::new();
         for (second, answer) in (1..).zip(answers) {
             let new = answer.map(|(status, output, create_index)| {
                 CheckState::follow(state.as_ref(), check(status, output, create_index), at(second))
             });
-            let key = "web1/service:web".to_owned();
-            let change = match (state.clone(), new.clone()) {
-                (None, None) => None,
-                (None, Some(new)) => Some(Change::Added(key, new)),
-                (Some(old), None) => Some(Change::Removed(key, old)),
-                (Some(old), Some(new)) => (old != new).then_some(Change::Modified { key, old, new }),
-            };
             let context = Context {
+                node: &node,
                 datacenter: "dc1",
-                node_meta: &meta,
                 environment: "",
                 node_role: &|_, _| NodeRole::Standalone,
                 catch_up: false,
+                failed_nodes: &BTreeSet::new(),
+                index: 0,
                 now: at(second),
             };
-            for event in change.iter().flat_map(|change| events(change, &context)) {
-                let data = &event.data;
+            let changed = Changed { key: "web1/service:web", old: state.as_ref(), new: new.as_ref() };
+            let told_now = if state == new { Vec::new() } else { events(&changed, &context) };
+            for event in told_now {
+                let data = event.data.check().unwrap();
                 let word = |status: Option<CheckStatus>| status.map_or("-", CheckStatus::as_str);
                 let initial = if data.initial { " initial" } else { "" };
                 let since = data.since.as_second();

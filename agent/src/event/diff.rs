@@ -64,6 +64,15 @@ impl<T> Change<T> {
             Self::Added(key, _) | Self::Removed(key, _) | Self::Modified { key, .. } => key,
         }
     }
+
+    /// Its key, what was there, and what is.
+    pub fn parts(&self) -> (&str, Option<&T>, Option<&T>) {
+        match self {
+            Self::Added(key, new) => (key, None, Some(new)),
+            Self::Modified { key, old, new } => (key, Some(old), Some(new)),
+            Self::Removed(key, old) => (key, Some(old), None),
+        }
+    }
 }
 
 #[cfg(test)]

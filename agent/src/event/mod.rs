@@ -3,10 +3,22 @@
 //! Boundary: pure. The time is an argument, and nothing here reads, writes or waits.
 
 mod check;
+mod data;
 mod diff;
 pub(crate) mod id;
+mod instance;
+mod key;
+mod node;
+mod service;
+mod state;
 mod types;
+mod user_event;
 
-pub use check::{CheckState, Context, events};
+pub use check::CheckState;
+pub use data::{
+    About, CheckData, EventData, FiredData, InstanceData, InstanceFacts, KeyData, NodeData, ServiceData,
+    Undelivered,
+};
 pub use diff::{Change, Snapshot, apply, diff};
-pub use types::{CheckData, Event, EventType, NodeRole, Undelivered, UnknownType};
+pub use state::{Context, State, events, failed_nodes};
+pub use types::{Event, EventType, NodeRole, UnknownType};

@@ -1,13 +1,12 @@
 //! The shape of an event: `CloudEvents` attributes and typed data.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::CheckStatus;
+use super::EventData;
 
 /// What kind of change an event tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,8 +17,34 @@ pub enum EventType {
     CheckRegistered,
     /// A check is gone.
     CheckDeregistered,
-    /// A check says something else, with the same status.
+    /// A check says something else with the same status, or was written and nothing of it is another.
     CheckOutput,
+    /// An instance of a service was registered, or a service has its first one.
+    ServiceRegistered,
+    /// An instance of a service is gone, or the last one of a service.
+    ServiceDeregistered,
+    /// An instance has another address, port, tags or metadata; a service has other tags.
+    ServiceChanged,
+    /// A node is in the catalog that was not.
+    NodeJoined,
+    /// A node is no longer in the catalog.
+    NodeLeft,
+    /// A node has another address, identifier or metadata.
+    NodeChanged,
+    /// The cluster finds a node dead.
+    NodeFailed,
+    /// The cluster finds a node alive again.
+    NodeRecovered,
+    /// A node or an instance was put into maintenance.
+    MaintenanceStarted,
+    /// A node or an instance is out of maintenance.
+    MaintenanceEnded,
+    /// A key has another value, or is new.
+    KvSet,
+    /// A key is gone.
+    KvDeleted,
+    /// Somebody fired a user event.
+    EventFired,
     /// A delivery was given up.
     DeliveryDead,
 }
@@ -31,11 +56,24 @@ pub struct UnknownType(pub String);
 
 impl EventType {
     /// Every type, in the order of the documentation.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 18] = [
         Self::CheckStatus,
         Self::CheckRegistered,
         Self::CheckDeregistered,
         Self::CheckOutput,
+        Self::ServiceRegistered,
+        Self::ServiceDeregistered,
+        Self::ServiceChanged,
+        Self::NodeJoined,
+        Self::NodeLeft,
+        Self::NodeChanged,
+        Self::NodeFailed,
+        Self::NodeRecovered,
+        Self::MaintenanceStarted,
+        Self::MaintenanceEnded,
+        Self::KvSet,
+        Self::KvDeleted,
+        Self::EventFired,
         Self::DeliveryDead,
     ];
 
@@ -46,6 +84,19 @@ impl EventType {
             Self::CheckRegistered => "check.registered",
             Self::CheckDeregistered => "check.deregistered",
             Self::CheckOutput => "check.output",
+            Self::ServiceRegistered => "service.registered",
+            Self::ServiceDeregistered => "service.deregistered",
+            Self::ServiceChanged => "service.changed",
+            Self::NodeJoined => "node.joined",
+            Self::NodeLeft => "node.left",
+            Self::NodeChanged => "node.changed",
+            Self::NodeFailed => "node.failed",
+            Self::NodeRecovered => "node.recovered",
+            Self::MaintenanceStarted => "maintenance.started",
+            Self::MaintenanceEnded => "maintenance.ended",
+            Self::KvSet => "kv.set",
+            Self::KvDeleted => "kv.deleted",
+            Self::EventFired => "event.fired",
             Self::DeliveryDead => "delivery.dead",
         }
     }
@@ -74,75 +125,13 @@ pub struct Event {
     pub source: String,
     /// What kind of change.
     pub kind: EventType,
-    /// `<node>/<check id>`.
+    /// What it is about: `<node>/<check id>`, `<node>/<service id>`, or the name of a service, a node, a key or a
+    /// user event.
     pub subject: String,
     /// When Lictor saw it.
     pub time: Timestamp,
     /// What happened.
-    pub data: CheckData,
-}
-
-/// What a check event tells. The field names are those that rules match and templates use.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CheckData {
-    /// The node that the check belongs to.
-    pub node: String,
-    /// The metadata of that node.
-    pub node_meta: BTreeMap<String, String>,
-    /// The node's datacenter.
-    pub datacenter: String,
-    /// Unique on its node.
-    pub check_id: String,
-    /// What a person called it.
-    pub check_name: String,
-    /// Empty for a check of the node itself.
-    pub service_id: String,
-    /// Empty for a check of the node itself.
-    pub service: String,
-    /// The tags of the service.
-    pub service_tags: Vec<String>,
-    /// The result before; null for the first one.
-    pub from: Option<CheckStatus>,
-    /// The result now; null when the check is gone.
-    pub to: Option<CheckStatus>,
-    /// When the former state began.
-    pub since: Timestamp,
-    /// What the check's last run said.
-    pub output: String,
-    /// What a person wrote about the check.
-    pub notes: String,
-    /// The check was registered and has not run yet: its `critical` is Consul's default, no result.
-    pub initial: bool,
-    /// It happened while Lictor was away.
-    pub catch_up: bool,
-    /// `[agent] environment`, else the node's metadata `environment`, else empty.
-    pub environment: String,
-    /// `primary`, `secondary` or `standalone`.
-    pub node_role: NodeRole,
-    /// Consul's index when the check was registered.
-    pub create_index: u64,
-    /// Consul's index when the check was last written.
-    pub modify_index: u64,
-    /// Only in `delivery.dead`: what was given up. The rest is what it was to tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delivery: Option<Undelivered>,
-}
-
-/// A delivery that was given up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Undelivered {
-    /// 32 hexadecimal digits.
-    pub id: String,
-    /// The rule that wanted it.
-    pub rule: String,
-    /// The receiver that did not get it.
-    pub receiver: String,
-    /// How many attempts were made.
-    pub attempts: u32,
-    /// How the last one ended: a word, such as `permanent` or `deadline`.
-    pub outcome: String,
-    /// Why.
-    pub detail: String,
+    pub data: EventData,
 }
 
 /// What this node is for a service. Never just "role": that is Consul's ACL object.
@@ -169,49 +158,5 @@ impl NodeRole {
             Self::Secondary => "secondary",
             Self::Standalone => "standalone",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn templates_know_every_name_in_the_data() {
-        let data = CheckData {
-            node: String::new(),
-            node_meta: BTreeMap::new(),
-            datacenter: String::new(),
-            check_id: String::new(),
-            check_name: String::new(),
-            service_id: String::new(),
-            service: String::new(),
-            service_tags: Vec::new(),
-            from: None,
-            to: None,
-            since: Timestamp::UNIX_EPOCH,
-            output: String::new(),
-            notes: String::new(),
-            initial: false,
-            catch_up: false,
-            environment: String::new(),
-            node_role: NodeRole::Standalone,
-            create_index: 0,
-            modify_index: 0,
-            delivery: Some(Undelivered {
-                id: String::new(),
-                rule: String::new(),
-                receiver: String::new(),
-                attempts: 0,
-                outcome: String::new(),
-                detail: String::new(),
-            }),
-        };
-        let json = serde_json::to_value(data).unwrap();
-        let mut names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
-        let mut known = lictor_sdk::template::DATA.to_vec();
-        names.sort_unstable();
-        known.sort_unstable();
-        assert_eq!(names, known);
     }
 }

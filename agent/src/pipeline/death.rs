@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::Routing;
 use crate::event::id::derive;
-use crate::event::{CheckData, Event, EventType, Undelivered};
+use crate::event::{Event, EventData, EventType, Undelivered};
 use crate::store::{Aftermath, Claimed, Fallback};
 
 impl Routing {
@@ -37,7 +37,7 @@ fn dead(claimed: &Claimed, (outcome, detail): (&str, &str), now: Timestamp) -> O
     if claimed.event.kind.ends_with(kind.as_str()) {
         return None;
     }
-    let data: CheckData = serde_json::from_str(&claimed.event.data).ok()?;
+    let data: EventData = serde_json::from_str(&claimed.event.data).ok()?;
     let delivery = Undelivered {
         id: claimed.id.clone(),
         rule: claimed.rule.clone(),
@@ -53,6 +53,6 @@ fn dead(claimed: &Claimed, (outcome, detail): (&str, &str), now: Timestamp) -> O
         kind,
         subject: claimed.subject.clone(),
         time: now,
-        data: CheckData { delivery: Some(delivery), ..data },
+        data: EventData { delivery: Some(delivery), ..data },
     })
 }

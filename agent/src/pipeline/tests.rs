@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::catalog::Check;
 use crate::event::EventType;
 use crate::rules::{Attribute, Matcher, Pattern, ServiceRoles};
 use crate::store::{Aftermath, Claimed, Fallback, StoredEvent};
@@ -51,15 +52,20 @@ fn routing() -> Routing {
 /// The plan for `now` after `before` was committed.
 fn plan(history: History, before: Vec<Check>, now: Vec<Check>) -> Plan {
     let routing = routing();
-    let states = routing.plan(&Known::default(), &node(), before, NOW).states;
-    routing.plan(&Known { states, history }, &node(), now, NOW)
+    let states = plan_of(&routing, &Known::default(), before).states;
+    plan_of(&routing, &Known { states, history }, now)
+}
+
+fn plan_of(routing: &Routing, known: &Known, checks: Vec<Check>) -> Plan {
+    let answer = Answer { entries: checks.into_iter().map(Entry::Check).collect(), index: 7, reset: false };
+    routing.plan(known, (&node(), "dc1"), answer, NOW)
 }
 
 use CheckStatus::{Critical, Passing};
 
 #[test]
 fn the_first_answer_is_kept_and_tells_nothing() {
-    let plan = routing().plan(&Known::default(), &node(), vec![check("web", Critical, 7)], NOW);
+    let plan = plan_of(&routing(), &Known::default(), vec![check("web", Critical, 7)]);
     assert_eq!((plan.states.len(), plan.changes.len()), (1, 1));
     assert_eq!((plan.events, plan.deliveries), (vec![], vec![]));
 }
@@ -102,7 +108,7 @@ fn what_happened_while_lictor_was_away_is_marked() {
 fn an_event_knows_its_environment_and_the_nodes_role() {
     let changed = || plan(History::Live, vec![check("web", Passing, 7)], vec![check("web", Critical, 8)]);
     let data = changed().events.remove(0).data;
-    assert_eq!((data.environment.as_str(), data.node_role.as_str()), ("staging", "primary"));
+    assert_eq!((data.environment.as_str(), data.check().unwrap().node_role.as_str()), ("staging", "primary"));
     let configured = Routing { environment: Some("production".into()), ..routing() };
     assert_eq!(configured.environment(&node()), "production");
 }
@@ -128,9 +134,9 @@ fn who_wants_no_resolved_is_not_told_that_a_check_passes() {
     let quiet = Wishes { send_resolved: false, ..Wishes::default() };
     let routing = Routing { wishes: BTreeMap::from([("mail".to_owned(), quiet)]), ..routing() };
     let told = |before, now| {
-        let states = routing.plan(&Known::default(), &node(), vec![check("db", before, 1)], NOW).states;
+        let states = plan_of(&routing, &Known::default(), vec![check("db", before, 1)]).states;
         let known = Known { states, history: History::Live };
-        let plan = routing.plan(&known, &node(), vec![check("db", now, 2)], NOW);
+        let plan = plan_of(&routing, &known, vec![check("db", now, 2)]);
         plan.deliveries.into_iter().map(|delivery| delivery.receiver).collect::<Vec<_>>()
     };
     assert_eq!(told(Passing, Critical), ["log", "mail"]);
@@ -184,7 +190,7 @@ fn a_death_is_told_by_the_rules_and_the_fallback_gets_the_event() {
     let [Event { kind: EventType::DeliveryDead, data, subject, .. }] = &events[..] else {
         panic!("{events:?}")
     };
-    assert_eq!((subject.as_str(), data.to), ("web1/web", Some(Critical)));
+    assert_eq!((subject.as_str(), data.check().unwrap().to), ("web1/web", Some(Critical)));
     let dead = data.delivery.as_ref().unwrap();
     assert_eq!((dead.attempts, dead.detail.as_str()), (3, "no such address"));
 

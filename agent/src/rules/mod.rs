@@ -2,11 +2,13 @@
 //!
 //! Boundary: pure. A rule sees an event and nothing else.
 
+mod attribute;
 mod matcher;
 mod node_role;
 mod verdict;
 
-pub use matcher::{Attribute, Matcher, Pattern, PatternError};
+pub use attribute::Attribute;
+pub use matcher::{Matcher, Pattern, PatternError};
 pub use node_role::{Roles, ServiceRoles};
 pub use verdict::Verdict;
 

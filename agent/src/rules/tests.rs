@@ -4,13 +4,12 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::catalog::CheckStatus;
-use crate::event::{CheckData, NodeRole};
+use crate::event::{About, CheckData, EventData, NodeRole};
 
 fn event() -> Event {
-    let data = CheckData {
+    let about = CheckData {
         node: "web1".into(),
         node_meta: BTreeMap::from([("rack".into(), "r7".into())]),
-        datacenter: "dc1".into(),
         check_id: "service:web".into(),
         check_name: "Service 'web' check".into(),
         service_id: "web-1".into(),
@@ -22,11 +21,17 @@ fn event() -> Event {
         output: "connect: refused\nafter 5 s".into(),
         notes: String::new(),
         initial: false,
-        catch_up: true,
-        environment: String::new(),
+        coalesced: false,
+        node_failed: false,
         node_role: NodeRole::Primary,
         create_index: 7,
         modify_index: 9,
+    };
+    let data = EventData {
+        datacenter: "dc1".into(),
+        environment: String::new(),
+        catch_up: true,
+        about: About::Check(about),
         delivery: None,
     };
     Event {

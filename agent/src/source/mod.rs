@@ -16,21 +16,22 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
-use crate::catalog::{Check, LocalNode};
+use crate::catalog::{Check, Entry, LocalNode};
 use crate::chain::chain;
 use crate::consul::{Client, WaitIndex};
+pub use crate::consul::{Watch, What};
 use state::{Ask, Heard, Moment, State};
 
 /// Something new from Consul.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Update {
-    /// Which node this is: before the first `Checks`, and again after an error if the name, the
+    /// Which node this is: before the first `Entries`, and again after an error if the name, the
     /// datacenter or the metadata are others by then.
     Node(LocalNode),
-    /// All checks of the node, as they are now. They need not differ from the last ones.
-    Checks {
-        /// The checks, in Consul's order.
-        checks: Vec<Check>,
+    /// All that is followed, as it is now. It need not differ from the last one.
+    Entries {
+        /// In Consul's order.
+        entries: Vec<Entry>,
         /// The position that they stand for; to be committed with them.
         index: WaitIndex,
         /// Consul's history began anew, so its indexes are no longer comparable with earlier ones.
@@ -41,15 +42,16 @@ pub enum Update {
         /// The error and its causes in one line, without secrets.
         reason: String,
     },
-    /// Consul answers again. Said once after each `Lost`, before the `Checks` that prove it; those
+    /// Consul answers again. Said once after each `Lost`, before the `Entries` that prove it; those
     /// only come if they are newer than the last ones.
     Recovered,
 }
 
-/// Follows the checks of the node that Lictor runs beside.
+/// Follows one watch.
 #[derive(Debug)]
 pub struct Source {
     client: Client,
+    watch: Watch,
     state: State,
     pending: VecDeque<Update>,
 }
@@ -60,8 +62,9 @@ impl Source {
     /// `wait` is how long a query waits for a change. `committed` is the index of the last answer
     /// that was committed, perhaps by the process before this one: it is not waited from (the first
     /// query asks for all), it only tells whether Consul's history began anew in between.
-    pub fn new(client: Client, wait: Duration, committed: Option<WaitIndex>) -> Self {
-        Self { client, state: State::new(wait, committed), pending: VecDeque::new() }
+    pub fn new(client: Client, watch: Watch, wait: Duration, committed: Option<WaitIndex>) -> Self {
+        let state = State::new(watch.what.clone(), wait, committed);
+        Self { client, watch, state, pending: VecDeque::new() }
     }
 
     /// Waits for the next update.
@@ -78,7 +81,7 @@ impl Source {
                 sleep_until(at).await;
             }
             let asked = Instant::now();
-            let heard = ask(&self.client, next.ask).await;
+            let heard = ask(&self.client, &self.watch, next.ask).await;
             if let Heard::Failed { reason } = &heard {
                 debug!(reason, "A query to Consul failed.");
             }
@@ -88,13 +91,15 @@ impl Source {
     }
 }
 
-async fn ask(client: &Client, ask: Ask<'_>) -> Heard {
+async fn ask(client: &Client, watch: &Watch, ask: Ask<'_>) -> Heard {
     let heard = match ask {
         Ask::Node => client.local_node().await.map(Heard::Node),
-        Ask::Checks { node, query } => match client.node_checks(node, query).await {
+        Ask::Entries { node, query } => match client.entries(watch, node, query).await {
             Ok(mut answer) => {
-                complete(client, &mut answer.value).await;
-                Ok(Heard::Checks(answer))
+                if watch.what == What::NodeChecks {
+                    complete(client, &mut answer.value).await;
+                }
+                Ok(Heard::Entries(answer))
             }
             Err(error) => Err(error),
         },
@@ -104,17 +109,25 @@ async fn ask(client: &Client, ask: Ask<'_>) -> Heard {
 
 /// Where a check is critical without a word, it has not run yet, or it has and the catalog does not know
 /// what it said. The agent does.
-async fn complete(client: &Client, checks: &mut [Check]) {
-    if !checks.iter().any(Check::says_nothing) {
+async fn complete(client: &Client, entries: &mut [Entry]) {
+    let mut silent: Vec<_> = entries.iter_mut().filter_map(silent).collect();
+    if silent.is_empty() {
         return;
     }
     match client.local_failures().await {
         Ok(mut outputs) => {
-            for check in checks.iter_mut().filter(|check| check.says_nothing()) {
+            for check in &mut silent {
                 check.output = outputs.remove(&check.check_id).unwrap_or_default();
             }
         }
         Err(error) => debug!(reason = chain(&error), "The agent did not tell what its checks say."),
+    }
+}
+
+fn silent(entry: &mut Entry) -> Option<&mut Check> {
+    match entry {
+        Entry::Check(check) if check.says_nothing() => Some(check),
+        _ => None,
     }
 }
 

@@ -11,9 +11,9 @@
 //! Boundary: no I/O, no clock, no randomness; all three come in as arguments.
 //!
 //! Invariants:
-//! - An answer in doubt (a lower index, no leader, suddenly no checks, fewer checks and a token that
+//! - An answer in doubt (a lower index, no leader, suddenly nothing, most of it gone, less and a token that
 //!   hides some) is never passed on: the leader is asked, and what it says is.
-//! - No checks at all are never passed on: that is a loss, not news.
+//! - Where there is always something, nothing at all is never passed on: that is a loss, not news.
 //! - `Lost` and `Recovered` alternate, and an answer that is passed on is never behind a `Lost`.
 
 use std::collections::hash_map::DefaultHasher;
@@ -24,8 +24,8 @@ use tokio::time::Instant;
 
 use super::Update;
 use super::pace::{Bucket, backoff};
-use crate::catalog::{Check, LocalNode};
-use crate::consul::{Answer, Progress, Query, WaitIndex};
+use crate::catalog::{Entry, LocalNode};
+use crate::consul::{Answer, Progress, Query, WaitIndex, What};
 
 /// How long a query waits while a check is critical without a word. Its first result changes nothing in the
 /// catalog if it is critical too, so no query would come back for it.
@@ -34,6 +34,7 @@ const SILENT_WAIT: Duration = Duration::from_secs(5);
 /// Everything between two queries.
 #[derive(Clone, Debug)]
 pub(super) struct State {
+    what: What,
     phase: Phase,
     wait: Duration,
     node: Option<LocalNode>,
@@ -41,7 +42,7 @@ pub(super) struct State {
     index: Option<WaitIndex>,
     /// None until an answer was passed on.
     content: Option<Content>,
-    /// How many checks were critical without a word: perhaps they have not run yet.
+    /// How many of this node's checks were critical without a word: perhaps they have not run yet.
     silent: usize,
     /// `Lost` was said, and not yet `Recovered`.
     lost: bool,
@@ -65,7 +66,7 @@ enum Phase {
     Confirm,
 }
 
-/// As much of the checks as it takes to see that they are the same or fewer.
+/// As much of an answer as it takes to see that another one is the same or less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Content {
     count: usize,
@@ -95,14 +96,14 @@ pub(super) struct Next<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ask<'a> {
     Node,
-    Checks { node: &'a str, query: Query },
+    Entries { node: &'a str, query: Query },
 }
 
 /// What came of it.
 #[derive(Debug)]
 pub(super) enum Heard {
     Node(LocalNode),
-    Checks(Answer<Vec<Check>>),
+    Entries(Answer<Vec<Entry>>),
     Failed { reason: String },
 }
 
@@ -118,8 +119,9 @@ pub(super) struct Moment {
 }
 
 impl State {
-    pub(super) fn new(wait: Duration, committed: Option<WaitIndex>) -> Self {
+    pub(super) fn new(what: What, wait: Duration, committed: Option<WaitIndex>) -> Self {
         Self {
+            what,
             phase: Phase::Locate,
             wait,
             node: None,
@@ -139,9 +141,9 @@ impl State {
         let query = |index, consistent| Query { index, wait, consistent };
         let ask = match (&self.node, self.phase) {
             (None, _) | (_, Phase::Locate) => Ask::Node,
-            (Some(node), Phase::Ask) => Ask::Checks { node: &node.name, query: query(None, false) },
-            (Some(node), Phase::Wait) => Ask::Checks { node: &node.name, query: query(self.index, false) },
-            (Some(node), Phase::Confirm) => Ask::Checks { node: &node.name, query: query(None, true) },
+            (Some(node), Phase::Ask) => Ask::Entries { node: &node.name, query: query(None, false) },
+            (Some(node), Phase::Wait) => Ask::Entries { node: &node.name, query: query(self.index, false) },
+            (Some(node), Phase::Confirm) => Ask::Entries { node: &node.name, query: query(None, true) },
         };
         Next { not_before: self.not_before, ask }
     }
@@ -152,7 +154,7 @@ impl State {
         match heard {
             Heard::Failed { reason } => self.failed(reason, moment),
             Heard::Node(node) => self.located(node),
-            Heard::Checks(answer) => self.answered(answer, moment),
+            Heard::Entries(answer) => self.answered(answer, moment),
         }
     }
 
@@ -169,7 +171,7 @@ impl State {
         if self.node.as_ref() == Some(&node) {
             return Vec::new();
         }
-        if self.node.as_ref().is_some_and(|known| known.name != node.name) {
+        if self.what.is_of_this_node() && self.node.as_ref().is_some_and(|known| known.name != node.name) {
             // Another node's checks say nothing about these.
             self.content = None;
         }
@@ -177,7 +179,7 @@ impl State {
         vec![Update::Node(node)]
     }
 
-    fn answered(&mut self, answer: Answer<Vec<Check>>, moment: Moment) -> Vec<Update> {
+    fn answered(&mut self, answer: Answer<Vec<Entry>>, moment: Moment) -> Vec<Update> {
         let content = Content::of(&answer);
         let relation = self.relation(answer.index, content);
         if self.phase == Phase::Confirm
@@ -189,7 +191,12 @@ impl State {
             self.phase = Phase::Confirm;
             return Vec::new();
         }
-        let silent = answer.value.iter().filter(|check| check.says_nothing()).count();
+        let silent = match self.what {
+            What::NodeChecks => {
+                answer.value.iter().filter_map(Entry::check).filter(|check| check.says_nothing()).count()
+            }
+            _ => 0,
+        };
         let spoke = silent != self.silent;
         let news = spoke || self.content != Some(content) && relation != Relation::Anew;
         if !news && moment.now.duration_since(moment.asked) < self.wait {
@@ -210,35 +217,46 @@ impl State {
         self.silent = silent;
         if relation != Relation::Same || spoke {
             let reset = relation == Relation::Anew;
-            updates.push(Update::Checks { checks: answer.value, index: answer.index, reset });
+            updates.push(Update::Entries { entries: answer.value, index: answer.index, reset });
         }
         updates
     }
 
-    /// Why even the leader's answer is not the truth. A node of the catalog has at least the check
-    /// `serfHealth`, so none is a token that may not read the node: it gets an empty answer and no error.
-    /// Newer Consuls say themselves when the token hides some of the checks.
-    fn hidden(&self, answer: &Answer<Vec<Check>>) -> Option<String> {
-        let node = self.node.as_ref().map_or("", |node| &node.name);
+    /// Why even the leader's answer is not the truth. Each cluster has a service and a node, and each node at least
+    /// the check `serfHealth`, so none is a token that may not read them: it gets an empty answer and no error.
+    /// Newer Consuls say themselves when the token hides something.
+    fn hidden(&self, answer: &Answer<Vec<Entry>>) -> Option<String> {
         let count = answer.value.len();
-        if count == 0 {
-            return Some(format!(
-                "Consul shows no check of the node {node}, not even serfHealth: its agent is not \
-                 registered (yet), or the token lacks node:read and service:read"
-            ));
+        if count == 0 && self.what.is_never_empty() {
+            return Some(self.nothing());
         }
         // A token that never showed all is believed: what it shows no more is gone.
         let lost_rights = self.content.is_some_and(|known| !known.filtered && count < known.count);
         (answer.filtered_by_acls && lost_rights).then(|| {
             format!(
-                "the token hides checks of the node {node} that it showed before; it has lost service:read"
+                "the token hides some of {}, and showed them before; it has lost rights to read them",
+                self.what.in_words()
             )
         })
+    }
+
+    fn nothing(&self) -> String {
+        match (&self.what, &self.node) {
+            (What::NodeChecks, Some(LocalNode { name, .. })) => format!(
+                "Consul shows no check of the node {name}, not even serfHealth: its agent is not registered (yet), \
+                 or the token lacks node:read and service:read"
+            ),
+            (what, _) => format!(
+                "Consul shows nothing where it always has something ({}): the token lacks node:read and service:read",
+                what.in_words()
+            ),
+        }
     }
 
     fn relation(&self, index: WaitIndex, content: Content) -> Relation {
         match WaitIndex::progress(self.index, index) {
             Progress::Advanced => Relation::Newer,
+            Progress::Reset if !self.what.has_order() => Relation::Newer,
             Progress::Reset => Relation::Anew,
             Progress::Unchanged => match self.content {
                 // The answer that was committed by the process before us; its content is not known here.
@@ -249,22 +267,20 @@ impl State {
         }
     }
 
-    fn doubts(&self, answer: &Answer<Vec<Check>>, relation: Relation) -> bool {
+    fn doubts(&self, answer: &Answer<Vec<Entry>>, relation: Relation) -> bool {
         let count = answer.value.len();
         // Without knowledge of what was, nothing and less are doubtful too: it costs one query.
         let emptied = count == 0 && self.content.is_none_or(|known| known.count > 0);
         let hidden = answer.filtered_by_acls && self.content.is_none_or(|known| count < known.count);
-        relation == Relation::Anew || answer.known_leader == Some(false) || emptied || hidden
+        let most_gone = self.what.has_order() && self.content.is_some_and(|known| count < known.count / 2);
+        relation == Relation::Anew || answer.known_leader == Some(false) || emptied || hidden || most_gone
     }
 }
 
 impl Content {
-    /// Each write of a check by Consul gives it another modify index, so the rest need not be read.
-    fn of(answer: &Answer<Vec<Check>>) -> Self {
+    fn of(answer: &Answer<Vec<Entry>>) -> Self {
         let mut hasher = DefaultHasher::new();
-        for check in &answer.value {
-            (&check.check_id, check.status, check.create_index, check.modify_index).hash(&mut hasher);
-        }
+        answer.value.hash(&mut hasher);
         Self { count: answer.value.len(), filtered: answer.filtered_by_acls, fingerprint: hasher.finish() }
     }
 }

@@ -45,7 +45,12 @@ impl Script {
     }
 
     fn source(&self) -> Source {
-        Source::new(Client::new(&self.settings).unwrap(), self.settings.block_query_wait, None)
+        Source::new(
+            Client::new(&self.settings).unwrap(),
+            What::NodeChecks.into(),
+            self.settings.block_query_wait,
+            None,
+        )
     }
 
     fn asked(&self) -> Vec<String> {
@@ -67,8 +72,9 @@ fn check(status: &str, modify_index: u64) -> String {
 fn show(update: &Update) -> String {
     match update {
         Update::Node(node) => format!("node {}", node.name),
-        Update::Checks { checks, index, reset } => {
-            let states: Vec<_> = checks.iter().map(|check| check.status.as_str()).collect();
+        Update::Entries { entries, index, reset } => {
+            let states: Vec<_> =
+                entries.iter().filter_map(Entry::check).map(|check| check.status.as_str()).collect();
             format!("{} at {index}{}", states.join(" "), if *reset { ", reset" } else { "" })
         }
         Update::Lost { reason } => format!("lost: {}", reason.split_once("/v1/").unwrap().1),
@@ -149,8 +155,10 @@ async fn a_dropped_call_loses_nothing() {
         assert!(timeout(Duration::from_millis(20), source.next()).await.is_err());
     }
     script.replies.lock().unwrap().push_back(ok(8, check("warning", 8)));
-    let Update::Checks { checks, .. } = source.next().await else { unreachable!("only checks are scripted") };
-    assert_eq!(checks[0].status, CheckStatus::Warning);
+    let Update::Entries { entries, .. } = source.next().await else {
+        unreachable!("only checks are scripted")
+    };
+    assert_eq!(entries[0].check().unwrap().status, CheckStatus::Warning);
     let asked = script.asked();
     assert_eq!(asked[2..], vec![asked[2].clone(); asked.len() - 2], "the same is asked again");
     assert_eq!(asked[2], "checks?index=7&wait=60000ms");

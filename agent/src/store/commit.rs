@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::{Claimed, Commit, Committed, NewDelivery, Overlap, Replaced, StoreError, StoredEvent};
-use crate::event::{Change, CheckState, Event, id};
+use crate::event::{Change, Event, State, id};
 
 /// Whether something of a lane is open: what comes next is not its head then.
 pub(super) const LANE_IS_OPEN: &str = "
@@ -63,7 +63,7 @@ impl Encoded {
     }
 }
 
-fn encode_change(change: &Change<CheckState>) -> Result<(String, Option<String>), StoreError> {
+fn encode_change(change: &Change<State>) -> Result<(String, Option<String>), StoreError> {
     match change {
         Change::Removed(key, _) => Ok((key.clone(), None)),
         Change::Added(key, new) | Change::Modified { key, new, .. } => {

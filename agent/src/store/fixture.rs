@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{AfterDeath, Aftermath, Commit, NewDelivery, Overlap, Store};
 use crate::catalog::{Check, CheckStatus};
-use crate::event::{CheckData, CheckState, Event, EventType, NodeRole};
+use crate::event::{About, CheckData, CheckState, Event, EventData, EventType, NodeRole, State};
 
 /// A time `milliseconds` after a certain moment.
 pub(crate) fn at(milliseconds: i64) -> Timestamp {
@@ -15,7 +15,7 @@ pub(crate) fn at(milliseconds: i64) -> Timestamp {
 }
 
 /// A state of the check `key`.
-pub(crate) fn state(key: &str, status: CheckStatus) -> CheckState {
+pub(crate) fn state(key: &str, status: CheckStatus) -> State {
     let check = Check {
         node: "web1".into(),
         check_id: key.into(),
@@ -30,15 +30,14 @@ pub(crate) fn state(key: &str, status: CheckStatus) -> CheckState {
         create_index: u64::MAX,
         modify_index: 7,
     };
-    CheckState { check, ran: true, result: Some(status), since: at(0) }
+    State::Check(CheckState { check, ran: true, result: Some(status), since: at(0) })
 }
 
 /// An event about `subject`.
 pub(crate) fn event(id: &str, subject: &str) -> Event {
-    let data = CheckData {
+    let about = CheckData {
         node: "web1".into(),
         node_meta: BTreeMap::new(),
-        datacenter: "dc1".into(),
         check_id: subject.into(),
         check_name: subject.into(),
         service_id: "web".into(),
@@ -50,11 +49,17 @@ pub(crate) fn event(id: &str, subject: &str) -> Event {
         output: String::new(),
         notes: String::new(),
         initial: false,
-        catch_up: false,
-        environment: String::new(),
+        coalesced: false,
+        node_failed: false,
         node_role: NodeRole::Standalone,
         create_index: 7,
         modify_index: 9,
+    };
+    let data = EventData {
+        datacenter: "dc1".into(),
+        environment: String::new(),
+        catch_up: false,
+        about: About::Check(about),
         delivery: None,
     };
     let source = "consul://dc1".into();

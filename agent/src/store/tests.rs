@@ -359,7 +359,7 @@ async fn a_full_disk_is_told_and_leaves_nothing_half_done() {
     commit(&store, "mail", &[("a1", "a")]).await;
     limit_pages(&store, 0).await;
     let mut big = event("a2", "a");
-    big.data.output = "x".repeat(100_000);
+    big.data.environment = "x".repeat(100_000);
     let key = "web1/a".to_owned();
     let changes = vec![Change::Added(key.clone(), state(&key, CheckStatus::Passing))];
     let commit =

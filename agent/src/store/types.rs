@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::event::{Change, CheckState, Event, Snapshot};
+use crate::event::{Change, Event, Snapshot, State};
 
 /// Bytes of a receipt or of a failure's text that are kept: enough for the end of a stack trace or a
 /// server's answer, little enough that a million deliveries do not fill a disk with prose.
@@ -19,7 +19,7 @@ pub struct Saved {
     /// How often Consul's indexes have started over.
     pub generation: u64,
     /// The last committed answer.
-    pub states: Snapshot<CheckState>,
+    pub states: Snapshot<State>,
 }
 
 /// One answer of a watch with all that it caused: it is stored whole, or not at all.
@@ -32,7 +32,7 @@ pub struct Commit {
     /// Consul's indexes have started over: ids that come again tell of new events.
     pub reset: bool,
     /// From the last committed answer to this one.
-    pub changes: Vec<Change<CheckState>>,
+    pub changes: Vec<Change<State>>,
     /// What the changes mean, in the order in which it happened.
     pub events: Vec<Event>,
     /// What is to be delivered.

@@ -63,6 +63,12 @@ impl ConsulAgent {
         text
     }
 
+    /// DELETEs a path.
+    pub async fn delete(&self, path: &str) {
+        let response = self.client.delete(self.address() + path).send().await.unwrap();
+        assert!(response.status().is_success(), "DELETE {path}: {}", response.status());
+    }
+
     /// GETs a path that answers with JSON.
     pub async fn get(&self, path: &str) -> Value {
         let response = self.client.get(self.address() + path).send().await.unwrap();
@@ -111,13 +117,16 @@ impl ConsulAgent {
     async fn ready(&mut self) -> bool {
         let Self { client, http_port, process, .. } = self;
         let url = format!("http://127.0.0.1:{http_port}/v1/health/state/passing");
-        // Asked through the catalog, `serfHealth` is there once a leader has registered the node.
+        let nodes = format!("http://127.0.0.1:{http_port}/v1/catalog/nodes");
+        // Asked through the catalog, `serfHealth` is there once a leader has registered the node. A moment later the
+        // agent tells its metadata, and the node is as it stays.
         let ready = eventually(async || {
             if process.exited().is_some() {
                 return Some(false);
             }
             let answer = client.get(&url).send().await.ok()?.text().await.ok()?;
-            answer.contains("serfHealth").then_some(true)
+            let told = client.get(&nodes).send().await.ok()?.text().await.ok()?;
+            (answer.contains("serfHealth") && told.contains("consul-network-segment")).then_some(true)
         });
         ready.await.unwrap_or(false)
     }

@@ -143,7 +143,8 @@ impl Home {
     /// news.
     pub async fn follow(&self, config: &str) -> Lictor {
         let mut lictor = self.start(config);
-        lictor.until("commit a first answer", async || self.committed()).await;
+        let watches = config.matches("[[watch]]").count().max(1);
+        lictor.until("commit a first answer of each watch", async || self.committed(watches)).await;
         lictor
     }
 
@@ -206,9 +207,9 @@ impl Home {
         })
     }
 
-    fn committed(&self) -> Option<()> {
+    fn committed(&self, watches: usize) -> Option<()> {
         let rows = self.query("SELECT 1 FROM watch", |row| row.get::<_, i64>(0));
-        (!rows.is_empty()).then_some(())
+        (rows.len() >= watches).then_some(())
     }
 
     /// What a query gives; nothing while Lictor is about to make the store.

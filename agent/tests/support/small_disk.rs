@@ -1,4 +1,4 @@
-//! A file system of some megabytes that can really be full.
+//! A small file system that can really be full.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;
@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Bytes of it: enough for some plugins' compiled code.
-const SIZE: &str = "size=24m,mode=0700";
+/// Bytes of it: enough for the compiled code of all plugins, also of earlier builds, which their folder keeps.
+const SIZE: &str = "size=256m,mode=0700";
 
 /// A tmpfs, which is unmounted on drop.
 pub struct SmallDisk {

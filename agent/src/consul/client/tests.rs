@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::*;
 use crate::chain::chain;
-use crate::consul::{Address, Secret, Token};
+use crate::consul::{Address, Secret, Token, What};
 
 type Reply = Response<Body>;
 
@@ -57,8 +57,8 @@ fn reply(status: u16, index: Option<&str>, body: impl Into<Body>) -> Reply {
     reply.body(body.into()).unwrap()
 }
 
-async fn ask(settings: &Settings, query: Query) -> Result<Answer<Vec<Check>>, ClientError> {
-    Client::new(settings).unwrap().node_checks("n1", query).await
+async fn ask(settings: &Settings, query: Query) -> Result<Answer<Vec<Entry>>, ClientError> {
+    Client::new(settings).unwrap().entries(&What::NodeChecks.into(), "n1", query).await
 }
 
 #[track_caller]
@@ -89,10 +89,11 @@ async fn a_query_says_all_that_is_set_and_the_answer_all_that_came() {
     settings.partition = Some("p".into());
     let query =
         Query { index: Some(WaitIndex::new(4)), wait: Duration::from_millis(1_500), consistent: true };
-    let answer = Client::new(&settings).unwrap().node_checks("a/b?c", query).await.unwrap();
+    let answer =
+        Client::new(&settings).unwrap().entries(&What::NodeChecks.into(), "a/b?c", query).await.unwrap();
 
     assert_eq!((answer.index.get(), answer.known_leader, answer.filtered_by_acls), (5, Some(false), true));
-    assert_eq!((answer.value.len(), answer.value[0].modify_index), (1, 5));
+    assert_eq!((answer.value.len(), answer.value[0].modify_index().unwrap()), (1, 5));
     let uri = "/v1/health/node/a%2Fb%3Fc?ns=ns&partition=p&index=4&wait=1500ms&consistent";
     assert_eq!(*seen.lock().unwrap(), [(uri.into(), "t0ken".into(), "Basic bWU6cGFzcw==".into())]);
 }
@@ -227,7 +228,7 @@ async fn a_unix_socket_is_asked_and_named_in_errors() {
     });
     let address = format!("unix://{}", path.display()).parse().unwrap();
     let client = Client::new(&Settings { address, ..Settings::default() }).unwrap();
-    assert_eq!(client.node_checks("n1", AT_ONCE).await.unwrap().index.get(), 7);
+    assert_eq!(client.entries(&What::NodeChecks.into(), "n1", AT_ONCE).await.unwrap().index.get(), 7);
     let error = client.local_node().await.unwrap_err().to_string();
     assert_eq!(error, format!(r#"query unix://{}:/v1/agent/self: status 500 "no""#, path.display()));
     assert_eq!(seen.lock().unwrap().len(), 2);

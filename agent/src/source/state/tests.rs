@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::catalog::CheckStatus;
+use crate::catalog::{Check, CheckStatus};
 
 const WAIT: Duration = Duration::from_mins(1);
 
@@ -19,8 +19,8 @@ impl Say {
         Self { took: WAIT, ..self }
     }
 
-    fn edit(mut self, edit: impl FnOnce(&mut Answer<Vec<Check>>)) -> Self {
-        if let Heard::Checks(answer) = &mut self.heard {
+    fn edit(mut self, edit: impl FnOnce(&mut Answer<Vec<Entry>>)) -> Self {
+        if let Heard::Entries(answer) = &mut self.heard {
             edit(answer);
         }
         self
@@ -46,10 +46,10 @@ fn failed() -> Say {
 
 /// An answer with this index and a check for each `id@modify_index`.
 fn checks(index: u64, checks: &str) -> Say {
-    let value = checks.split_whitespace().map(check_of).collect();
+    let value = checks.split_whitespace().map(check_of).map(Entry::Check).collect();
     let answer =
         Answer { value, index: WaitIndex::new(index), known_leader: Some(true), filtered_by_acls: false };
-    Say { heard: Heard::Checks(answer), took: Duration::ZERO }
+    Say { heard: Heard::Entries(answer), took: Duration::ZERO }
 }
 
 fn check_of(text: &str) -> Check {
@@ -73,10 +73,13 @@ fn check_of(text: &str) -> Check {
 fn show_update(update: &Update) -> String {
     match update {
         Update::Node(node) => format!("node {}", node.name),
-        Update::Checks { checks, index, reset } => {
+        Update::Entries { entries, index, reset } => {
             let word = if *reset { "reset" } else { "checks" };
-            let ids: Vec<_> =
-                checks.iter().map(|check| format!("{}@{}", check.check_id, check.modify_index)).collect();
+            let ids: Vec<_> = entries
+                .iter()
+                .filter_map(Entry::check)
+                .map(|check| format!("{}@{}", check.check_id, check.modify_index))
+                .collect();
             format!("{word} {index} [{}]", ids.join(" "))
         }
         Update::Lost { reason } => format!("lost: {}", reason.split(',').next().unwrap_or_default()),
@@ -87,9 +90,9 @@ fn show_update(update: &Update) -> String {
 fn show_next(next: &Next<'_>, now: Instant) -> String {
     let ask = match next.ask {
         Ask::Node => "self".into(),
-        Ask::Checks { query: Query { consistent: true, index: None, .. }, node } => format!("{node} leader"),
-        Ask::Checks { query: Query { index: None, .. }, node } => format!("{node} all"),
-        Ask::Checks { query: Query { index: Some(index), wait, consistent }, node } => {
+        Ask::Entries { query: Query { consistent: true, index: None, .. }, node } => format!("{node} leader"),
+        Ask::Entries { query: Query { index: None, .. }, node } => format!("{node} all"),
+        Ask::Entries { query: Query { index: Some(index), wait, consistent }, node } => {
             assert!(!consistent);
             let short = if wait == WAIT { String::new() } else { format!(" for {wait:?}") };
             format!("{node} wait {index}{short}")
@@ -104,7 +107,7 @@ fn show_next(next: &Next<'_>, now: Instant) -> String {
 /// Each step: what is heard, the updates it gives, the next query.
 #[track_caller]
 fn check(committed: Option<u64>, script: impl IntoIterator<Item = (Say, &'static str, &'static str)>) {
-    let mut state = State::new(WAIT, committed.map(WaitIndex::new));
+    let mut state = State::new(What::NodeChecks, WAIT, committed.map(WaitIndex::new));
     let mut now = Instant::now();
     for (number, (say, updates, next)) in script.into_iter().enumerate() {
         let asked = state.next().not_before.unwrap_or(now);
@@ -121,7 +124,10 @@ fn check(committed: Option<u64>, script: impl IntoIterator<Item = (Say, &'static
 
 #[test]
 fn the_node_is_asked_for_first_and_then_everything_without_an_index() {
-    assert_eq!(State::new(WAIT, Some(WaitIndex::new(7))).next(), Next { not_before: None, ask: Ask::Node });
+    assert_eq!(
+        State::new(What::NodeChecks, WAIT, Some(WaitIndex::new(7))).next(),
+        Next { not_before: None, ask: Ask::Node }
+    );
     check(
         None,
         [
@@ -348,8 +354,16 @@ fn fewer_checks_under_a_filter_are_confirmed_and_as_many_are_not() {
 
 #[test]
 fn a_check_that_speaks_is_news_though_the_catalog_did_not_change() {
-    let silent = || checks(7, "a@7").edit(|answer| answer.value[0].status = CheckStatus::Critical);
-    let spoken = || silent().edit(|answer| answer.value[0].output = "refused".into());
+    let edit = |edit: fn(&mut Check)| {
+        checks(7, "a@7").edit(|answer| {
+            if let Entry::Check(check) = &mut answer.value[0] {
+                check.status = CheckStatus::Critical;
+                edit(check);
+            }
+        })
+    };
+    let silent = || edit(|_| {});
+    let spoken = || edit(|check| check.output = "refused".into());
     check(
         None,
         [
@@ -364,7 +378,7 @@ fn a_check_that_speaks_is_news_though_the_catalog_did_not_change() {
 
 #[test]
 fn a_token_that_begins_to_hide_checks_is_a_loss() {
-    let lost = "lost: the token hides checks of the node n1 that it showed before; it has lost service:read";
+    let lost = "lost: the token hides some of the checks of this node";
     check(
         None,
         [

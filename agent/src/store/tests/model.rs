@@ -92,7 +92,7 @@ impl Model {
             match change {
                 Change::Removed(key, _) => drop(states.remove(key)),
                 Change::Added(key, new) | Change::Modified { key, new, .. } => {
-                    states.insert(key.clone(), new.check.status);
+                    states.insert(key.clone(), new.check().unwrap().check.status);
                 }
             }
         }
@@ -390,7 +390,11 @@ impl World {
         let watches: Vec<_> = model.watches.keys().cloned().collect();
         for watch in watches {
             let saved = self.store.load(&watch).await.unwrap().unwrap();
-            let states = saved.states.into_iter().map(|(key, state)| (key, state.check.status)).collect();
+            let states = saved
+                .states
+                .into_iter()
+                .map(|(key, state)| (key, state.check().unwrap().check.status))
+                .collect();
             model.watches.insert(watch, (saved.generation, states));
         }
         model

@@ -6,9 +6,13 @@
 //!
 //! Invariant: no bytes make this panic.
 
+mod entries;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+
+pub(super) use entries::{instances, keys, nodes, of_node, services, user_events};
 
 use super::Garbage;
 use crate::catalog::{self, CheckStatus, LocalNode};

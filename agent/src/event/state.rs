@@ -1,0 +1,189 @@
+//! The states of the things that a watch follows, and the events that tell of their changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{About, Change, CheckState, Event, EventData, EventType, NodeRole, Snapshot};
+use super::{check, instance, key, node, service, user_event};
+use crate::catalog::{Entry, Instance, KeyValue, LocalNode, Node, Service, UserEvent};
+
+/// One thing as it is, and what its history says. In JSON each has a field that no other one has, by which it is
+/// read back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum State {
+    /// A check.
+    Check(CheckState),
+    /// An instance of a service.
+    Instance(Instance),
+    /// A node.
+    Node(Node),
+    /// A key.
+    Key(KeyValue),
+    /// A user event.
+    UserEvent(UserEvent),
+    /// A service.
+    Service(Service),
+}
+
+/// What all events of one answer have in common.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The node that Lictor runs beside.
+    pub node: &'a LocalNode,
+    /// The datacenter that was asked.
+    pub datacenter: &'a str,
+    /// Where this is: `production`, for example.
+    pub environment: &'a str,
+    /// What a node is for a service.
+    pub node_role: &'a dyn Fn(&str, &str) -> NodeRole,
+    /// The answer is compared with what was known before Lictor was away.
+    pub catch_up: bool,
+    /// The nodes that the cluster finds dead, by the same answer.
+    pub failed_nodes: &'a BTreeSet<&'a str>,
+    /// Consul's index of the answer.
+    pub index: u64,
+    /// When the answer was read.
+    pub now: Timestamp,
+}
+
+impl Context<'_> {
+    /// The metadata of Lictor's own node; of others Consul does not tell it with their checks.
+    pub(super) fn meta_of(&self, node: &str) -> BTreeMap<String, String> {
+        if node == self.node.name { self.node.meta.clone() } else { BTreeMap::new() }
+    }
+
+    pub(super) fn event(&self, id: String, kind: EventType, subject: &str, about: About) -> Event {
+        Event {
+            id,
+            source: format!("consul://{}", self.datacenter),
+            kind,
+            subject: subject.to_owned(),
+            time: self.now,
+            data: EventData {
+                datacenter: self.datacenter.to_owned(),
+                environment: self.environment.to_owned(),
+                catch_up: self.catch_up,
+                about,
+                delivery: None,
+            },
+        }
+    }
+}
+
+impl State {
+    /// The state of `entry` after the state `old`.
+    pub fn follow(old: Option<&Self>, entry: Entry, now: Timestamp) -> Self {
+        match entry {
+            Entry::Check(check) => Self::Check(CheckState::follow(old.and_then(Self::check), check, now)),
+            Entry::Instance(instance) => Self::Instance(instance),
+            Entry::Service(service) => Self::Service(service),
+            Entry::Node(node) => Self::Node(node),
+            Entry::Key(key) => Self::Key(key),
+            Entry::UserEvent(event) => Self::UserEvent(event),
+        }
+    }
+
+    /// The check, if it is one.
+    pub fn check(&self) -> Option<&CheckState> {
+        match self {
+            Self::Check(check) => Some(check),
+            _ => None,
+        }
+    }
+
+    fn instance(&self) -> Option<&Instance> {
+        match self {
+            Self::Instance(instance) => Some(instance),
+            _ => None,
+        }
+    }
+
+    fn service(&self) -> Option<&Service> {
+        match self {
+            Self::Service(service) => Some(service),
+            _ => None,
+        }
+    }
+
+    fn node(&self) -> Option<&Node> {
+        match self {
+            Self::Node(node) => Some(node),
+            _ => None,
+        }
+    }
+
+    fn key(&self) -> Option<&KeyValue> {
+        match self {
+            Self::Key(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    pub(super) fn user_event(&self) -> Option<&UserEvent> {
+        match self {
+            Self::UserEvent(user_event) => Some(user_event),
+            _ => None,
+        }
+    }
+
+    /// The node that it is on, where it is on one.
+    pub fn node_name(&self) -> Option<&str> {
+        match self {
+            Self::Check(state) => Some(&state.check.node),
+            Self::Instance(instance) => Some(&instance.node),
+            Self::Node(_) | Self::Key(_) | Self::UserEvent(_) | Self::Service(_) => None,
+        }
+    }
+
+    /// Consul's index when it was last written, where it has one.
+    pub fn modify_index(&self) -> Option<u64> {
+        match self {
+            Self::Check(state) => Some(state.check.modify_index),
+            Self::Instance(instance) => Some(instance.modify_index),
+            Self::Node(node) => Some(node.modify_index),
+            Self::Key(key) => Some(key.modify_index),
+            Self::Service(_) | Self::UserEvent(_) => None,
+        }
+    }
+}
+
+/// The nodes that the cluster finds dead, by these states.
+pub fn failed_nodes(states: &Snapshot<State>) -> BTreeSet<&str> {
+    let failed = states.values().filter_map(State::check).filter(|check| check.says_node_failed());
+    failed.map(|state| state.check.node.as_str()).collect()
+}
+
+/// The events that tell of `changes` to what was `known`, in the order of their subjects, and of one subject in that
+/// in which they happened. User events are in the order in which they were fired.
+pub fn events(known: &Snapshot<State>, changes: &[Change<State>], context: &Context<'_>) -> Vec<Event> {
+    let mut events: Vec<_> = changes.iter().flat_map(|change| of_one(change, context)).collect();
+    events.extend(user_event::events(known, changes, context));
+    events
+}
+
+fn of_one(change: &Change<State>, context: &Context<'_>) -> Vec<Event> {
+    let (subject, old, new) = change.parts();
+    let one = match new.or(old) {
+        Some(State::Check(_)) => {
+            let (old, new) = (old.and_then(State::check), new.and_then(State::check));
+            return check::events(&check::Changed { key: subject, old, new }, context);
+        }
+        Some(State::Instance(_)) => {
+            instance::event(subject, old.and_then(State::instance), new.and_then(State::instance), context)
+        }
+        Some(State::Service(_)) => {
+            service::event(subject, old.and_then(State::service), new.and_then(State::service), context)
+        }
+        Some(State::Node(_)) => {
+            node::event(subject, old.and_then(State::node), new.and_then(State::node), context)
+        }
+        Some(State::Key(_)) => {
+            key::event(subject, old.and_then(State::key), new.and_then(State::key), context)
+        }
+        Some(State::UserEvent(_)) | None => None,
+    };
+    one.into_iter().collect()
+}

@@ -1,0 +1,63 @@
+//! From the user events that an agent keeps to those that are new.
+//!
+//! An agent keeps the last 256, and the index of its answer has no order, so what is new is found by their own
+//! identifiers. Where none of those that were known is left, some may have come and gone in between.
+
+use super::id::derive;
+use super::key::text;
+use super::{About, Change, Context, Event, EventType, FiredData, Snapshot, State};
+use crate::catalog::UserEvent;
+
+/// As many user events as an agent keeps.
+const RING: usize = 256;
+
+/// The events for those that are new, in the order in which they were fired.
+pub(super) fn events(
+    known: &Snapshot<State>,
+    changes: &[Change<State>],
+    context: &Context<'_>,
+) -> Vec<Event> {
+    let mut fired: Vec<&UserEvent> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Added(_, state) => state.user_event(),
+            Change::Modified { .. } | Change::Removed(..) => None,
+        })
+        .collect();
+    fired.sort_by(|a, b| (a.ltime, &a.user_event_id).cmp(&(b.ltime, &b.user_event_id)));
+    let lost = lost(known, &fired);
+    fired
+        .into_iter()
+        .enumerate()
+        .map(|(at, one)| event(one, if at == 0 { lost } else { 0 }, context))
+        .collect()
+}
+
+/// How many may have come and gone unseen: only where the agent keeps nothing but new ones, by Lamport's clock,
+/// which goes up with each.
+fn lost(known: &Snapshot<State>, fired: &[&UserEvent]) -> u64 {
+    if fired.len() < RING {
+        return 0;
+    }
+    let last = known.values().filter_map(State::user_event).map(|event| event.ltime).max();
+    fired.first().map_or(0, |first| first.ltime.saturating_sub(last.unwrap_or(0)).saturating_sub(1))
+}
+
+fn event(fired: &UserEvent, lost: u64, context: &Context<'_>) -> Event {
+    let kind = EventType::EventFired;
+    let id =
+        derive(&[context.datacenter.as_bytes(), kind.as_str().as_bytes(), fired.user_event_id.as_bytes()]);
+    let (payload, payload_base64) = text(&fired.payload);
+    let data = FiredData {
+        user_event_id: fired.user_event_id.clone(),
+        name: fired.name.clone(),
+        payload,
+        payload_base64,
+        node_filter: fired.node_filter.clone(),
+        service_filter: fired.service_filter.clone(),
+        tag_filter: fired.tag_filter.clone(),
+        ltime: fired.ltime,
+        lost,
+    };
+    context.event(id, kind, &fired.name, About::Fired(data))
+}

@@ -1,0 +1,190 @@
+//! Each type of watch against a real Consul: what it tells, once, and nothing else.
+
+mod support;
+
+use serde_json::json;
+use support::consul::ConsulAgent;
+use support::home::{Delivery, Home};
+use support::lictor::Lictor;
+
+/// All watches of the test, and one rule for all that they tell.
+fn config(home: &Home, consul: &ConsulAgent, watches: &str) -> String {
+    format!(
+        "consul.address = '{}'
+        rules = [{{ name = 'all', receivers = ['file'], on = [
+            'check.status', 'check.registered', 'check.deregistered', 'check.output',
+            'service.registered', 'service.deregistered', 'service.changed', 'node.joined', 'node.left', 'node.changed',
+            'node.failed', 'node.recovered', 'maintenance.started', 'maintenance.ended', 'kv.set', 'kv.deleted',
+            'event.fired',
+        ] }}]
+        [receivers.file]\nplugin = 'file'\nconfig = {{ path = '{}' }}
+        {watches}",
+        consul.address(),
+        home.path("log").display(),
+    )
+}
+
+/// The deliveries after the first `known`, once there are `count` more: their types and subjects.
+async fn told(home: &Home, lictor: &mut Lictor, known: &mut usize, count: usize) -> Vec<Delivery> {
+    let all = home.settled(lictor, *known + count).await;
+    let new: Vec<_> = all.into_iter().skip(*known).collect();
+    assert_eq!(new.len(), count, "{:?}", new.iter().map(|one| (&one.kind, &one.subject)).collect::<Vec<_>>());
+    *known += count;
+    new
+}
+
+#[track_caller]
+fn check(told: &[Delivery], want: &[(&str, &str)]) {
+    let told: Vec<_> = told.iter().map(|one| (&one.kind[..], &one.subject[..])).collect();
+    assert_eq!(told, want);
+}
+
+fn register(port: u16, tags: &[&str]) -> String {
+    json!({ "ID": "web-1", "Name": "web", "Port": port, "Tags": tags, "Meta": { "team": "shop" } })
+        .to_string()
+}
+
+#[tokio::test]
+async fn instances_services_and_nodes_are_told_once_however_many_watches_see_them() {
+    let consul = ConsulAgent::start().await;
+    let node = consul.node().await;
+    let home = Home::warm();
+    let watches = "[[watch]]\ntype = 'service'\nservice = 'web'\n[[watch]]\ntype = 'node'
+        [[watch]]\ntype = 'services'\n[[watch]]\ntype = 'nodes'";
+    let mut lictor = home.follow(&config(&home, &consul, watches)).await;
+    let mut known = 0;
+
+    consul.put("/v1/agent/service/register", register(8080, &["a"])).await;
+    let mut registered = told(&home, &mut lictor, &mut known, 2).await;
+    registered.sort_by(|a, b| b.subject.cmp(&a.subject));
+    let instance = format!("{node}/web-1");
+    check(&registered, &[("service.registered", "web"), ("service.registered", &instance)]);
+    let data = &registered[1].data;
+    assert_eq!((&data["port"], &data["service_meta"]["team"]), (&json!(8080), &json!("shop")));
+    assert_eq!(data["node_role"], "standalone");
+
+    // The same again is no news.
+    consul.put("/v1/agent/service/register", register(8080, &["a"])).await;
+    consul.put("/v1/agent/service/register", register(9090, &["a"])).await;
+    let changed = told(&home, &mut lictor, &mut known, 1).await;
+    check(&changed, &[("service.changed", &instance)]);
+    let data = &changed[0].data;
+    assert_eq!((&data["changed"], &data["before"]["port"]), (&json!(["port"]), &json!(8080)));
+
+    consul.put("/v1/agent/service/register", register(9090, &["a", "b"])).await;
+    let mut changed = told(&home, &mut lictor, &mut known, 2).await;
+    changed.sort_by(|a, b| b.subject.cmp(&a.subject));
+    check(&changed, &[("service.changed", "web"), ("service.changed", &instance)]);
+    assert_eq!(changed[0].data["tags_before"], json!(["a"]));
+
+    consul.put("/v1/agent/service/deregister/web-1", "").await;
+    let mut gone = told(&home, &mut lictor, &mut known, 2).await;
+    gone.sort_by(|a, b| b.subject.cmp(&a.subject));
+    check(&gone, &[("service.deregistered", "web"), ("service.deregistered", &instance)]);
+
+    // A node that no agent runs on, as external monitors register them.
+    let external = json!({ "Node": "printer", "Address": "192.0.2.7", "NodeMeta": { "room": "12" } });
+    consul.put("/v1/catalog/register", external.to_string()).await;
+    check(&told(&home, &mut lictor, &mut known, 1).await, &[("node.joined", "printer")]);
+    let moved = json!({ "Node": "printer", "Address": "192.0.2.8", "NodeMeta": { "room": "12" } });
+    consul.put("/v1/catalog/register", moved.to_string()).await;
+    let changed = told(&home, &mut lictor, &mut known, 1).await;
+    check(&changed, &[("node.changed", "printer")]);
+    assert_eq!(changed[0].data["changed"], json!(["node_address"]));
+    consul.put("/v1/catalog/deregister", json!({ "Node": "printer" }).to_string()).await;
+    check(&told(&home, &mut lictor, &mut known, 1).await, &[("node.left", "printer")]);
+    assert_eq!(lictor.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn keys_are_told_with_their_old_and_new_values_also_after_a_restart() {
+    let consul = ConsulAgent::start().await;
+    consul.put("/v1/kv/app/color", "blue").await;
+    let home = Home::warm();
+    let watches = "[[watch]]\ntype = 'keyprefix'\nprefix = 'app/'\n[[watch]]\ntype = 'key'\nkey = 'single'";
+    let config = config(&home, &consul, watches);
+    let mut lictor = home.follow(&config).await;
+    let mut known = 0;
+
+    consul.put("/v1/kv/app/color", "green").await;
+    let set = told(&home, &mut lictor, &mut known, 1).await;
+    check(&set, &[("kv.set", "app/color")]);
+    assert_eq!((set[0].word("value"), set[0].word("old_value")), ("green", "blue"));
+    consul.put("/v1/kv/single", "first").await;
+    let set = told(&home, &mut lictor, &mut known, 1).await;
+    check(&set, &[("kv.set", "single")]);
+    assert_eq!(set[0].data["old_value"], json!(null));
+
+    // A lock on a key is no news of its value.
+    let session = consul.put("/v1/session/create", json!({ "TTL": "10m" }).to_string()).await;
+    let session: serde_json::Value = serde_json::from_str(&session).unwrap();
+    consul.put(&format!("/v1/kv/app/color?acquire={}", session["ID"].as_str().unwrap()), "green").await;
+
+    assert_eq!(lictor.terminate().await, 0);
+    consul.delete("/v1/kv/single").await;
+    consul.put("/v1/kv/app/shape", "round").await;
+    let mut lictor = home.start(&config);
+    let mut missed = told(&home, &mut lictor, &mut known, 2).await;
+    missed.sort_by(|a, b| a.subject.cmp(&b.subject));
+    check(&missed, &[("kv.set", "app/shape"), ("kv.deleted", "single")]);
+    assert!(missed.iter().all(|one| one.data["catch_up"] == json!(true)));
+    assert_eq!(missed[1].word("old_value"), "first");
+    assert_eq!(lictor.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn user_events_are_told_once_each_in_their_order_and_what_was_lost_is_counted() {
+    let consul = ConsulAgent::start().await;
+    consul.put("/v1/event/fire/before", "").await;
+    let home = Home::warm();
+    let config = config(&home, &consul, "[[watch]]\ntype = 'event'");
+    let mut lictor = home.follow(&config).await;
+    let mut known = 0;
+
+    for version in ["v1", "v2"] {
+        consul.put("/v1/event/fire/deploy", version).await;
+    }
+    let fired = told(&home, &mut lictor, &mut known, 2).await;
+    check(&fired, &[("event.fired", "deploy"), ("event.fired", "deploy")]);
+    assert_eq!((fired[0].word("payload"), fired[1].word("payload")), ("v1", "v2"));
+
+    // Away, while more are fired than the agent keeps.
+    assert_eq!(lictor.terminate().await, 0);
+    for number in 0..300 {
+        consul.put("/v1/event/fire/flood", number.to_string()).await;
+    }
+    let mut lictor = home.start(&config);
+    let fired = told(&home, &mut lictor, &mut known, 256).await;
+    assert_eq!((fired[0].word("payload"), &fired[0].data["lost"]), ("44", &json!(44)));
+    let payloads: Vec<_> = fired.iter().map(|one| one.word("payload").parse::<u32>().unwrap()).collect();
+    assert!(payloads.is_sorted(), "{payloads:?}");
+    assert!(fired[1..].iter().all(|one| one.data["lost"] == json!(0)));
+    assert_eq!(lictor.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn maintenance_is_no_failure_and_its_end_is_told() {
+    let consul = ConsulAgent::start().await;
+    consul.register_ttl_check("web", "alive").await;
+    let node = consul.node().await;
+    let home = Home::warm();
+    let watches = "[[watch]]\ntype = 'checks'\n[[watch]]\ntype = 'checks'\nscope = 'datacenter'";
+    let mut lictor = home.follow(&config(&home, &consul, watches)).await;
+    let mut known = 0;
+    for (path, check_id) in [
+        ("/v1/agent/maintenance", "_node_maintenance"),
+        ("/v1/agent/service/maintenance/web", "_service_maintenance:web"),
+    ] {
+        let subject = format!("{node}/{check_id}");
+        consul.put(&format!("{path}?enable=true&reason=new+disk"), "").await;
+        let started = told(&home, &mut lictor, &mut known, 1).await;
+        check(&started, &[("maintenance.started", &subject)]);
+        assert_eq!(started[0].word("notes"), "new disk");
+        consul.put(&format!("{path}?enable=false"), "").await;
+        check(&told(&home, &mut lictor, &mut known, 1).await, &[("maintenance.ended", &subject)]);
+    }
+    consul.ttl("alive", "fail", "by hand").await;
+    let failed = told(&home, &mut lictor, &mut known, 1).await;
+    check(&failed, &[("check.status", &format!("{node}/alive"))]);
+    assert_eq!(lictor.terminate().await, 0);
+}
