@@ -16,6 +16,9 @@ use serde_json::{Map, Value};
 
 /// BSD's `EX_TEMPFAIL`.
 const EXIT_TEMPORARY: i32 = 75;
+/// Bytes of a variable's value. Linux takes 128 KiB and refuses to start a command with a longer one; a value of a
+/// key may be one. Standard input has all of it.
+const VARIABLE_MAX: usize = 64 << 10;
 /// How much of the command's last words a failure quotes, in characters.
 const LAST_WORDS: usize = 500;
 
@@ -92,8 +95,8 @@ fn to_json(delivery: &Delivery) -> Result<String, Failure> {
     }
 }
 
-/// The variables: the delivery's own, and the first event's data as far as it is scalar. Data never takes the
-/// place of the delivery's own.
+/// The variables: the delivery's own, and the first event's data as far as it is scalar and not too long for a
+/// variable. Data never takes the place of the delivery's own.
 fn environment(delivery: &Delivery) -> Result<BTreeMap<String, String>, Failure> {
     let event = delivery.first()?;
     let attempt = delivery.attempt.to_string();
@@ -124,7 +127,7 @@ fn variable(name: &str) -> String {
 
 fn scalar(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.clone()),
+        Value::String(text) => Some(text).filter(|text| text.len() <= VARIABLE_MAX).cloned(),
         Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }

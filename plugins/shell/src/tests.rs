@@ -90,6 +90,15 @@ fn the_environment_holds_the_delivery_and_the_scalars_of_the_data() {
 }
 
 #[test]
+fn what_is_too_long_for_a_variable_is_on_standard_input_alone() {
+    let (fits, long) = ("v".repeat(64 << 10), "v".repeat((64 << 10) + 1));
+    let ran = run([json!({ "value": fits, "old_value": long })], &config());
+    let names: Vec<_> = ran.env.iter().map(|(name, _)| &name[..]).collect();
+    assert!(names.contains(&"LICTOR_VALUE") && !names.contains(&"LICTOR_OLD_VALUE"), "{names:?}");
+    assert!(String::from_utf8(ran.stdin).unwrap().contains(&long));
+}
+
+#[test]
 fn data_cannot_change_the_command_or_the_deliverys_own_variables() {
     let output = "x\0; rm -rf / $(reboot) `reboot`";
     let plain = run([json!({})], &config());
