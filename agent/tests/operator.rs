@@ -4,13 +4,15 @@
 
 mod support;
 
-use std::process::Output;
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
 use support::consul::ConsulAgent;
 use support::home::Home;
+use support::lictor::command;
 
 const CONFIG: [&str; 2] = ["-c", "lictor.toml"];
 
@@ -235,4 +237,73 @@ async fn a_call_that_runs_comes_to_its_end_on_the_old_configuration() {
     assert_eq!(home.wait_for_lines("acts", 4).await, ["old begins", "old ends", "new begins", "new ends"]);
     assert!(home.settled(&mut lictor, 2).await.iter().all(|one| one.attempts == 1));
     assert_eq!(lictor.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn what_was_seen_is_listed_and_followed() {
+    let consul = ConsulAgent::start().await;
+    for check in ["web", "db"] {
+        consul.register_ttl_check(check, check).await;
+    }
+    let home = Home::warm();
+    let config = format!("consul.address = '{}'\nrules = []", consul.address());
+    let mut lictor = home.follow(&config).await;
+    let lines = |filter: &[&str]| {
+        let (code, text) = run(&home, &[&["events", "list"], filter].concat());
+        assert_eq!(code, 0, "{text}");
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    consul.ttl("web", "fail", "refused \u{1b}[2J").await;
+    lictor.until("see it", async || (lines(&[]).len() == 1).then_some(())).await;
+    consul.ttl("db", "warn", "slow").await;
+    lictor.until("see both", async || (lines(&[]).len() == 2).then_some(())).await;
+    let both = lines(&["--since", "1h"]);
+    assert!(
+        both[0].contains("check.status") && both[0].contains("passing → critical  refused  [2J"),
+        "{both:?}"
+    );
+    assert!(both[1].contains("/db  passing → warning  slow"), "{both:?}");
+    assert_eq!(lines(&["--service", "web"]), both[..1]);
+    assert_eq!(lines(&["--limit", "1"]), both[1..], "the newest");
+    assert_eq!(lines(&["--type", "kv.set"]), [""; 0]);
+    assert_eq!(lines(&["--node", "elsewhere"]), [""; 0]);
+    assert_eq!(lines(&["--since", "2100-01-01T00:00:00Z"]), [""; 0]);
+    let json: Value = serde_json::from_str(&lines(&["--json", "--service", "web"])[0]).unwrap();
+    assert_eq!((&json["type"], &json["data"]["to"]), (&"lictor.check.status".into(), &"critical".into()));
+    check(&home, &["events", "list", "--since", "yesterday"], 2, &["write how long ago, such as 1h"]);
+    check(&home, &["events", "list", "--type", "check.stat"], 2, &["write one of check.status"]);
+
+    let mut tail = Tail::start(&home, &["-n", "1"]);
+    tail.line_with("passing → warning");
+    consul.ttl("web", "pass", "fine").await;
+    tail.line_with("critical → passing  fine");
+    assert_eq!(lictor.terminate().await, 0);
+    assert_eq!(lines(&[]).len(), 3, "also while it does not run");
+}
+
+/// `lictor events tail`, ended on drop.
+struct Tail {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Tail {
+    fn start(home: &Home, arguments: &[&str]) -> Self {
+        let mut command = command();
+        command.args(["events", "tail"]).args(arguments).args(CONFIG).current_dir(home.path(""));
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, lines }
+    }
+
+    fn line_with(&mut self, text: &str) {
+        let line = self.lines.next().unwrap().unwrap();
+        assert!(line.contains(text), "{line}");
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        drop((self.process.kill(), self.process.wait()));
+    }
 }

@@ -3,6 +3,7 @@
 //! Exit codes are those of `sysexits.h`, so that an init system can tell them apart.
 
 mod deliveries;
+mod events;
 mod explain;
 mod records;
 mod reload;
@@ -63,6 +64,9 @@ enum Verb {
     /// Look at deliveries, send them again, give them up; also while Lictor runs.
     #[command(subcommand)]
     Deliveries(deliveries::Verb),
+    /// Show what was seen; also while Lictor does not run.
+    #[command(subcommand)]
+    Events(events::Verb),
     /// Check and repair the store.
     #[command(subcommand)]
     State(state::Verb),
@@ -100,6 +104,7 @@ pub fn main() -> ExitCode {
             done => looked(done.map(drop)),
         },
         Verb::Deliveries(verb) => looked(deliveries::deliveries(&verb)),
+        Verb::Events(verb) => looked(events::events(&verb)),
         Verb::Explain { config, event, json } => looked(explain::explain(&config, &event, json)),
     }
 }

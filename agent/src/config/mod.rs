@@ -32,7 +32,7 @@ pub use allow::Allow;
 pub use fault::{Fault, Faults};
 pub use receivers::{BUNDLED, Limits, Places, PluginRef, Receiver, Unread};
 pub use source::Place;
-pub(crate) use words::nearest;
+pub(crate) use words::{duration, nearest};
 
 use crate::consul::Settings;
 use crate::rules::{Roles, Rule};

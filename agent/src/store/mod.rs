@@ -137,7 +137,7 @@ use thread::{Command, Open, Waiting, serve};
 pub use error::StoreError;
 pub use health::{Health, Repaired, repair};
 pub use open::Durability;
-pub use record::{Attempt, Filter, Record, RecordsError, State};
+pub use record::{Attempt, EventFilter, Filter, Record, RecordsError, State};
 pub use records::Records;
 pub use retention::{Pruned, Retention};
 pub use types::{

@@ -82,6 +82,23 @@ pub struct Filter {
     pub limit: u32,
 }
 
+/// Which events are listed.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Only those that were seen at this time or later, as far back as the clock only went forward.
+    pub since: Option<Timestamp>,
+    /// Only those after the event at this place in the store; 0 is before the first.
+    pub after: i64,
+    /// Only those of this type, such as `lictor.check.status`.
+    pub kind: Option<String>,
+    /// Only those whose data name this service.
+    pub service: Option<String>,
+    /// Only those whose data name this node.
+    pub node: Option<String>,
+    /// At most so many, the newest ones.
+    pub limit: u32,
+}
+
 /// Why something cannot be done for a person.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {

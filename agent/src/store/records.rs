@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::outbox::{promote, time};
-use super::record::{Attempt, Filter, Record, RecordsError, State};
+use super::record::{Attempt, EventFilter, Filter, Record, RecordsError, State};
 use super::schema::VERSION;
 use super::{StoreError, StoredEvent, open};
 
@@ -106,6 +106,29 @@ impl Records {
         let sql = format!("{RECORD} WHERE delivery.event = ?1 ORDER BY delivery.seq");
         let with_deliveries = |(event, seq)| Ok((event, self.records(&sql, [seq])?));
         events.into_iter().map(with_deliveries).collect()
+    }
+
+    /// The newest events of `filter` in the order in which they happened, each with its place in the store.
+    pub fn seen(&self, filter: &EventFilter) -> Result<Vec<(i64, StoredEvent)>, StoreError> {
+        // The newest are read first, so what is before `since` costs nothing.
+        let sql = "SELECT id, source, kind, subject, time, data, node, environment, seq FROM event
+             WHERE seq > ?1
+               AND seq > coalesce((SELECT seq FROM event WHERE time < ?2 ORDER BY seq DESC LIMIT 1), 0)
+               AND (?3 IS NULL OR kind = ?3)
+               AND (?4 IS NULL OR json_extract(data, '$.service') = ?4)
+               AND (?5 IS NULL OR json_extract(data, '$.node') = ?5)
+             ORDER BY seq DESC LIMIT ?6";
+        let since = filter.since.map(Timestamp::as_millisecond);
+        let parameters = params![filter.after, since, filter.kind, filter.service, filter.node, filter.limit];
+        let read = || {
+            self.connection
+                .prepare_cached(sql)?
+                .query_map(parameters, |row| Ok((row.get(8)?, read_event(row)?)))?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let mut events = read().map_err(|source| StoreError::sort(&self.path, source))?;
+        events.reverse();
+        Ok(events)
     }
 
     /// Has a delivery sent again that is dead, suppressed, or waits for its next attempt: it is due now, and
