@@ -7,6 +7,7 @@
 //! when it was committed, so whatever happens in between, the next answer shows the difference again.
 
 mod death;
+mod outage;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -14,12 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+pub use outage::OUTAGES;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::catalog::{CheckStatus, Entry, LocalNode};
 use crate::chain::chain;
-use crate::event::{Change, Context, Event, EventType, Snapshot, State, diff, events, failed_nodes};
+use crate::event::{
+    Change, Context, Event, EventType, Snapshot, SourceState, State, diff, events, failed_nodes,
+};
 use crate::handover::{Inlets, Slot};
 use crate::rules::{Roles, Rule, route};
 use crate::source::{Source, Update, Watch};
@@ -40,6 +44,8 @@ pub struct Pipeline {
     pub store: Store,
     /// Where what was committed is delivered.
     pub inlets: Inlets,
+    /// Since when it is known and told that the watch cannot be followed.
+    pub outage: Option<SourceState>,
 }
 
 /// What an answer means: the pure part.
@@ -147,6 +153,17 @@ impl Routing {
             (key, state)
         };
         let states: Snapshot<_> = entries.into_iter().map(follow).collect();
+        self.compare(known, (node, datacenter), states, (index, now))
+    }
+
+    /// What it means that these `states` come after what is `known`, by an answer with this index.
+    fn compare(
+        &self,
+        known: &Known,
+        (node, datacenter): (&LocalNode, &str),
+        states: Snapshot<State>,
+        (index, now): (u64, Timestamp),
+    ) -> Plan {
         let changes = diff(&known.states, &states);
         let context = Context {
             node,
@@ -193,7 +210,7 @@ impl Routing {
 
 impl Pipeline {
     /// Follows `source`, from what is `known`, until `stop`.
-    pub async fn run(self, mut known: Known, mut source: Source, stop: CancellationToken) {
+    pub async fn run(mut self, mut known: Known, mut source: Source, stop: CancellationToken) {
         let mut here = None;
         let name = self.watch.name();
         while let Some(update) = stop.run_until_cancelled(source.next()).await {
@@ -212,13 +229,22 @@ impl Pipeline {
                 }
                 Update::Lost { reason } => {
                     warn!(reason, watch = name, "Consul cannot be followed; trying until it can.");
+                    // Before the first answer ever there is no node that an event could be of.
+                    let Some(node) = &here else { continue };
+                    if self.lost(node, reason, &stop).await.is_break() {
+                        return;
+                    }
                 }
                 Update::Recovered => info!(watch = name, "Consul is followed again."),
                 Update::Entries { entries, index, reset } => {
                     // A source says which node this is before it tells of anything.
                     let Some(node) = &here else { continue };
                     let answer = Answer { entries, index: index.get(), reset };
-                    if self.take(&mut known, node, answer, &stop).await.is_break() {
+                    let taken = match self.recovered(node, &stop).await {
+                        ControlFlow::Continue(()) => self.take(&mut known, node, answer, &stop).await,
+                        ended @ ControlFlow::Break(()) => ended,
+                    };
+                    if taken.is_break() {
                         return;
                     }
                 }
@@ -236,8 +262,7 @@ impl Pipeline {
     ) -> ControlFlow<()> {
         let Answer { index, reset, .. } = answer;
         let now = Timestamp::now();
-        let datacenter = self.watch.datacenter.as_ref().unwrap_or(&node.datacenter);
-        let plan = self.routing.plan(known, (node, datacenter), answer, now);
+        let plan = self.routing.plan(known, (node, self.datacenter(node)), answer, now);
         let Plan { states, changes, events, deliveries } = plan;
         let reset = reset || went_back(&changes);
         if known.history == History::None || reset || !changes.is_empty() {
@@ -257,6 +282,11 @@ impl Pipeline {
         }
         *known = Known { states, history: History::Live };
         ControlFlow::Continue(())
+    }
+
+    /// The one that is asked.
+    fn datacenter<'a>(&'a self, node: &'a LocalNode) -> &'a str {
+        self.watch.datacenter.as_ref().unwrap_or(&node.datacenter)
     }
 
     /// Commits, however often it takes (a disk may be full for a while), and hands the deliveries over.

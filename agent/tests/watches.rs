@@ -188,3 +188,30 @@ async fn maintenance_is_no_failure_and_its_end_is_told() {
     check(&failed, &[("check.status", &format!("{node}/alive"))]);
     assert_eq!(lictor.terminate().await, 0);
 }
+
+#[tokio::test]
+async fn a_consul_that_is_gone_is_told_once_and_its_return_too_even_if_lictor_restarts_meanwhile() {
+    let mut consul = ConsulAgent::start().await;
+    let home = Home::warm();
+    let config = format!(
+        "consul.address = '{}'
+        rules = [{{ name = 'source', receivers = ['file'], on = ['source.lost', 'source.recovered'] }}]
+        [receivers.file]\nplugin = 'file'\nconfig = {{ path = '{}' }}",
+        consul.address(),
+        home.path("log").display(),
+    );
+    let mut lictor = home.follow(&config).await;
+    let mut known = 0;
+    consul.stop().await;
+    let lost = told(&home, &mut lictor, &mut known, 1).await;
+    check(&lost, &[("source.lost", "checks/node")]);
+    assert!(lost[0].word("reason").contains("Consul is not reachable"), "{}", lost[0].data);
+    assert_eq!(lictor.terminate().await, 0);
+    let mut lictor = home.start(&config);
+    lictor.told("Consul cannot be followed; trying until it can.", 1).await;
+    consul.restart().await;
+    let recovered = told(&home, &mut lictor, &mut known, 1).await;
+    check(&recovered, &[("source.recovered", "checks/node")]);
+    assert_eq!(recovered[0].data["since"], lost[0].data["since"]);
+    assert_eq!(lictor.terminate().await, 0);
+}

@@ -28,7 +28,7 @@ const NAMES: [&str; 11] =
 ///
 /// A template that names another one is refused with its configuration: it would be found out only when the
 /// mail that it was written for is not sent.
-pub const DATA: [&str; 46] = [
+pub const DATA: [&str; 48] = [
     "datacenter",
     "environment",
     "catch_up",
@@ -75,6 +75,8 @@ pub const DATA: [&str; 46] = [
     "tag_filter",
     "ltime",
     "lost",
+    "watch",
+    "reason",
 ];
 
 /// A template. What comes from a configuration has had its syntax and names checked.

@@ -120,7 +120,8 @@ impl Stage {
         let dispatcher = Dispatcher::start(host.runtime(), &store, all, &Settings::default(), &shutdown);
         let routing = Arc::new(routing(&names));
         let inlets = dispatcher.inlets();
-        let pipeline = Pipeline { watch: What::NodeChecks.into(), routing, store: store.clone(), inlets };
+        let pipeline =
+            Pipeline { watch: What::NodeChecks.into(), routing, store: store.clone(), inlets, outage: None };
         let known = Known::default();
         let mut stage = Self { folder, host, store, pipeline, count, shutdown, dispatcher, known, index: 0 };
         stage.answer(|_| CheckStatus::Passing).await;

@@ -21,7 +21,7 @@ use crate::config::{Config, Receiver};
 use crate::consul::{Client, WaitIndex};
 use crate::dispatch::{Dispatcher, Settings};
 use crate::handover::Inlets;
-use crate::pipeline::{History, Known, Pipeline, Routing};
+use crate::pipeline::{History, Known, OUTAGES, Pipeline, Routing};
 use crate::shutdown::Shutdown;
 use crate::source::Source;
 use crate::store::{AfterDeath, Pruned, Retention, Store};
@@ -70,6 +70,7 @@ impl Running {
         let dispatcher = Dispatcher::start(host.runtime(), store, receivers, &settings, &shutdown);
         let mut pipelines = JoinSet::new();
         pipelines.spawn(keep_small(store.clone(), config.agent.retention, stop.clone()));
+        let outages = store.load(OUTAGES).await.context("read the store")?.map(|saved| saved.states);
         for watch in &config.watches {
             let saved = store.load(&watch.name()).await.context("read the store")?;
             let committed = saved.as_ref().map(|saved| WaitIndex::new(saved.index));
@@ -80,6 +81,7 @@ impl Running {
                 routing: Arc::clone(&routing),
                 store: store.clone(),
                 inlets: dispatcher.inlets(),
+                outage: outages.as_ref().and_then(|known| known.get(&watch.name())?.source()).cloned(),
             };
             let known = saved.map_or_else(Known::default, |saved| Known { states: saved.states, history });
             pipelines.spawn(pipeline.run(known, source, stop.clone()));

@@ -41,6 +41,8 @@ pub enum About {
     Key(KeyData),
     /// `event.fired`.
     Fired(FiredData),
+    /// `source.*`.
+    Source(SourceData),
     /// `service.*` of a whole service. The last one, since its fields are also those of an instance.
     Service(ServiceData),
 }
@@ -209,6 +211,19 @@ pub struct FiredData {
     pub lost: u64,
 }
 
+/// A watch that cannot be followed, or can again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceData {
+    /// The node that Lictor runs beside.
+    pub node: String,
+    /// Its name: what it asks for.
+    pub watch: String,
+    /// Why it could not be followed.
+    pub reason: String,
+    /// Since when it could not.
+    pub since: Timestamp,
+}
+
 /// A delivery that was given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undelivered {
@@ -345,7 +360,7 @@ mod tests {
     }
 
     /// One of each kind.
-    fn abouts() -> [About; 6] {
+    fn abouts() -> [About; 7] {
         let node = NodeData {
             node: text(),
             node_id: text(),
@@ -355,6 +370,7 @@ mod tests {
             create_index: 7,
             modify_index: 8,
         };
+        let source = SourceData { node: text(), watch: text(), reason: text(), since: Timestamp::UNIX_EPOCH };
         let service = ServiceData { service: text(), service_tags: vec![text()], tags_before: None };
         [
             About::Check(check()),
@@ -362,6 +378,7 @@ mod tests {
             About::Node(node),
             About::Key(key()),
             About::Fired(fired()),
+            About::Source(source),
             About::Service(service),
         ]
     }

@@ -10,6 +10,7 @@ mod instance;
 mod key;
 mod node;
 mod service;
+mod source;
 mod state;
 mod types;
 mod user_event;
@@ -17,8 +18,9 @@ mod user_event;
 pub use check::CheckState;
 pub use data::{
     About, CheckData, EventData, FiredData, InstanceData, InstanceFacts, KeyData, NodeData, ServiceData,
-    Undelivered,
+    SourceData, Undelivered,
 };
 pub use diff::{Change, Snapshot, apply, diff};
+pub use source::SourceState;
 pub use state::{Context, State, events, failed_nodes};
 pub use types::{Event, EventType, NodeRole, UnknownType};

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{About, Change, CheckState, Event, EventData, EventType, NodeRole, Snapshot};
-use super::{check, instance, key, node, service, user_event};
+use super::{About, Change, CheckState, Event, EventData, EventType, NodeRole, Snapshot, SourceState};
+use super::{check, instance, key, node, service, source, user_event};
 use crate::catalog::{Entry, Instance, KeyValue, LocalNode, Node, Service, UserEvent};
 
 /// One thing as it is, and what its history says. In JSON each has a field that no other one has, by which it is
@@ -24,6 +24,8 @@ pub enum State {
     Key(KeyValue),
     /// A user event.
     UserEvent(UserEvent),
+    /// A watch that cannot be followed.
+    Source(SourceState),
     /// A service.
     Service(Service),
 }
@@ -129,12 +131,20 @@ impl State {
         }
     }
 
+    /// The watch that cannot be followed, if it is one.
+    pub fn source(&self) -> Option<&SourceState> {
+        match self {
+            Self::Source(source) => Some(source),
+            _ => None,
+        }
+    }
+
     /// The node that it is on, where it is on one.
     pub fn node_name(&self) -> Option<&str> {
         match self {
             Self::Check(state) => Some(&state.check.node),
             Self::Instance(instance) => Some(&instance.node),
-            Self::Node(_) | Self::Key(_) | Self::UserEvent(_) | Self::Service(_) => None,
+            Self::Node(_) | Self::Key(_) | Self::UserEvent(_) | Self::Service(_) | Self::Source(_) => None,
         }
     }
 
@@ -145,7 +155,7 @@ impl State {
             Self::Instance(instance) => Some(instance.modify_index),
             Self::Node(node) => Some(node.modify_index),
             Self::Key(key) => Some(key.modify_index),
-            Self::Service(_) | Self::UserEvent(_) => None,
+            Self::Service(_) | Self::UserEvent(_) | Self::Source(_) => None,
         }
     }
 }
@@ -182,6 +192,9 @@ fn of_one(change: &Change<State>, context: &Context<'_>) -> Vec<Event> {
         }
         Some(State::Key(_)) => {
             key::event(subject, old.and_then(State::key), new.and_then(State::key), context)
+        }
+        Some(State::Source(_)) => {
+            source::event(subject, old.and_then(State::source), new.and_then(State::source), context)
         }
         Some(State::UserEvent(_)) | None => None,
     };

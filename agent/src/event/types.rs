@@ -45,6 +45,10 @@ pub enum EventType {
     KvDeleted,
     /// Somebody fired a user event.
     EventFired,
+    /// Something that is followed cannot be any more.
+    SourceLost,
+    /// It can again.
+    SourceRecovered,
     /// A delivery was given up.
     DeliveryDead,
 }
@@ -56,7 +60,7 @@ pub struct UnknownType(pub String);
 
 impl EventType {
     /// Every type, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::CheckStatus,
         Self::CheckRegistered,
         Self::CheckDeregistered,
@@ -74,6 +78,8 @@ impl EventType {
         Self::KvSet,
         Self::KvDeleted,
         Self::EventFired,
+        Self::SourceLost,
+        Self::SourceRecovered,
         Self::DeliveryDead,
     ];
 
@@ -97,6 +103,8 @@ impl EventType {
             Self::KvSet => "kv.set",
             Self::KvDeleted => "kv.deleted",
             Self::EventFired => "event.fired",
+            Self::SourceLost => "source.lost",
+            Self::SourceRecovered => "source.recovered",
             Self::DeliveryDead => "delivery.dead",
         }
     }
@@ -125,8 +133,8 @@ pub struct Event {
     pub source: String,
     /// What kind of change.
     pub kind: EventType,
-    /// What it is about: `<node>/<check id>`, `<node>/<service id>`, or the name of a service, a node, a key or a
-    /// user event.
+    /// What it is about: `<node>/<check id>`, `<node>/<service id>`, or the name of a service, a node, a key, a user
+    /// event or a watch.
     pub subject: String,
     /// When Lictor saw it.
     pub time: Timestamp,

@@ -7,7 +7,7 @@ use std::fmt;
 use super::Pattern;
 use crate::catalog::CheckStatus;
 use crate::event::{
-    About, CheckData, Event, FiredData, InstanceData, KeyData, NodeData, NodeRole, ServiceData,
+    About, CheckData, Event, FiredData, InstanceData, KeyData, NodeData, NodeRole, ServiceData, SourceData,
 };
 
 /// What a rule can look at. The names are those of the event's data.
@@ -55,6 +55,10 @@ pub enum Attribute {
     Name,
     /// What it carries, where that is text.
     Payload,
+    /// The name of a watch that cannot be followed.
+    Watch,
+    /// Why not.
+    Reason,
     /// The result before.
     From,
     /// The result now.
@@ -81,7 +85,7 @@ pub enum Attribute {
     Outcome,
 }
 
-const NAMED: [(&str, Attribute); 31] = [
+const NAMED: [(&str, Attribute); 33] = [
     ("node", Attribute::Node),
     ("datacenter", Attribute::Datacenter),
     ("check_id", Attribute::CheckId),
@@ -101,6 +105,8 @@ const NAMED: [(&str, Attribute); 31] = [
     ("session", Attribute::Session),
     ("name", Attribute::Name),
     ("payload", Attribute::Payload),
+    ("watch", Attribute::Watch),
+    ("reason", Attribute::Reason),
     ("from", Attribute::From),
     ("to", Attribute::To),
     ("output", Attribute::Output),
@@ -141,8 +147,8 @@ impl<'a> Value<'a> {
 
 impl Attribute {
     /// The names that rules use; besides them there are `node_meta.<key>` and `service_meta.<key>`.
-    pub const NAMES: [&str; 31] = {
-        let mut names = [""; 31];
+    pub const NAMES: [&str; 33] = {
+        let mut names = [""; 33];
         let mut at = 0;
         while at < names.len() {
             names[at] = NAMED[at].0;
@@ -219,6 +225,7 @@ impl Attribute {
                 About::Node(node) => of.of_node(node),
                 About::Key(key) => of.of_key(key),
                 About::Fired(fired) => of.of_fired(fired),
+                About::Source(source) => of.of_source(source),
             },
         }
     }
@@ -290,6 +297,15 @@ impl Attribute {
             Self::OldValue => Value::text(key.old_value.as_deref()),
             Self::Flags => Value::Number(key.flags),
             Self::Session => Value::some(&key.session),
+            _ => Value::Missing,
+        }
+    }
+
+    fn of_source<'a>(&self, source: &'a SourceData) -> Value<'a> {
+        match self {
+            Self::Node => Value::Text(&source.node),
+            Self::Watch => Value::Text(&source.watch),
+            Self::Reason => Value::Text(&source.reason),
             _ => Value::Missing,
         }
     }

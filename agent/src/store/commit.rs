@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{Claimed, Commit, Committed, NewDelivery, Overlap, Replaced, StoreError, StoredEvent};
 use crate::event::{Change, Event, State, id};
@@ -119,16 +119,16 @@ fn write_watch(transaction: &Connection, commit: &Encoded) -> rusqlite::Result<u
     transaction
         .prepare_cached(
             "INSERT INTO watch (name, wait_index, generation, committed_at)
-             VALUES (:name, :wait_index, :generation, :now)
+             VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (name) DO UPDATE SET wait_index = excluded.wait_index,
                generation = excluded.generation, committed_at = excluded.committed_at",
         )?
-        .execute(named_params! {
-            ":name": commit.news.watch,
-            ":wait_index": commit.index.cast_signed(),
-            ":generation": generation.cast_signed(),
-            ":now": commit.news.now.as_millisecond(),
-        })?;
+        .execute((
+            &commit.news.watch,
+            commit.index.cast_signed(),
+            generation.cast_signed(),
+            commit.news.now.as_millisecond(),
+        ))?;
     Ok(generation)
 }
 
@@ -155,22 +155,22 @@ fn write_events(
 ) -> rusqlite::Result<Vec<Option<i64>>> {
     let mut insert = transaction.prepare_cached(
         "INSERT INTO event (id, generation, watch, kind, source, subject, time, data, node, environment)
-         VALUES (:id, :generation, :watch, :kind, :source, :subject, :time, :data, :node, :environment)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
          ON CONFLICT (id, generation) DO NOTHING",
     )?;
     let mut write = |event: &StoredEvent| {
-        let inserted = insert.execute(named_params! {
-            ":id": event.id,
-            ":generation": generation.cast_signed(),
-            ":watch": news.watch,
-            ":kind": event.kind,
-            ":source": event.source,
-            ":subject": event.subject,
-            ":time": event.time.as_millisecond(),
-            ":data": event.data,
-            ":node": event.node,
-            ":environment": event.environment,
-        })?;
+        let inserted = insert.execute((
+            &event.id,
+            generation.cast_signed(),
+            &news.watch,
+            &event.kind,
+            &event.source,
+            &event.subject,
+            event.time.as_millisecond(),
+            &event.data,
+            &event.node,
+            &event.environment,
+        ))?;
         Ok((inserted > 0).then(|| transaction.last_insert_rowid()))
     };
     news.events.iter().map(&mut write).collect()
@@ -188,8 +188,7 @@ pub(super) fn write_deliveries(
         "INSERT INTO delivery
            (id, event, rule, receiver, subject, state, head, due_at, attempts, created_at, claimed_at,
             settled_at, outcome, detail)
-         VALUES (:id, :event, :rule, :receiver, :subject, :state, :head, :due_at, :attempts, :now, :claimed_at,
-           :settled_at, :outcome, :detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT (id) DO NOTHING",
     )?;
     let now = news.now.as_millisecond();
@@ -209,22 +208,23 @@ pub(super) fn write_deliveries(
         }
         let free = free.get_mut(&delivery.receiver).filter(|free| **free > 0);
         let begins = head && free.is_some() && delivery.due_at.as_millisecond() <= now;
-        let inserted = insert.execute(named_params! {
-            ":id": id,
-            ":event": row,
-            ":rule": delivery.rule,
-            ":receiver": delivery.receiver,
-            ":subject": event.subject,
-            ":state": if begins { "running" } else if skipped { "suppressed" } else { "pending" },
-            ":head": head,
-            ":due_at": delivery.due_at.as_millisecond(),
-            ":attempts": i64::from(begins),
-            ":now": now,
-            ":claimed_at": begins.then_some(now),
-            ":settled_at": skipped.then_some(now),
-            ":outcome": skipped.then_some("skipped"),
-            ":detail": skipped.then_some("an earlier one for the same subject was not done"),
-        })?;
+        let state = if begins { "running" } else if skipped { "suppressed" } else { "pending" };
+        let inserted = insert.execute((
+            &id,
+            row,
+            &delivery.rule,
+            &delivery.receiver,
+            &event.subject,
+            state,
+            head,
+            delivery.due_at.as_millisecond(),
+            i64::from(begins),
+            now,
+            begins.then_some(now),
+            skipped.then_some(now),
+            skipped.then_some("skipped"),
+            skipped.then_some("an earlier one for the same subject was not done"),
+        ))?;
         if let (1, true, Some(free)) = (inserted, begins, free) {
             *free -= 1;
             committed.claimed.push(Claimed {

@@ -184,19 +184,18 @@ fn carry_out(transaction: &Connection, settlement: &Settlement) -> rusqlite::Res
     let Some(settled) = settled else { return Ok(None) };
     transaction
         .prepare_cached(
-            "UPDATE delivery SET state = :state, head = (:settled_at IS NULL),
-               due_at = coalesce(:due_at, due_at), settled_at = :settled_at,
-               outcome = :outcome, detail = :detail
-             WHERE seq = :seq",
+            "UPDATE delivery SET state = ?2, head = (?3 IS NULL), due_at = coalesce(?4, due_at), settled_at = ?3,
+               outcome = ?5, detail = ?6
+             WHERE seq = ?1",
         )?
-        .execute(named_params! {
-            ":state": columns.state,
-            ":due_at": columns.due_at,
-            ":settled_at": columns.due_at.is_none().then_some(now),
-            ":outcome": columns.outcome,
-            ":detail": columns.detail,
-            ":seq": settled.seq,
-        })?;
+        .execute((
+            settled.seq,
+            columns.state,
+            columns.due_at.is_none().then_some(now),
+            columns.due_at,
+            columns.outcome,
+            columns.detail,
+        ))?;
     transaction
         .prepare_cached(
             "INSERT INTO attempt (delivery, number, started_at, ended_at, outcome, detail)

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior, ffi};
+use rusqlite::{Connection, ffi};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::debug;
 
@@ -98,8 +98,8 @@ impl Open {
         &mut self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let result = work(&transaction)?;
+        let transaction = Writing::begin(&self.connection)?;
+        let result = work(&self.connection)?;
         transaction.commit()?;
         self.bound_log();
         Ok(result)
@@ -107,13 +107,13 @@ impl Open {
 
     /// Does several parts in one transaction; if that fails, each in one of its own. Tells each what became of it.
     fn write_all(&mut self, mut parts: Vec<Box<dyn Part>>) {
-        if parts.len() > 1 && matches!(share(&mut self.connection, &mut parts), Ok(true)) {
+        if parts.len() > 1 && matches!(share(&self.connection, &mut parts), Ok(true)) {
             for part in parts {
                 part.end(Ok(()));
             }
         } else {
             for mut part in parts {
-                let stored = share(&mut self.connection, std::slice::from_mut(&mut part));
+                let stored = share(&self.connection, std::slice::from_mut(&mut part));
                 part.end(stored.map(drop));
             }
         }
@@ -163,13 +163,37 @@ fn checkpoint(connection: &Connection) {
     }
 }
 
+/// A transaction that writes, taken back on drop. rusqlite's own compiles its statements anew for each.
+struct Writing<'a>(&'a Connection);
+
+impl<'a> Writing<'a> {
+    fn begin(connection: &'a Connection) -> rusqlite::Result<Self> {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
+        Ok(Self(connection))
+    }
+
+    fn commit(self) -> rusqlite::Result<()> {
+        self.0.prepare_cached("COMMIT")?.execute(()).map(drop)
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        // A commit that succeeded has ended it, and a full disk has taken it back already.
+        if !self.0.is_autocommit()
+            && let Err(error) = self.0.execute_batch("ROLLBACK")
+        {
+            debug!(%error, "A transaction is not taken back.");
+        }
+    }
+}
+
 /// Does all of it in one transaction, or, where a part fails (false) or the whole does, nothing. Savepoints would
 /// take back one part alone, but they copy each page that a part touches.
-fn share(connection: &mut Connection, parts: &mut [Box<dyn Part>]) -> rusqlite::Result<bool> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+fn share(connection: &Connection, parts: &mut [Box<dyn Part>]) -> rusqlite::Result<bool> {
+    let transaction = Writing::begin(connection)?;
     for part in parts {
-        // What is dropped is taken back, unless a full disk has done that already.
-        if !part.work(&transaction) {
+        if !part.work(connection) {
             return Ok(false);
         }
     }

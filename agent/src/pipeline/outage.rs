@@ -1,0 +1,74 @@
+//! A watch that cannot be followed: told once when it begins and once when it is over, also if Lictor ends meanwhile.
+//!
+//! That it was told is kept like what a watch follows: in the snapshot of a watch of its own, which Consul knows
+//! nothing of.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::{History, Known, Pipeline, Plan};
+use crate::catalog::LocalNode;
+use crate::event::{Snapshot, SourceState, State};
+use crate::store::Commit;
+
+/// The name in the store under which it is kept that watches cannot be followed.
+pub const OUTAGES: &str = "lictor/outages";
+
+impl Pipeline {
+    /// The watch cannot be followed.
+    pub(super) async fn lost(
+        &mut self,
+        node: &LocalNode,
+        reason: String,
+        stop: &CancellationToken,
+    ) -> ControlFlow<()> {
+        if self.outage.is_some() {
+            return ControlFlow::Continue(());
+        }
+        let now = Timestamp::now();
+        let outage = SourceState { watch: self.watch.name(), reason, since: now };
+        self.turn(node, Some(outage), stop).await
+    }
+
+    /// The watch is followed.
+    pub(super) async fn recovered(&mut self, node: &LocalNode, stop: &CancellationToken) -> ControlFlow<()> {
+        if self.outage.is_none() {
+            return ControlFlow::Continue(());
+        }
+        self.turn(node, None, stop).await
+    }
+
+    async fn turn(
+        &mut self,
+        node: &LocalNode,
+        outage: Option<SourceState>,
+        stop: &CancellationToken,
+    ) -> ControlFlow<()> {
+        let now = Timestamp::now();
+        let snapshot = |outage: &Option<SourceState>| -> Snapshot<State> {
+            outage.iter().map(|outage| (outage.watch.clone(), State::Source(outage.clone()))).collect()
+        };
+        let known = Known { states: snapshot(&self.outage), history: History::Live };
+        let place = (node, self.datacenter(node));
+        let Plan { changes, events, deliveries, .. } =
+            self.routing.compare(&known, place, snapshot(&outage), (0, now));
+        let commit = Commit {
+            watch: OUTAGES.into(),
+            index: 0,
+            reset: false,
+            changes,
+            events,
+            deliveries,
+            claim: BTreeMap::new(),
+            node: node.name.clone(),
+            environment: self.routing.environment(node).to_owned(),
+            now,
+        };
+        self.commit(commit, stop).await?;
+        self.outage = outage;
+        ControlFlow::Continue(())
+    }
+}
