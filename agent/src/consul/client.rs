@@ -15,7 +15,7 @@ use url::Url;
 
 use super::error::{ClientError, Garbage, SetupError};
 use super::token::TokenSource;
-use super::{BasicAuth, Consistency, Settings, WaitIndex, Watch, transport, wire};
+use super::{BasicAuth, Consistency, Settings, WaitIndex, Watch, What, transport, wire};
 use crate::catalog::{Entry, LocalNode};
 
 /// How long an answer may take beyond the time for which Consul was asked to wait.
@@ -156,6 +156,21 @@ impl Client {
         wire::failures(&body).map_err(|source| self.garbage(&url, source))
     }
 
+    /// May the token read what is asked for? Where Consul cannot say (ACLs are off, or it is older than 1.7), it may.
+    ///
+    /// An answer without anything does not tell: it is the same for a service that is gone and for a token that may
+    /// not see it. The question is the one that Consul's own user interface asks.
+    pub async fn may_read(&self, what: &What) -> Result<bool, ClientError> {
+        let Some((resource, segment)) = what.rights() else { return Ok(true) };
+        let url = self.url(&["internal", "acl", "authorize"]);
+        let question = wire::question(resource, segment);
+        match self.send(&url, Some(question), SLACK).await {
+            Ok((_, body)) => wire::allowed(&body).map_err(|source| self.garbage(&url, source)),
+            Err(ClientError::Status { code: 401 | 404 | 405, .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Each segment is percent-encoded.
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.0.base.clone();
@@ -167,11 +182,21 @@ impl Client {
     }
 
     async fn get(&self, url: &Url, patience: Duration) -> Result<(HeaderMap, Vec<u8>), ClientError> {
+        self.send(url, None, patience).await
+    }
+
+    /// A GET, or with JSON a POST.
+    async fn send(
+        &self,
+        url: &Url,
+        json: Option<String>,
+        patience: Duration,
+    ) -> Result<(HeaderMap, Vec<u8>), ClientError> {
         let token = self.0.token.header()?;
-        match self.attempt(url, token.clone(), patience).await {
+        match self.attempt(url, json.clone(), token.clone(), patience).await {
             Err(refused @ ClientError::Status { code: 403, .. }) => {
                 match self.0.token.renewed(token.as_ref())? {
-                    Some(renewed) => self.attempt(url, Some(renewed), patience).await,
+                    Some(renewed) => self.attempt(url, json, Some(renewed), patience).await,
                     None => Err(refused),
                 }
             }
@@ -182,10 +207,11 @@ impl Client {
     async fn attempt(
         &self,
         url: &Url,
+        json: Option<String>,
         token: Option<HeaderValue>,
         patience: Duration,
     ) -> Result<(HeaderMap, Vec<u8>), ClientError> {
-        tokio::time::timeout(patience, self.exchange(url, token))
+        tokio::time::timeout(patience, self.exchange(url, json, token))
             .await
             .map_err(|_| ClientError::Timeout { url: self.shown(url), after: patience })?
     }
@@ -193,13 +219,17 @@ impl Client {
     async fn exchange(
         &self,
         url: &Url,
+        json: Option<String>,
         token: Option<HeaderValue>,
     ) -> Result<(HeaderMap, Vec<u8>), ClientError> {
         let unreachable = |error: reqwest::Error| ClientError::Unreachable {
             url: self.shown(url),
             source: error.without_url(),
         };
-        let mut request = self.0.http.get(url.clone());
+        let mut request = match json {
+            None => self.0.http.get(url.clone()),
+            Some(json) => self.0.http.post(url.clone()).body(json),
+        };
         if let Some(token) = token {
             request = request.header(TOKEN, token);
         }

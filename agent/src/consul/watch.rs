@@ -173,6 +173,17 @@ impl What {
         matches!(self, Self::Key(_) | Self::KeyPrefix(_))
     }
 
+    /// What a token has to be allowed to read, where nothing is an answer like others; none where nothing follows
+    /// from one.
+    pub(super) fn rights(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::ServiceChecks(service) | Self::Service { service, .. } => Some(("service", service)),
+            Self::Node(node) => node.as_deref().map(|node| ("node", node)),
+            Self::Key(key) | Self::KeyPrefix(key) => Some(("key", key)),
+            Self::NodeChecks | Self::StateChecks(_) | Self::Services | Self::Nodes | Self::Events => None,
+        }
+    }
+
     pub(super) fn read(&self, body: &[u8]) -> Result<Vec<Entry>, Garbage> {
         fn all<T>(found: Vec<T>, entry: fn(T) -> Entry) -> Vec<Entry> {
             found.into_iter().map(entry).collect()

@@ -122,9 +122,13 @@ fn event(kind: EventType, changed: &Changed<'_>, context: &Context<'_>) -> Optio
     let check = &state.check;
     let gone = new.is_none();
     let to = (!gone).then_some(check.status);
+    let subject = match kind {
+        EventType::NodeFailed | EventType::NodeRecovered => &check.node,
+        _ => key,
+    };
     let id = derive(&[
         context.datacenter.as_bytes(),
-        key.as_bytes(),
+        subject.as_bytes(),
         kind.as_str().as_bytes(),
         &check.create_index.to_be_bytes(),
         &check.modify_index.to_be_bytes(),
@@ -151,7 +155,7 @@ fn event(kind: EventType, changed: &Changed<'_>, context: &Context<'_>) -> Optio
         create_index: check.create_index,
         modify_index: check.modify_index,
     };
-    Some(context.event(id, kind, key, About::Check(data)))
+    Some(context.event(id, kind, subject, About::Check(data)))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use tracing::debug;
 
 use crate::catalog::{Check, Entry, LocalNode};
 use crate::chain::chain;
-use crate::consul::{Client, WaitIndex};
+use crate::consul::{Answer, Client, ClientError, Query, WaitIndex};
 pub use crate::consul::{Watch, What};
 use state::{Ask, Heard, Moment, State};
 
@@ -94,17 +94,26 @@ impl Source {
 async fn ask(client: &Client, watch: &Watch, ask: Ask<'_>) -> Heard {
     let heard = match ask {
         Ask::Node => client.local_node().await.map(Heard::Node),
-        Ask::Entries { node, query } => match client.entries(watch, node, query).await {
-            Ok(mut answer) => {
-                if watch.what == What::NodeChecks {
-                    complete(client, &mut answer.value).await;
-                }
-                Ok(Heard::Entries(answer))
-            }
-            Err(error) => Err(error),
-        },
+        Ask::Entries { node, query } => entries(client, watch, node, query).await.map(Heard::Entries),
     };
     heard.unwrap_or_else(|error| Heard::Failed { reason: chain(&error) })
+}
+
+async fn entries(
+    client: &Client,
+    watch: &Watch,
+    node: &str,
+    query: Query,
+) -> Result<Answer<Vec<Entry>>, ClientError> {
+    let mut answer = client.entries(watch, node, query).await?;
+    if watch.what == What::NodeChecks {
+        complete(client, &mut answer.value).await;
+    }
+    if query.consistent && answer.value.is_empty() && !client.may_read(&watch.what).await? {
+        // Newer Consuls say themselves that a token hides something, older ones do not.
+        answer.filtered_by_acls = true;
+    }
+    Ok(answer)
 }
 
 /// Where a check is critical without a word, it has not run yet, or it has and the catalog does not know

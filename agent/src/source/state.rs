@@ -230,13 +230,17 @@ impl State {
         if count == 0 && self.what.is_never_empty() {
             return Some(self.nothing());
         }
+        if !answer.filtered_by_acls {
+            return None;
+        }
+        let what = self.what.in_words();
+        if count == 0 {
+            return Some(format!("the token may not read {what}: Consul shows it nothing"));
+        }
         // A token that never showed all is believed: what it shows no more is gone.
         let lost_rights = self.content.is_some_and(|known| !known.filtered && count < known.count);
-        (answer.filtered_by_acls && lost_rights).then(|| {
-            format!(
-                "the token hides some of {}, and showed them before; it has lost rights to read them",
-                self.what.in_words()
-            )
+        lost_rights.then(|| {
+            format!("the token hides some of {what}, and showed them before; it has lost rights to read them")
         })
     }
 

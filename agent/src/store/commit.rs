@@ -208,7 +208,13 @@ pub(super) fn write_deliveries(
         }
         let free = free.get_mut(&delivery.receiver).filter(|free| **free > 0);
         let begins = head && free.is_some() && delivery.due_at.as_millisecond() <= now;
-        let state = if begins { "running" } else if skipped { "suppressed" } else { "pending" };
+        let state = if begins {
+            "running"
+        } else if skipped {
+            "suppressed"
+        } else {
+            "pending"
+        };
         let inserted = insert.execute((
             &id,
             row,
@@ -227,20 +233,25 @@ pub(super) fn write_deliveries(
         ))?;
         if let (1, true, Some(free)) = (inserted, begins, free) {
             *free -= 1;
-            committed.claimed.push(Claimed {
-                id,
-                attempt: 1,
-                redriven: 0,
-                rule: delivery.rule.clone(),
-                receiver: delivery.receiver.clone(),
-                subject: event.subject.clone(),
-                event: event.clone(),
-                created_at: news.now,
-                tried_since: news.now,
-            });
+            committed.claimed.push(begun(id, delivery, event, news.now));
         }
     }
     Ok(committed)
+}
+
+/// A delivery that the commit which made it has claimed.
+fn begun(id: String, delivery: &NewDelivery, event: &StoredEvent, now: Timestamp) -> Claimed {
+    Claimed {
+        id,
+        attempt: 1,
+        redriven: 0,
+        rule: delivery.rule.clone(),
+        receiver: delivery.receiver.clone(),
+        subject: event.subject.clone(),
+        event: event.clone(),
+        created_at: now,
+        tried_since: now,
+    }
 }
 
 /// Takes those of a lane that wait out of it, in favour of the delivery `id`. Returns the one that runs.

@@ -19,6 +19,7 @@
     reason = "a test fails by a panic, and says what it saw"
 )]
 
+pub mod cluster;
 pub mod consul;
 pub mod fake_consul;
 pub(crate) mod guest;

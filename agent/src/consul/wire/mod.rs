@@ -7,12 +7,14 @@
 //! Invariant: no bytes make this panic.
 
 mod entries;
+mod rights;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 pub(super) use entries::{instances, keys, nodes, of_node, services, user_events};
+pub(super) use rights::{allowed, question};
 
 use super::Garbage;
 use crate::catalog::{self, CheckStatus, LocalNode};

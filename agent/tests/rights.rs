@@ -1,0 +1,68 @@
+//! A token that loses its rights: Consul gives it empty answers without an error, and nothing may follow from them.
+
+mod support;
+
+use serde_json::json;
+use support::cluster::agents;
+use support::home::Home;
+
+const ALL: &str = r#"agent_prefix "" { policy = "read" } node_prefix "" { policy = "read" }
+    service_prefix "" { policy = "read" } key_prefix "" { policy = "read" }"#;
+
+/// Lictor still knows its node.
+const LESS: &str = r#"agent_prefix "" { policy = "read" } node_prefix "" { policy = "read" }"#;
+
+#[tokio::test]
+async fn what_a_token_may_not_see_any_more_is_not_gone() {
+    let [mut agent, ..] = agents();
+    agent.start().await;
+    let token = agent.token(ALL).await;
+    agent.put("/v1/agent/service/register", &json!({ "ID": "web", "Name": "web", "Port": 80 })).await;
+    agent.put("/v1/kv/app/color", &json!("blue")).await;
+    let home = Home::warm();
+    home.write("token", &token);
+    let config = format!(
+        "consul = {{ address = '{}', token_file = 'token', block_query_wait = '1s' }}
+        rules = [{{ name = 'all', receivers = ['file'], on = [
+            'service.registered', 'service.deregistered', 'service.changed', 'kv.set', 'kv.deleted', 'source.lost',
+            'source.recovered',
+        ] }}]
+        [receivers.file]\nplugin = 'file'\nconfig = {{ path = '{}' }}
+        [[watch]]\ntype = 'service'\nservice = 'web'\n[[watch]]\ntype = 'keyprefix'\nprefix = 'app/'
+        [[watch]]\ntype = 'services'",
+        agent.address(),
+        home.path("log").display(),
+    );
+    let mut lictor = home.follow(&config).await;
+    // No query comes back for it before its wait ends.
+    agent.permit(LESS).await;
+    let mut lost = home.settled(&mut lictor, 3).await;
+    lost.sort_by(|a, b| a.subject.cmp(&b.subject));
+    let told: Vec<_> = lost.iter().map(|one| (&one.kind[..], &one.subject[..])).collect();
+    let want =
+        [("source.lost", "keyprefix/app/"), ("source.lost", "service/web"), ("source.lost", "services")];
+    assert_eq!(told, want);
+    assert!(
+        lost[0].word("reason").contains("the token may not read the keys under \"app/\""),
+        "{}",
+        lost[0].data
+    );
+    assert!(
+        lost[1].word("reason").contains("may not read the instances of the service web"),
+        "{}",
+        lost[1].data
+    );
+
+    // Also a Lictor that begins with such a token concludes nothing.
+    assert_eq!(lictor.terminate().await, 0);
+    let mut lictor = home.start(&config);
+    lictor.told("Consul cannot be followed; trying until it can.", 3).await;
+    agent.permit(ALL).await;
+    let all = home.settled(&mut lictor, 6).await;
+    assert!(all[3..].iter().all(|one| one.kind == "source.recovered"), "{all:?}");
+    // What really goes is told.
+    agent.put("/v1/agent/service/deregister/web", &json!(null)).await;
+    let all = home.settled(&mut lictor, 8).await;
+    assert!(all[6..].iter().all(|one| one.kind == "service.deregistered"), "{all:?}");
+    assert_eq!(lictor.terminate().await, 0);
+}
