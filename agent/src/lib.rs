@@ -14,6 +14,7 @@ pub mod dispatch;
 pub mod event;
 pub mod handover;
 pub mod logging;
+pub mod metrics;
 pub mod pipeline;
 pub mod rules;
 pub mod shutdown;

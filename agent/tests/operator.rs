@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use support::consul::ConsulAgent;
 use support::home::Home;
+use support::http_client;
 use support::lictor::command;
 
 const CONFIG: [&str; 2] = ["-c", "lictor.toml"];
@@ -279,6 +280,27 @@ async fn what_was_seen_is_listed_and_followed() {
     tail.line_with("critical → passing  fine");
     assert_eq!(lictor.terminate().await, 0);
     assert_eq!(lines(&[]).len(), 3, "also while it does not run");
+}
+
+#[tokio::test]
+async fn attempts_are_counted_by_their_outcome() {
+    let consul = ConsulAgent::start().await;
+    consul.register_ttl_check("web", "web").await;
+    let home = Home::warm();
+    let mut lictor = home.follow(&breakable(&home, &consul.address())).await;
+    consul.ttl("web", "fail", "by hand").await;
+    home.settled(&mut lictor, 1).await;
+    home.write("mended", "");
+    consul.ttl("web", "pass", "by hand").await;
+    home.settled(&mut lictor, 2).await;
+    let client = http_client(reqwest::Client::builder().unix_socket(home.path("data/lictor.sock")));
+    let answer = client.get("http://lictor/metrics").send().await.unwrap();
+    let text = answer.error_for_status().unwrap().text().await.unwrap();
+    for outcome in ["permanent", "delivered"] {
+        let line = format!("lictor_attempts_total{{receiver=\"act\",outcome=\"{outcome}\"}} 1");
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    assert_eq!(lictor.terminate().await, 0);
 }
 
 /// `lictor events tail`, ended on drop.

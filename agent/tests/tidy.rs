@@ -10,7 +10,7 @@ const LINES_MAX: usize = 400;
 
 /// Module, and what of ours it may use; the last table of `ARCHITECTURE.md`.
 const MAY_USE: [(&str, &[&str]); 11] = [
-    ("admin", &["consul"]),
+    ("admin", &["consul", "metrics"]),
     ("catalog", &[]),
     ("event", &["catalog"]),
     ("rules", &["catalog", "event"]),
@@ -19,7 +19,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("store", &["catalog", "event"]),
     ("handover", &["store"]),
     ("pipeline", &["catalog", "chain", "event", "handover", "rules", "source", "store"]),
-    ("dispatch", &["handover", "shutdown", "store"]),
+    ("dispatch", &["handover", "metrics", "shutdown", "store"]),
     ("config", &["catalog", "chain", "event", "rules", "consul", "dispatch", "pipeline", "store"]),
 ];
 

@@ -14,15 +14,21 @@ use std::path::Path;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::post;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::{get, post};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 pub use client::{AskError, look, reload};
 
+use crate::metrics::Metrics;
+
 /// The socket, in `data_dir`.
 pub const SOCKET: &str = "lictor.sock";
+
+/// What Prometheus calls the text of its metrics.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Questions that wait for their answer; who comes then waits too.
 const WAITING: usize = 16;
@@ -44,7 +50,7 @@ type Questions = mpsc::Sender<Question>;
 ///
 /// # Errors
 /// The socket cannot be made: its path is too long (over 107 bytes), for example.
-pub fn listen(path: &Path) -> io::Result<(Questions, mpsc::Receiver<Question>)> {
+pub fn listen(path: &Path, metrics: Metrics) -> io::Result<(Questions, mpsc::Receiver<Question>)> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -56,6 +62,7 @@ pub fn listen(path: &Path) -> io::Result<(Questions, mpsc::Receiver<Question>)> 
     let app = Router::new()
         .route("/v1/look", post(answer_look))
         .route("/v1/reload", post(answer_reload))
+        .route("/metrics", get(async move || ([(CONTENT_TYPE, OPEN_METRICS)], metrics.text())))
         .with_state(sender.clone());
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {

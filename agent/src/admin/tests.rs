@@ -6,7 +6,7 @@ async fn what_is_asked_is_heard_and_answered() {
     let path = folder.path().join(SOCKET);
     assert!(matches!(look(&path).await, Err(AskError::NotRunning(_))));
     fs::write(&path, "left from before").unwrap();
-    let (_sender, mut questions) = listen(&path).unwrap();
+    let (_sender, mut questions) = listen(&path, Metrics::default()).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let (heard, looked) = tokio::join!(questions.recv(), look(&path));
     assert!(matches!(heard, Some(Question::Look)) && looked.is_ok());

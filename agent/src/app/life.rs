@@ -17,6 +17,7 @@ use super::{AppError, Sources, compiled, host, load, receivers, tell_left};
 use crate::admin::Question;
 use crate::config::{Config, Look};
 use crate::consul::Client;
+use crate::metrics::Metrics;
 use crate::pipeline::History;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
@@ -30,6 +31,7 @@ pub(super) struct Life<'a> {
     pub(super) data_dir: PathBuf,
     pub(super) sources: Sources<'a>,
     pub(super) shutdown: &'a Shutdown,
+    pub(super) metrics: Metrics,
 }
 
 /// Who waits to hear how a reload went.
@@ -102,7 +104,8 @@ impl Life<'_> {
     ) -> Result<(), AppError> {
         self.running.stop().await;
         let earlier = self.running.inlets();
-        let place = Place { store: &self.store, client, history: History::Live, earlier };
+        let metrics = self.metrics.clone();
+        let place = Place { store: &self.store, client, history: History::Live, earlier, metrics };
         let next = Running::start(config, host, ready, place, self.shutdown.part()).await?;
         let last = mem::replace(&mut self.running, next);
         self.retired.spawn(last.finish());

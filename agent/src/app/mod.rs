@@ -26,6 +26,7 @@ use crate::config::{self, Config, Faults, Look, Rejected};
 use crate::consul::Client;
 use crate::dispatch::{PluginHandler, Receiver};
 use crate::handover::Inlets;
+use crate::metrics::Metrics;
 use crate::pipeline::History;
 use crate::shutdown::Shutdown;
 use crate::store::{Recovered, Store};
@@ -147,12 +148,19 @@ pub async fn run(config: Config, sources: Sources<'_>, shutdown: &Shutdown) -> R
         host.keep(compiled(&data_dir), ready.iter().map(|ready| &ready.plugin));
     }
     let store = open_store(&config).await?;
-    let (_open, mut questions) = listen(&data_dir);
-    let place = Place { store: &store, client: &client, history: History::Away, earlier: Inlets::default() };
+    let metrics = Metrics::default();
+    let (_open, mut questions) = listen(&data_dir, metrics.clone());
+    let place = Place {
+        store: &store,
+        client: &client,
+        history: History::Away,
+        earlier: Inlets::default(),
+        metrics: metrics.clone(),
+    };
     let running = Running::start(&config, host, ready, place, shutdown.part()).await?;
     let (rules, receivers) = (config.rules.len(), config.receivers.len());
     info!(rules, receivers, "Lictor runs.");
-    let mut life = Life { running, retired: JoinSet::new(), store, data_dir, sources, shutdown };
+    let mut life = Life { running, retired: JoinSet::new(), store, data_dir, sources, shutdown, metrics };
     let whole = loop {
         tokio::select! {
             whole = life.running.ended() => break whole,
@@ -175,8 +183,8 @@ pub async fn run(config: Config, sources: Sources<'_>, shutdown: &Shutdown) -> R
 }
 
 /// Makes the socket. Without it Lictor does its work all the same.
-fn listen(data_dir: &Path) -> (Option<mpsc::Sender<Question>>, mpsc::Receiver<Question>) {
-    match admin::listen(&data_dir.join(SOCKET)) {
+fn listen(data_dir: &Path, metrics: Metrics) -> (Option<mpsc::Sender<Question>>, mpsc::Receiver<Question>) {
+    match admin::listen(&data_dir.join(SOCKET), metrics) {
         Ok((open, questions)) => (Some(open), questions),
         Err(error) => {
             warn!(%error, "There is no socket: `lictor reload` and others do not reach this Lictor.");

@@ -21,6 +21,7 @@ use crate::config::{Config, Receiver};
 use crate::consul::{Client, WaitIndex};
 use crate::dispatch::{Dispatcher, Settings};
 use crate::handover::Inlets;
+use crate::metrics::Metrics;
 use crate::pipeline::{History, Known, OUTAGES, Pipeline, Routing};
 use crate::shutdown::Shutdown;
 use crate::source::Source;
@@ -47,6 +48,8 @@ pub(super) struct Place<'a> {
     pub(super) history: History,
     /// The receivers of the configuration before.
     pub(super) earlier: Inlets,
+    /// Where it is counted what happens.
+    pub(super) metrics: Metrics,
 }
 
 impl Running {
@@ -55,13 +58,14 @@ impl Running {
         config: &Config,
         host: Arc<Host>,
         ready: Vec<Ready<'_>>,
-        Place { store, client, history, earlier }: Place<'_>,
+        Place { store, client, history, earlier, metrics }: Place<'_>,
         shutdown: Shutdown,
     ) -> Result<Self, AppError> {
         let routing = Arc::new(routing(config));
         let settings = Settings {
             grace: config.agent.shutdown_grace,
             earlier,
+            metrics,
             after_death: after_death(Arc::clone(&routing)),
             ..Settings::default()
         };

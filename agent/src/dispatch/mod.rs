@@ -28,6 +28,7 @@ pub use rate::RateLimit;
 pub use retry::{Decision, RetryPolicy, Tries, decide};
 
 use crate::handover::{Inlets, Outlet};
+use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::store::{AfterDeath, Aftermath, Store};
 use rate::Bucket;
@@ -87,6 +88,8 @@ pub struct Settings {
     pub clock: Clock,
     /// What follows from it that a delivery is given up. Default: nothing.
     pub after_death: AfterDeath,
+    /// Where attempts are counted. Default: nowhere that anybody looks.
+    pub metrics: Metrics,
     /// The receivers that these ones take over from, whose calls may still run. Default: none.
     pub earlier: Inlets,
 }
@@ -96,6 +99,7 @@ impl Default for Settings {
         Self {
             grace: GRACE,
             clock: Arc::new(Timestamp::now),
+            metrics: Metrics::default(),
             earlier: Inlets::default(),
             after_death: Arc::new(|_, _, _| Aftermath::default()),
         }

@@ -235,6 +235,7 @@ impl Worker {
             Some(result) => self.judge(&claimed, result, now),
             None => self.replaced(&claimed),
         };
+        self.settings.metrics.attempt(&self.receiver.name, verdict.outcome());
         let aftermath = match &verdict {
             Verdict::Dead { outcome, detail } => {
                 (self.settings.after_death)(&claimed, (outcome, detail), now)

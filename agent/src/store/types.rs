@@ -223,6 +223,18 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// How the attempt ended: a word for the record, the log and the metrics.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Delivered { .. } => "delivered",
+            Self::RetryAt { outcome, .. } | Self::Suppressed { outcome, .. } | Self::Dead { outcome, .. } => {
+                outcome
+            }
+        }
+    }
+}
+
 /// What became of the deliveries that ran when Lictor ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
