@@ -227,12 +227,18 @@ fn a_right_configuration_says_what_each_receiver_may_do() {
         [receivers.own]
         plugin = 'misbehave.wasm'
         config = { do = 'ok' }
+        [[watch]]
+        type = 'checks'
+        [[watch]]
+        type = 'checks'
+        scope = 'datacenter'
         ",
     );
     let output = home.run(&["validate"]);
     let told = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     for part in [
+        "follows the checks of this node\nfollows all checks of the datacenter (each change sends all of them",
         "act (plugin shell)\n    may run /bin/true with exactly these arguments: a\n",
         "may do nothing\n",
         "The configuration is right: 0 rules, 2 receivers.\n",

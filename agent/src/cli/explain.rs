@@ -10,6 +10,28 @@ use crate::event::Event;
 use crate::rules::Rule;
 use crate::store::{Record, StoredEvent};
 
+/// What a person is shown of an event's data, where it is there.
+const SHOWN: [&str; 18] = [
+    "from",
+    "to",
+    "since",
+    "service",
+    "address",
+    "port",
+    "changed",
+    "key",
+    "old_value",
+    "value",
+    "name",
+    "payload",
+    "watch",
+    "reason",
+    "node_role",
+    "initial",
+    "catch_up",
+    "output",
+];
+
 /// An event with all that is known of it.
 #[derive(Serialize)]
 struct Explained {
@@ -98,7 +120,7 @@ fn in_words(explained: &Explained) -> String {
         format!("subject    {subject}"),
         format!("seen       {time} on {node}"),
     ];
-    for name in ["from", "to", "since", "service", "node_role", "initial", "catch_up", "output"] {
+    for name in SHOWN {
         let value = data.get(name).filter(|value| !value.is_null() && value.as_str() != Some(""));
         lines.extend(value.map(|value| {
             let shown = value.as_str().map_or_else(|| value.to_string(), one_line);

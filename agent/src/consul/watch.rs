@@ -126,6 +126,11 @@ impl What {
         matches!(self, Self::NodeChecks | Self::Node(None))
     }
 
+    /// An answer has all that the datacenter has of its kind.
+    pub fn is_wide(&self) -> bool {
+        matches!(self, Self::StateChecks(_) | Self::Services | Self::Nodes)
+    }
+
     /// Each cluster has some, so none is a token that may not read them.
     pub fn is_never_empty(&self) -> bool {
         match self {
