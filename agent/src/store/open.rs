@@ -23,9 +23,13 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// More than there are statements in this module, so that each is compiled once.
 const STATEMENTS: usize = 32;
 
-/// Pages of the log (128 MiB) at which it is written back in the middle of the work, which waits for it. A thread of
+/// Pages of the log (64 MiB) at which it is written back in the middle of the work, which waits for it. A thread of
 /// the store's own does that much earlier, beside the work; this is for when it does not keep up.
 const LOG_PAGES: u32 = 32_768;
+
+/// Bytes of a page. A transaction writes whole ones, most often eight for one event; smaller ones than these make
+/// trees so deep that a busy store is slower.
+const PAGE: u32 = 2048;
 
 /// Bytes of the log from the start on: about as much as is written before it is written back. The unit tests open
 /// hundreds of stores.
@@ -185,6 +189,8 @@ pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<i32, Sto
 
 /// What every connection needs; only the journal mode stays in the file.
 pub(super) fn configure(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    // Only a new database takes it.
+    connection.pragma_update(None, "page_size", PAGE)?;
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     let synchronous = match durability {
         Durability::Normal => "normal",
