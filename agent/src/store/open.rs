@@ -4,17 +4,15 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use tracing::debug;
 
 use super::schema::{self, APPLICATION_ID, VERSION};
-use super::thread::Writing;
 use super::{StoreError, damage};
 
 /// How long a write waits for another process, such as a person's `sqlite3`, before it fails.
@@ -23,17 +21,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// More than there are statements in this module, so that each is compiled once.
 const STATEMENTS: usize = 32;
 
-/// Pages of the log (64 MiB) at which it is written back in the middle of the work, which waits for it. A thread of
+/// Pages of the log (128 MiB) at which it is written back in the middle of the work, which waits for it. A thread of
 /// the store's own does that much earlier, beside the work; this is for when it does not keep up.
 const LOG_PAGES: u32 = 32_768;
-
-/// Bytes of a page. A transaction writes whole ones, most often eight for one event; smaller ones than these make
-/// trees so deep that a busy store is slower.
-const PAGE: u32 = 2048;
-
-/// Bytes of the log from the start on: about as much as is written before it is written back. The unit tests open
-/// hundreds of stores.
-const LOG_LENGTH: u64 = if cfg!(test) { 1 << 18 } else { 8 << 20 };
 
 /// What a power cut may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,35 +60,7 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<Database, Stor
         }
         Err(error) => return Err(error),
     };
-    lengthen_log(&connection, path);
     Ok(Database { beside: plain(path, durability)?, connection, lock, damaged })
-}
-
-/// Gives the log the length that it has after some hours, so that no event has to wait until the file system makes
-/// it longer, which takes a fifth of a transaction. `SQLite` overwrites what is behind the last transaction, and ends
-/// reading there, as it does when its log starts over.
-fn lengthen_log(connection: &Connection, path: &Path) {
-    let lengthen = || -> Result<(), Box<dyn std::error::Error>> {
-        // Nobody else appends to it meanwhile.
-        let _writing = Writing::begin(connection)?;
-        let log = OpenOptions::new().write(true).open(wal(path))?;
-        let zeros = [0; 1 << 14];
-        let mut end = log.metadata()?.len();
-        while end < LOG_LENGTH {
-            log.write_all_at(&zeros, end)?;
-            end += zeros.len() as u64;
-        }
-        Ok(())
-    };
-    if let Err(error) = lengthen() {
-        debug!(error, "The store's log has no length of its own; it grows as it is needed.");
-    }
-}
-
-fn wal(path: &Path) -> PathBuf {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    wal.into()
 }
 
 fn connect(path: &Path, durability: Durability) -> Result<Connection, StoreError> {
@@ -189,8 +151,6 @@ pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<i32, Sto
 
 /// What every connection needs; only the journal mode stays in the file.
 pub(super) fn configure(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
-    // Only a new database takes it.
-    connection.pragma_update(None, "page_size", PAGE)?;
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     let synchronous = match durability {
         Durability::Normal => "normal",

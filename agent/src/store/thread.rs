@@ -164,10 +164,10 @@ fn checkpoint(connection: &Connection) {
 }
 
 /// A transaction that writes, taken back on drop. rusqlite's own compiles its statements anew for each.
-pub(super) struct Writing<'a>(&'a Connection);
+struct Writing<'a>(&'a Connection);
 
 impl<'a> Writing<'a> {
-    pub(super) fn begin(connection: &'a Connection) -> rusqlite::Result<Self> {
+    fn begin(connection: &'a Connection) -> rusqlite::Result<Self> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
         Ok(Self(connection))
     }

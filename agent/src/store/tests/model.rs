@@ -17,8 +17,6 @@ use crate::event::Change;
 use crate::store::fixture::{at, event, nothing, nothing_follows, state};
 use crate::store::*;
 
-use super::used;
-
 #[derive(Clone, Debug)]
 enum Action {
     /// Watch, reset, key and its status (none: it is gone), events (id and subject), deliveries, how many of
@@ -229,7 +227,7 @@ impl World {
             }
             Action::PowerCut(kept) => {
                 let log = self.copy().with_extension("db-wal");
-                if let Ok(bytes) = used(&log) {
+                if let Ok(bytes) = fs::read(&log) {
                     #[expect(
                         clippy::cast_possible_truncation,
                         clippy::cast_sign_loss,
