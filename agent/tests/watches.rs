@@ -205,7 +205,8 @@ async fn a_consul_that_is_gone_is_told_once_and_its_return_too_even_if_lictor_re
     consul.stop().await;
     let lost = told(&home, &mut lictor, &mut known, 1).await;
     check(&lost, &[("source.lost", "checks/node")]);
-    assert!(lost[0].word("reason").contains("Consul is not reachable"), "{}", lost[0].data);
+    // An agent that ends may still say that it has no leader.
+    assert!(lost[0].word("reason").contains("/v1/health/node/"), "{}", lost[0].data);
     assert_eq!(lictor.terminate().await, 0);
     let mut lictor = home.start(&config);
     lictor.told("Consul cannot be followed; trying until it can.", 1).await;
