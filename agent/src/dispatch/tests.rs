@@ -198,6 +198,19 @@ async fn no_more_run_side_by_side_than_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_while_a_slot_becomes_free_is_not_forgotten() {
+    let mut world = World::new([]);
+    let (dispatcher, _) = world.run(vec![Receiver { max_in_flight: 1, ..world.receiver("mail") }]);
+    for number in 0..500 {
+        let id = format!("e{number}");
+        commit(&world.store, "mail", &[(&id, &id)]).await;
+        dispatcher.inlets().wake("mail");
+        // The next one is committed while the verdict on this one is on its way.
+        assert_eq!(world.next().await.text(), format!("{id} 1"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_receiver_that_hangs_delays_no_other() {
     let mut world = World::new([("a1", vec![Step::Hang])]);
     let stuck = Receiver { max_in_flight: 0, ..world.receiver("stuck") };

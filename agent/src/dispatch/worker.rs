@@ -54,6 +54,14 @@ pub(super) struct Worker {
     pub(super) retire: CancellationToken,
 }
 
+/// How far there was something for the free slots.
+struct Filled {
+    /// How long there is nothing more to claim, if no call ends and nothing new comes; none is for ever.
+    pause: Option<Duration>,
+    /// No slot is free any more, so there may be more.
+    full: bool,
+}
+
 /// The calls that run; each says in the end what there was to claim after it, if it asked.
 type Calls = JoinSet<Option<Claims>>;
 
@@ -100,6 +108,9 @@ impl Worker {
     async fn work(self: &Arc<Self>, calls: &mut Calls, begun: &mut mpsc::UnboundedReceiver<Begun>) {
         let mut failures = 0;
         let mut look_at = Some(Instant::now());
+        // There may be something that no slot was free for. A verdict claims what was committed before it, but its
+        // slot is free only a moment later, and what was committed in between is nobody's but ours.
+        let mut missed = false;
         loop {
             tokio::select! {
                 biased;
@@ -110,7 +121,7 @@ impl Worker {
                 }
                 () = self.wake.notified() => {}
                 Some(ended) = calls.join_next() => {
-                    if let Ok(Some(claims)) = ended {
+                    if let (Ok(Some(claims)), false) = (ended, missed) {
                         look_at = earlier(look_at, self.pause(&claims).map(|pause| Instant::now() + pause));
                         continue;
                     }
@@ -119,8 +130,9 @@ impl Worker {
             }
             while calls.try_join_next().is_some() {}
             let pause = match self.fill(calls).await {
-                Ok(pause) => {
+                Ok(Filled { pause, full }) => {
                     failures = 0;
+                    missed = full;
                     pause
                 }
                 Err(error) => {
@@ -151,18 +163,17 @@ impl Worker {
         }
     }
 
-    /// Claims for the free slots and starts the calls. Returns how long there is nothing more to
-    /// claim, if no call ends and nothing new comes; none is for ever.
-    async fn fill(self: &Arc<Self>, calls: &mut Calls) -> Result<Option<Duration>, StoreError> {
+    /// Claims for the free slots and starts the calls.
+    async fn fill(self: &Arc<Self>, calls: &mut Calls) -> Result<Filled, StoreError> {
         let (allowed, wait) = self.allowed();
         if allowed == 0 {
-            return Ok(wait);
+            return Ok(Filled { pause: wait, full: false });
         }
         let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX).min(allowed);
-        if free == 0 {
-            return Ok(None);
-        }
-        let Ok(mut slots) = Arc::clone(&self.slots).try_acquire_many_owned(free) else { return Ok(None) };
+        let slots = Arc::clone(&self.slots).try_acquire_many_owned(free);
+        let Some(mut slots) = slots.ok().filter(|slots| slots.num_permits() > 0) else {
+            return Ok(Filled { pause: None, full: true });
+        };
         let name = &self.receiver.name;
         let mut claims = self.store.claim(name, slots.num_permits(), self.now()).await?;
         if !claims.claimed.is_empty() {
@@ -176,10 +187,10 @@ impl Worker {
         }
         if slots.num_permits() == 0 {
             // A call that ends is looked at; where the rate is the bound, the time is.
-            return Ok(self.allowed().1);
+            return Ok(Filled { pause: self.allowed().1, full: true });
         }
         drop(slots);
-        Ok(self.pause(&claims))
+        Ok(Filled { pause: self.pause(&claims), full: false })
     }
 
     /// How long there is nothing more to claim; none is for ever.
