@@ -270,7 +270,10 @@ mod tests {
         for template in ["{{ data.sevice }}", "{% if data.sevice %}x{% endif %}", "{{ data.sevice | upper }}"]
         {
             let refusal = Template::try_from(template.to_owned()).unwrap_err().to_string();
-            assert!(refusal.starts_with("unknown name `data.sevice`, expected one of node,"), "{refusal}");
+            assert!(
+                refusal.starts_with("unknown name `data.sevice`, expected one of datacenter,"),
+                "{refusal}"
+            );
         }
         assert!(Template::try_from("{{ data.node_meta.rack }} {{ data['service'] }}".to_owned()).is_ok());
         check_refused(
