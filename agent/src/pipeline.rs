@@ -235,16 +235,21 @@ impl Pipeline {
                         return;
                     }
                 }
-                Update::Recovered => info!(watch = name, "Consul is followed again."),
+                Update::Recovered => {
+                    info!(watch = name, "Consul is followed again.");
+                    let Some(node) = &here else { continue };
+                    if self.recovered(node, &stop).await.is_break() {
+                        return;
+                    }
+                }
                 Update::Entries { entries, index, reset } => {
                     // A source says which node this is before it tells of anything.
                     let Some(node) = &here else { continue };
                     let answer = Answer { entries, index: index.get(), reset };
-                    let taken = match self.recovered(node, &stop).await {
-                        ControlFlow::Continue(()) => self.take(&mut known, node, answer, &stop).await,
-                        ended @ ControlFlow::Break(()) => ended,
-                    };
-                    if taken.is_break() {
+                    // A loss that was told before Lictor's own start was no loss of this source.
+                    if self.recovered(node, &stop).await.is_break()
+                        || self.take(&mut known, node, answer, &stop).await.is_break()
+                    {
                         return;
                     }
                 }

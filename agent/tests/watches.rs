@@ -4,6 +4,7 @@ mod support;
 
 use serde_json::json;
 use support::consul::ConsulAgent;
+use support::fake_consul::FakeConsul;
 use support::home::{Delivery, Home};
 use support::lictor::Lictor;
 
@@ -214,5 +215,24 @@ async fn a_consul_that_is_gone_is_told_once_and_its_return_too_even_if_lictor_re
     let recovered = told(&home, &mut lictor, &mut known, 1).await;
     check(&recovered, &[("source.recovered", "checks/node")]);
     assert_eq!(recovered[0].data["since"], lost[0].data["since"]);
+    assert_eq!(lictor.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn the_end_of_a_loss_is_told_also_where_nothing_changed() {
+    let (consul, home) = (FakeConsul::start().await, Home::warm());
+    let config = format!(
+        "consul.address = '{}'
+        rules = [{{ name = 'source', receivers = ['file'], on = ['source.lost', 'source.recovered'] }}]
+        [receivers.file]\nplugin = 'file'\nconfig = {{ path = '{}' }}",
+        consul.address(),
+        home.path("log").display(),
+    );
+    let mut lictor = home.follow(&config).await;
+    let mut known = 0;
+    consul.trouble(Some((500, "No cluster leader")));
+    check(&told(&home, &mut lictor, &mut known, 1).await, &[("source.lost", "checks/node")]);
+    consul.trouble(None);
+    check(&told(&home, &mut lictor, &mut known, 1).await, &[("source.recovered", "checks/node")]);
     assert_eq!(lictor.terminate().await, 0);
 }
