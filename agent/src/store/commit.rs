@@ -109,13 +109,15 @@ pub(super) fn write_news(
 
 /// Returns the generation that the commit's events belong to.
 fn write_watch(transaction: &Connection, commit: &Encoded) -> rusqlite::Result<u64> {
-    // A new watch joins the generation of the others: they see the same Consul, and an event that
-    // two watches see must be one event.
-    let mut last = transaction.prepare_cached(
-        "SELECT coalesce((SELECT generation FROM watch WHERE name = ?1), (SELECT max(generation) FROM watch), 0)",
-    )?;
-    let last: i64 = last.query_row([&commit.news.watch], |row| row.get(0))?;
-    let generation = last.cast_unsigned() + u64::from(commit.reset);
+    // All watches are in one generation: they see the same Consul, and an event that two of them see must be one
+    // event. The first one that sees a reset begins the next, and the others join it, whether they see it or not.
+    let (own, highest): (Option<i64>, i64) = transaction
+        .prepare_cached(
+            "SELECT (SELECT generation FROM watch WHERE name = ?1), coalesce((SELECT max(generation) FROM watch), 0)",
+        )?
+        .query_row([&commit.news.watch], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let begins = commit.reset && own.is_none_or(|own| own == highest);
+    let generation = highest.cast_unsigned() + u64::from(begins);
     transaction
         .prepare_cached(
             "INSERT INTO watch (name, wait_index, generation, committed_at)

@@ -26,7 +26,7 @@
 //! watch      one row per watch; written by commit, deleted by no one
 //!   name         as the configuration says
 //!   wait_index   Consul's index of the last committed answer
-//!   generation   how often Consul's indexes have started over; a new watch joins the highest one
+//!   generation   how often Consul's indexes had started over at its last commit; the highest one is that of all
 //!   committed_at
 //!
 //! snapshot   the last committed answer; written and deleted by commit
@@ -36,7 +36,7 @@
 //! event      what changed; written by commit, never altered
 //!   seq          the order in which it happened
 //!   id           derived from the change, unique within its generation
-//!   generation   that of its watch at the time: an id that comes again after a reset is a new event
+//!   generation   that of all watches at the time: an id that comes again after a reset is a new event
 //!   watch, kind, source, subject, time, data (JSON)
 //!   node, environment   of the Lictor that saw it: a plugin is told the same after a restart
 //!

@@ -199,6 +199,10 @@ async fn an_event_is_delivered_once_in_a_generation() {
         ("e1", "service", true, vec![]), // it sees the same reset
         ("e2", "service", false, vec!["e2 1"]),
         ("e2", "late", false, vec![]), // new, it joins the generation of the others
+        ("e3", "checks", true, vec!["e3 1"]), // a reset that only one watch sees, for its question alone
+        ("e3", "service", false, vec![]), // what both see is one event all the same
+        ("e4", "service", false, vec!["e4 1"]),
+        ("e4", "checks", false, vec![]),
     ] {
         store.commit(&once(id, watch, reset), |committed| committed.claimed).await.unwrap();
         let claims = claim(&store, "mail").await;
@@ -211,7 +215,7 @@ async fn an_event_is_delivered_once_in_a_generation() {
     }
     let ids = "SELECT count(DISTINCT id) FROM delivery";
     let ids: i64 = store.run(|connection| connection.query_row(ids, (), |row| row.get(0))).await.unwrap();
-    assert_eq!(ids, 3, "each generation has its own delivery of e1");
+    assert_eq!(ids, 5, "each generation has its own delivery of e1");
 }
 
 #[tokio::test]

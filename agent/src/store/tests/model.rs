@@ -87,7 +87,8 @@ impl Model {
         let highest = self.watches.values().map(|(generation, _)| *generation).max().unwrap_or(0);
         let (generation, states) =
             self.watches.entry(commit.watch.clone()).or_insert((highest, BTreeMap::new()));
-        *generation += u64::from(commit.reset);
+        // Who comes to a reset that another one has seen before joins it.
+        *generation = highest + u64::from(commit.reset && *generation == highest);
         for change in &commit.changes {
             match change {
                 Change::Removed(key, _) => drop(states.remove(key)),
