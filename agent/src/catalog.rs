@@ -115,9 +115,10 @@ pub struct Instance {
     pub address: String,
     /// 0: it has none.
     pub port: u16,
-    /// Consul's index when it was registered; another one means that it was registered anew.
+    /// Consul's index when it was registered; another one means that it was registered anew. 0 where an agent tells
+    /// of its own, which knows no index.
     pub create_index: u64,
-    /// Consul's index when it was last written.
+    /// Consul's index when it was last written; 0 as above.
     pub modify_index: u64,
 }
 
@@ -183,6 +184,50 @@ pub struct UserEvent {
     pub ltime: u64,
 }
 
+/// A root certificate of the certificate authority that Connect has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Root {
+    /// Unique.
+    pub root_id: String,
+    /// What it is called.
+    pub name: String,
+    /// New certificates are signed with it.
+    pub active: bool,
+    /// The host part of the identities that it vouches for.
+    pub trust_domain: String,
+    /// From when on it counts: RFC 3339.
+    pub not_before: String,
+    /// Until when: RFC 3339.
+    pub not_after: String,
+    /// PEM.
+    pub certificate: String,
+    /// Consul's index when it was made.
+    pub create_index: u64,
+    /// Consul's index when it was last written.
+    pub modify_index: u64,
+}
+
+/// The certificate that the agent has for a service. Its private key is never read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Leaf {
+    /// The name of the service.
+    pub service: String,
+    /// Another one means that it was issued anew.
+    pub serial_number: String,
+    /// The identity that it vouches for.
+    pub service_uri: String,
+    /// From when on it counts: RFC 3339.
+    pub valid_after: String,
+    /// Until when: RFC 3339.
+    pub valid_before: String,
+    /// PEM.
+    pub certificate: String,
+    /// Consul's index when it was made.
+    pub create_index: u64,
+    /// Consul's index when it was last written.
+    pub modify_index: u64,
+}
+
 /// One thing in an answer of Consul.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -198,6 +243,10 @@ pub enum Entry {
     Key(KeyValue),
     /// Of the last user events.
     UserEvent(UserEvent),
+    /// Of the roots of Connect's certificate authority.
+    Root(Root),
+    /// The certificate of a service.
+    Leaf(Leaf),
 }
 
 impl Entry {
@@ -210,6 +259,8 @@ impl Entry {
             Self::Node(node) => node.node.clone(),
             Self::Key(key) => key.key.clone(),
             Self::UserEvent(event) => event.user_event_id.clone(),
+            Self::Root(root) => root.root_id.clone(),
+            Self::Leaf(leaf) => leaf.service.clone(),
         }
     }
 
@@ -218,17 +269,6 @@ impl Entry {
         match self {
             Self::Check(check) => Some(check),
             _ => None,
-        }
-    }
-
-    /// Consul's index when it was last written, where it has one.
-    pub fn modify_index(&self) -> Option<u64> {
-        match self {
-            Self::Check(check) => Some(check.modify_index),
-            Self::Instance(instance) => Some(instance.modify_index),
-            Self::Node(node) => Some(node.modify_index),
-            Self::Key(key) => Some(key.modify_index),
-            Self::Service(_) | Self::UserEvent(_) => None,
         }
     }
 }
@@ -247,6 +287,8 @@ impl Hash for Entry {
             Self::Node(node) => node.hash(state),
             Self::Key(key) => key.hash(state),
             Self::UserEvent(event) => event.hash(state),
+            Self::Root(root) => root.hash(state),
+            Self::Leaf(leaf) => leaf.hash(state),
         }
     }
 }

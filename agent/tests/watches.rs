@@ -2,7 +2,7 @@
 
 mod support;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::consul::ConsulAgent;
 use support::fake_consul::FakeConsul;
 use support::home::{Delivery, Home};
@@ -234,5 +234,92 @@ async fn the_end_of_a_loss_is_told_also_where_nothing_changed() {
     check(&told(&home, &mut lictor, &mut known, 1).await, &[("source.lost", "checks/node")]);
     consul.trouble(None);
     check(&told(&home, &mut lictor, &mut known, 1).await, &[("source.recovered", "checks/node")]);
+    assert_eq!(lictor.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn a_service_is_followed_as_its_own_agent_has_it() {
+    let consul = ConsulAgent::start().await;
+    let (node, home) = (consul.node().await, Home::warm());
+    let config = config(&home, &consul, "[[watch]]\ntype = 'agent_service'\nservice_id = 'web-1'");
+    let mut lictor = home.follow(&config).await;
+    let mut known = 0;
+    let subject = format!("{node}/web-1");
+    for (port, kind) in [
+        (8080, "service.registered"),
+        (9090, "service.changed"),
+        (8080, "service.changed"),
+        // As it was before, and news all the same.
+        (9090, "service.changed"),
+    ] {
+        consul.put("/v1/agent/service/register", register(port, &["a"])).await;
+        let told = told(&home, &mut lictor, &mut known, 1).await;
+        check(&told, &[(kind, &subject)]);
+        assert_eq!(told[0].data["port"], port);
+    }
+    consul.put("/v1/agent/service/deregister/web-1", "").await;
+    check(&told(&home, &mut lictor, &mut known, 1).await, &[("service.deregistered", &subject)]);
+    assert_eq!(lictor.terminate().await, 0);
+}
+
+/// A root certificate for this trust domain, and its key, as Consul's configuration takes them.
+fn root(home: &Home, trust_domain: &str) -> Value {
+    home.write(
+        "root.cnf",
+        &format!(
+            "[req]\ndistinguished_name = name\nx509_extensions = root\nprompt = no\n[name]\nCN = test\n[root]\n\
+             basicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign, cRLSign, digitalSignature\n\
+             subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid\nsubjectAltName = URI:spiffe://{trust_domain}\n"
+        ),
+    );
+    let (key, certificate) = (home.path("root.key"), home.path("root.pem"));
+    let mut openssl = std::process::Command::new(support::from_setup("parts/bin/openssl"));
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "30",
+    ]);
+    openssl.arg("-config").arg(home.path("root.cnf")).arg("-keyout").arg(&key).arg("-out").arg(&certificate);
+    let made = openssl.output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let read = |path| std::fs::read_to_string(path).unwrap();
+    // Consul takes the key in the form that names the curve.
+    let mut convert = std::process::Command::new(support::from_setup("parts/bin/openssl"));
+    let converted = convert.args(["ec", "-in"]).arg(&key).output().unwrap();
+    let key = String::from_utf8(converted.stdout).unwrap();
+    json!({ "Provider": "consul", "Config": { "RootCert": read(certificate), "PrivateKey": key } })
+}
+
+#[tokio::test]
+async fn another_root_of_connects_authority_is_told() {
+    let consul = ConsulAgent::start().await;
+    consul.put("/v1/agent/service/register", register(8080, &[])).await;
+    let home = Home::warm();
+    let config = format!(
+        "consul.address = '{}'
+        rules = [{{ name = 'all', receivers = ['file'], on = [
+            'root.added', 'root.changed', 'root.removed', 'leaf.issued', 'source.lost',
+        ] }}]
+        [receivers.file]\nplugin = 'file'\nconfig = {{ path = '{}' }}
+        [[watch]]\ntype = 'connect_roots'\n[[watch]]\ntype = 'connect_leaf'\nservice = 'web'",
+        consul.address(),
+        home.path("log").display(),
+    );
+    let mut lictor = home.follow(&config).await;
+    let before = consul.get("/v1/agent/connect/ca/roots").await;
+    let root = root(&home, before["TrustDomain"].as_str().unwrap());
+    consul.put("/v1/connect/ca/configuration", root.to_string()).await;
+    let mut told = told(&home, &mut lictor, &mut 0, 2).await;
+    told.sort_by(|a, b| a.kind.cmp(&b.kind));
+    let first = before["ActiveRootID"].as_str().unwrap();
+    assert_eq!((&told[1].kind[..], &told[1].subject[..]), ("root.changed", first));
+    assert_eq!((&told[0].kind[..], &told[0].data["active"]), ("root.added", &json!(true)));
+    assert_eq!(told[1].data["active"], false);
     assert_eq!(lictor.terminate().await, 0);
 }

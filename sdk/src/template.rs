@@ -28,7 +28,7 @@ const NAMES: [&str; 11] =
 ///
 /// A template that names another one is refused with its configuration: it would be found out only when the
 /// mail that it was written for is not sent.
-pub const DATA: [&str; 48] = [
+pub const DATA: [&str; 58] = [
     "datacenter",
     "environment",
     "catch_up",
@@ -75,6 +75,16 @@ pub const DATA: [&str; 48] = [
     "tag_filter",
     "ltime",
     "lost",
+    "root_id",
+    "active",
+    "trust_domain",
+    "not_before",
+    "not_after",
+    "certificate",
+    "serial_number",
+    "service_uri",
+    "valid_after",
+    "valid_before",
     "watch",
     "reason",
 ];

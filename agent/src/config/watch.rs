@@ -1,5 +1,7 @@
 //! `[[watch]]`: what is followed in Consul.
 
+use std::time::Duration;
+
 use toml::de::DeValue;
 
 use super::reader::{Entry, Table};
@@ -7,7 +9,22 @@ use crate::catalog::CheckStatus;
 use crate::consul::{Consistency, Watch, What};
 
 /// The types of a watch, in Consul's words.
-const TYPES: [&str; 8] = ["checks", "service", "services", "nodes", "node", "key", "keyprefix", "event"];
+const TYPES: [&str; 11] = [
+    "checks",
+    "service",
+    "services",
+    "nodes",
+    "node",
+    "key",
+    "keyprefix",
+    "event",
+    "agent_service",
+    "connect_roots",
+    "connect_leaf",
+];
+
+/// A server that has not heard of its leader for a day is as good as none.
+const MAX_STALE_MAX: Duration = Duration::from_hours(24);
 
 /// What is followed when nothing is said.
 pub(super) fn default() -> Watch {
@@ -23,28 +40,45 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Watch> {
         "node" => Some(What::Node(table.get("node", Entry::string))),
         "key" => table.require("key", "key = \"app/color\"", path).map(What::Key),
         "keyprefix" => table.require("prefix", "prefix = \"app/\"", path).map(What::KeyPrefix),
+        "agent_service" => {
+            table.require("service_id", "service_id = \"web-1\"", Entry::string).map(What::AgentService)
+        }
+        "connect_roots" => Some(What::ConnectRoots),
+        "connect_leaf" => table.require("service", "service = \"web\"", Entry::string).map(What::ConnectLeaf),
         _ => Some(What::Events),
     };
     let filter = table.get("filter", Entry::string);
     let datacenter = table.get("datacenter", Entry::string);
-    let stale = table.get("stale", Entry::flag).unwrap_or(false);
-    let consistent = table.get("consistent", Entry::flag).unwrap_or(false);
+    let namespace = table.get("namespace", Entry::string);
+    let partition = table.get("partition", Entry::string);
+    let consistency = consistency(table);
     let cached = table.get("cached", Entry::flag).unwrap_or(false);
-    let consistency = match (stale, consistent) {
-        (true, true) => {
-            return table.wrong(
-                "a watch is `stale` or `consistent`, not both",
-                "`stale` lets any server answer, `consistent` lets the leader ask the others first",
-            );
-        }
-        (true, false) => Consistency::Stale,
-        (false, true) => Consistency::Consistent,
-        (false, false) => Consistency::Default,
-    };
-    if cached && consistent {
+    let consistency = consistency?;
+    if cached && consistency == Consistency::Consistent {
         return table.wrong("a watch is `cached` or `consistent`, not both", "leave one of them out");
     }
-    Some(Watch { what: what?, filter, datacenter, consistency, cached })
+    Some(Watch { what: what?, filter, datacenter, namespace, partition, consistency, cached })
+}
+
+fn consistency(table: &mut Table<'_>) -> Option<Consistency> {
+    let stale = table.get("stale", Entry::flag).unwrap_or(false);
+    let max = table.get("max_stale", |entry| entry.duration(Duration::from_millis(1)..=MAX_STALE_MAX));
+    let consistent = table.get("consistent", Entry::flag).unwrap_or(false);
+    if stale && consistent {
+        return table.wrong(
+            "a watch is `stale` or `consistent`, not both",
+            "`stale` lets any server answer, `consistent` lets the leader ask the others first",
+        );
+    }
+    if max.is_some() && !stale {
+        return table
+            .wrong("`max_stale` is for a watch that is `stale`", "add `stale = true`, or leave it out");
+    }
+    Some(match (stale, consistent) {
+        (true, _) => Consistency::Stale { max },
+        (false, true) => Consistency::Consistent,
+        (false, false) => Consistency::Default,
+    })
 }
 
 /// Of the node, of one service, in one state, or all.

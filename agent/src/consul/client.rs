@@ -5,6 +5,7 @@
 //! The one exception is a refused token from a file: if the file holds another by now (it was
 //! rotated between our reading and Consul's answer), the query is sent once more with it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use url::Url;
 
 use super::error::{ClientError, Garbage, SetupError};
 use super::token::TokenSource;
-use super::{BasicAuth, Consistency, Settings, WaitIndex, Watch, What, transport, wire};
+use super::{BasicAuth, Settings, WaitIndex, Watch, What, transport, wire};
 use crate::catalog::{Entry, LocalNode};
 
 /// How long an answer may take beyond the time for which Consul was asked to wait.
@@ -31,6 +32,8 @@ const REFUSAL_LIMIT: usize = 256;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-consul-token");
 const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
+const HASH: HeaderName = HeaderName::from_static("x-consul-contenthash");
+const LAST_CONTACT: HeaderName = HeaderName::from_static("x-consul-lastcontact");
 const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownleader");
 const FILTERED: HeaderName = HeaderName::from_static("x-consul-results-filtered-by-acls");
 
@@ -72,6 +75,8 @@ pub struct Answer<T> {
     pub known_leader: Option<bool>,
     /// The token hides some of the truth.
     pub filtered_by_acls: bool,
+    /// It is from a server that has not heard of the leader for longer than the watch allows.
+    pub too_old: bool,
 }
 
 impl Client {
@@ -108,42 +113,36 @@ impl Client {
         here: &str,
         query: Query,
     ) -> Result<Answer<Vec<Entry>>, ClientError> {
-        let (path, parameters) = watch.what.path(here);
-        let mut url = self.url(&path);
-        {
-            let mut pairs = url.query_pairs_mut();
-            pairs.extend_pairs(&self.0.scope);
-            for (key, value) in parameters {
-                match value {
-                    Some(value) => pairs.append_pair(key, value),
-                    None => pairs.append_key_only(key),
-                };
-            }
-            let options = [("dc", &watch.datacenter), ("filter", &watch.filter)];
-            pairs.extend_pairs(options.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?))));
-            if let Some(index) = query.index {
-                pairs.append_pair("index", &index.to_string());
-                pairs.append_pair("wait", &format!("{}ms", query.wait.as_millis()));
-            }
-            match (query.consistent, &watch.consistency) {
-                (true, _) | (false, Consistency::Consistent) => drop(pairs.append_key_only("consistent")),
-                (false, Consistency::Stale) => drop(pairs.append_key_only("stale")),
-                (false, Consistency::Default) => {}
-            }
-            if watch.cached && !query.consistent {
-                pairs.append_key_only("cached");
-            }
-        }
-        if url.query() == Some("") {
-            url.set_query(None);
-        }
+        let url = self.question(watch, here, query);
         let (headers, body) = match self.get(&url, patience(&query)).await {
             Err(ClientError::Missing { headers, .. }) if watch.what.may_be_missing() => {
                 (*headers, b"null".to_vec())
             }
             other => other?,
         };
-        answer(&headers, &body, watch).map_err(|source| self.garbage(&url, source))
+        answer(&headers, &body, (watch, here)).map_err(|source| self.garbage(&url, source))
+    }
+
+    /// The URL of a watch's query.
+    fn question(&self, watch: &Watch, here: &str, query: Query) -> Url {
+        let (path, parameters) = watch.question(here, query);
+        let mut url = self.url(&path);
+        let own = |key: &str| parameters.iter().any(|(known, _)| *known == key);
+        let scope = self.0.scope.iter().filter(|(key, _)| !own(key));
+        let scope = scope.map(|(key, value)| (*key, Some(Cow::Borrowed(&value[..]))));
+        let all: Vec<_> = scope.chain(parameters.iter().cloned()).collect();
+        if all.is_empty() {
+            return url;
+        }
+        let mut pairs = url.query_pairs_mut();
+        for (key, value) in all {
+            match value {
+                Some(value) => pairs.append_pair(key, &value),
+                None => pairs.append_key_only(key),
+            };
+        }
+        drop(pairs);
+        url
     }
 
     /// The outputs of those of the agent's own checks that fail with a word, by their ids.
@@ -240,7 +239,9 @@ impl Client {
         let status = response.status();
         let limit = if status == StatusCode::OK { BODY_LIMIT } else { REFUSAL_LIMIT };
         let (body, whole) = read(&mut response, limit).await.map_err(unreachable)?;
-        if status == StatusCode::NOT_FOUND && response.headers().contains_key(INDEX) {
+        // An agent gives no index with what it knows of itself.
+        let unknown = response.headers().contains_key(INDEX) || body.starts_with(b"unknown service ID");
+        if status == StatusCode::NOT_FOUND && unknown {
             let headers = Box::new(std::mem::take(response.headers_mut()));
             return Err(ClientError::Missing { url: self.shown(url), headers });
         }
@@ -289,13 +290,26 @@ async fn read(response: &mut reqwest::Response, limit: usize) -> reqwest::Result
     Ok((body, true))
 }
 
-fn answer(headers: &HeaderMap, body: &[u8], watch: &Watch) -> Result<Answer<Vec<Entry>>, Garbage> {
-    let index = headers.get(INDEX).ok_or(Garbage::NoIndex)?;
+fn answer(
+    headers: &HeaderMap,
+    body: &[u8],
+    (watch, here): (&Watch, &str),
+) -> Result<Answer<Vec<Entry>>, Garbage> {
+    let text = |name| headers.get(name).map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()));
+    let index = if watch.what.is_hashed() {
+        // Where there is nothing, there is no hash of it.
+        text(HASH).map_or(Ok(WaitIndex::new(1)), |hash| WaitIndex::parse_hash(&hash))
+    } else {
+        WaitIndex::parse(&text(INDEX).ok_or(Garbage::NoIndex)?)
+    };
+    let last_contact = text(LAST_CONTACT).and_then(|millis| millis.parse().ok()).map(Duration::from_millis);
+    let known_leader = text(KNOWN_LEADER).filter(|_| !watch.what.is_of_the_agent());
     Ok(Answer {
-        index: WaitIndex::parse(&String::from_utf8_lossy(index.as_bytes()))?,
-        known_leader: headers.get(KNOWN_LEADER).map(|value| value == "true"),
-        filtered_by_acls: headers.get(FILTERED).is_some_and(|value| value == "true"),
-        value: watch.what.read(body)?,
+        index: index?,
+        known_leader: known_leader.map(|value| value == "true"),
+        filtered_by_acls: text(FILTERED).is_some_and(|value| value == "true"),
+        too_old: watch.consistency.is_too_old(last_contact),
+        value: watch.what.read(body, here)?,
     })
 }
 

@@ -42,6 +42,12 @@ impl WaitIndex {
         value.parse().map(Self::new).map_err(|source| IndexError { value: value.into(), source })
     }
 
+    /// Reads the hash that takes an index's place where an agent tells of itself: up to 16 hexadecimal digits.
+    pub fn parse_hash(value: &str) -> Result<Self, IndexError> {
+        let hash = u64::from_str_radix(value, 16);
+        hash.map(Self::new).map_err(|source| IndexError { value: value.into(), source })
+    }
+
     /// The number, at least one.
     pub fn get(self) -> u64 {
         self.0.get()

@@ -2,7 +2,10 @@
 //!
 //! Boundary: plain data and the shape of a query; `Client` sends it.
 
-use super::{Garbage, wire};
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::{Garbage, Query, wire};
 use crate::catalog::Entry;
 
 /// One query that is followed.
@@ -14,6 +17,10 @@ pub struct Watch {
     pub filter: Option<String>,
     /// The datacenter; none is the agent's.
     pub datacenter: Option<String>,
+    /// The namespace (Consul Enterprise); none is that of the connection.
+    pub namespace: Option<String>,
+    /// The admin partition (Consul Enterprise); none is that of the connection.
+    pub partition: Option<String>,
     /// Whether an answer may be old. Default: as Consul does by itself.
     pub consistency: Consistency,
     /// The agent may answer from its cache.
@@ -50,6 +57,12 @@ pub enum What {
     KeyPrefix(String),
     /// The user events that the agent keeps.
     Events,
+    /// One of the agent's own services, by its id.
+    AgentService(String),
+    /// The roots of Connect's certificate authority.
+    ConnectRoots,
+    /// The certificate that the agent has for a service.
+    ConnectLeaf(String),
 }
 
 /// Whether an answer may be old.
@@ -58,15 +71,26 @@ pub enum Consistency {
     /// The leader answers; right after it lost its office it may not know of that.
     #[default]
     Default,
-    /// Any server answers, however old what it knows is.
-    Stale,
+    /// Any server answers, however old what it knows is; where it is older than this, the leader is asked.
+    Stale {
+        /// None: as old as it may be.
+        max: Option<Duration>,
+    },
     /// The leader asks the other servers first.
     Consistent,
 }
 
 impl From<What> for Watch {
     fn from(what: What) -> Self {
-        Self { what, filter: None, datacenter: None, consistency: Consistency::Default, cached: false }
+        Self {
+            what,
+            filter: None,
+            datacenter: None,
+            namespace: None,
+            partition: None,
+            consistency: Consistency::Default,
+            cached: false,
+        }
     }
 }
 
@@ -74,10 +98,65 @@ impl Watch {
     /// Its name in the store: two watches that ask for the same have the same, and what is known of a watch that is
     /// asked for otherwise than before is not compared with its answers.
     pub fn name(&self) -> String {
-        let options = [("filter", &self.filter), ("dc", &self.datacenter)];
+        let options = [
+            ("filter", &self.filter),
+            ("dc", &self.datacenter),
+            ("ns", &self.namespace),
+            ("partition", &self.partition),
+        ];
         let written =
             options.into_iter().filter_map(|(key, value)| Some(format!("{key}={:?}", value.as_ref()?)));
         [self.what.name()].into_iter().chain(written).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A parameter of a query, or one without a value.
+type Parameter<'a> = (&'static str, Option<Cow<'a, str>>);
+
+impl Watch {
+    /// The path of its query, and the parameters.
+    pub(super) fn question<'a>(&'a self, here: &'a str, query: Query) -> (Vec<&'a str>, Vec<Parameter<'a>>) {
+        let (path, own) = self.what.path(here);
+        let mut all: Vec<Parameter<'_>> =
+            own.into_iter().map(|(key, value)| (key, value.map(Cow::Borrowed))).collect();
+        let options = [
+            ("dc", &self.datacenter),
+            ("ns", &self.namespace),
+            ("partition", &self.partition),
+            ("filter", &self.filter),
+        ];
+        let given = options.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)));
+        all.extend(given.map(|(key, value)| (key, Some(Cow::Borrowed(value)))));
+        if let Some(index) = query.index {
+            let position = if self.what.is_hashed() {
+                ("hash", format!("{:x}", index.get()))
+            } else {
+                ("index", index.to_string())
+            };
+            let wait = ("wait", format!("{}ms", query.wait.as_millis()));
+            all.extend([position, wait].map(|(key, value)| (key, Some(value.into()))));
+        }
+        match (query.consistent, &self.consistency) {
+            // The agent knows by itself.
+            _ if self.what.is_of_the_agent() => {}
+            (true, _) | (false, Consistency::Consistent) => all.push(("consistent", None)),
+            (false, Consistency::Stale { .. }) => all.push(("stale", None)),
+            (false, Consistency::Default) => {}
+        }
+        if self.cached && !query.consistent {
+            all.push(("cached", None));
+        }
+        (path, all)
+    }
+}
+
+impl Consistency {
+    /// Is the answer of a server too old that heard of the leader so long ago?
+    pub(super) fn is_too_old(&self, last_contact: Option<Duration>) -> bool {
+        match self {
+            Self::Stale { max: Some(max) } => last_contact.is_some_and(|ago| ago > *max),
+            Self::Stale { max: None } | Self::Default | Self::Consistent => false,
+        }
     }
 }
 
@@ -100,6 +179,9 @@ impl What {
             Self::Key(key) => format!("key/{key}"),
             Self::KeyPrefix(prefix) => format!("keyprefix/{prefix}"),
             Self::Events => "event".into(),
+            Self::AgentService(id) => format!("agent_service/{id}"),
+            Self::ConnectRoots => "connect_roots".into(),
+            Self::ConnectLeaf(service) => format!("connect_leaf/{service}"),
         }
     }
 
@@ -118,12 +200,25 @@ impl What {
             Self::Key(key) => format!("the key {key}"),
             Self::KeyPrefix(prefix) => format!("the keys under {prefix:?}"),
             Self::Events => "the user events".into(),
+            Self::AgentService(id) => format!("the agent's service {id}"),
+            Self::ConnectRoots => "the roots of Connect's certificate authority".into(),
+            Self::ConnectLeaf(service) => format!("the certificate of the service {service}"),
         }
     }
 
     /// It is about the node that Lictor runs beside, so another node's answers say nothing about it.
     pub fn is_of_this_node(&self) -> bool {
-        matches!(self, Self::NodeChecks | Self::Node(None))
+        matches!(self, Self::NodeChecks | Self::Node(None) | Self::AgentService(_))
+    }
+
+    /// The agent answers of itself or from its cache, and says nothing of a leader that would mean something.
+    pub fn is_of_the_agent(&self) -> bool {
+        matches!(self, Self::Events | Self::AgentService(_) | Self::ConnectRoots | Self::ConnectLeaf(_))
+    }
+
+    /// Consul does not wait for it where it is not there.
+    pub fn is_asked_again_where_missing(&self) -> bool {
+        matches!(self, Self::AgentService(_))
     }
 
     /// An answer has all that the datacenter has of its kind.
@@ -134,20 +229,32 @@ impl What {
     /// Each cluster has some, so none is a token that may not read them.
     pub fn is_never_empty(&self) -> bool {
         match self {
-            Self::NodeChecks | Self::Services | Self::Nodes | Self::Node(None) => true,
+            Self::NodeChecks
+            | Self::Services
+            | Self::Nodes
+            | Self::Node(None)
+            | Self::ConnectRoots
+            | Self::ConnectLeaf(_) => true,
             Self::StateChecks(state) => state == "any",
             Self::ServiceChecks(_)
             | Self::Service { .. }
             | Self::Node(Some(_))
             | Self::Key(_)
             | Self::KeyPrefix(_)
-            | Self::Events => false,
+            | Self::Events
+            | Self::AgentService(_) => false,
         }
     }
 
-    /// The answers' indexes go up as the cluster is written to. Those of user events do not.
+    /// The answers' indexes go up as the cluster is written to. Those of user events do not, a hash does not, and
+    /// that of a certificate begins anew with its agent.
     pub fn has_order(&self) -> bool {
-        *self != Self::Events
+        !matches!(self, Self::Events | Self::AgentService(_) | Self::ConnectLeaf(_))
+    }
+
+    /// The position in the answers is a hash of what is asked for.
+    pub(super) fn is_hashed(&self) -> bool {
+        matches!(self, Self::AgentService(_))
     }
 
     /// The path, and what is asked with it.
@@ -170,12 +277,15 @@ impl What {
                 (["kv"].into_iter().chain(prefix.split('/')).collect(), vec![("recurse", None)])
             }
             Self::Events => (vec!["event", "list"], vec![]),
+            Self::AgentService(id) => (vec!["agent", "service", id], vec![]),
+            Self::ConnectRoots => (vec!["agent", "connect", "ca", "roots"], vec![]),
+            Self::ConnectLeaf(service) => (vec!["agent", "connect", "ca", "leaf", service], vec![]),
         }
     }
 
-    /// Where there is no key, Consul says 404, which is an answer like others.
+    /// Where there is no key or no service, Consul says 404, which is an answer like others.
     pub(super) fn may_be_missing(&self) -> bool {
-        matches!(self, Self::Key(_) | Self::KeyPrefix(_))
+        matches!(self, Self::Key(_) | Self::KeyPrefix(_) | Self::AgentService(_))
     }
 
     /// What a token has to be allowed to read, where nothing is an answer like others; none where nothing follows
@@ -185,11 +295,19 @@ impl What {
             Self::ServiceChecks(service) | Self::Service { service, .. } => Some(("service", service)),
             Self::Node(node) => node.as_deref().map(|node| ("node", node)),
             Self::Key(key) | Self::KeyPrefix(key) => Some(("key", key)),
-            Self::NodeChecks | Self::StateChecks(_) | Self::Services | Self::Nodes | Self::Events => None,
+            Self::NodeChecks
+            | Self::StateChecks(_)
+            | Self::Services
+            | Self::Nodes
+            | Self::Events
+            | Self::AgentService(_)
+            | Self::ConnectRoots
+            | Self::ConnectLeaf(_) => None,
         }
     }
 
-    pub(super) fn read(&self, body: &[u8]) -> Result<Vec<Entry>, Garbage> {
+    /// Reads an answer of the agent of the node `here`.
+    pub(super) fn read(&self, body: &[u8], here: &str) -> Result<Vec<Entry>, Garbage> {
         fn all<T>(found: Vec<T>, entry: fn(T) -> Entry) -> Vec<Entry> {
             found.into_iter().map(entry).collect()
         }
@@ -203,6 +321,67 @@ impl What {
             Self::Nodes => all(wire::nodes(body)?, Entry::Node),
             Self::Key(_) | Self::KeyPrefix(_) => all(wire::keys(body)?, Entry::Key),
             Self::Events => all(wire::user_events(body)?, Entry::UserEvent),
+            Self::AgentService(_) => {
+                wire::own_service(body, here)?.map(Entry::Instance).into_iter().collect()
+            }
+            Self::ConnectRoots => all(wire::roots(body)?, Entry::Root),
+            Self::ConnectLeaf(_) => vec![Entry::Leaf(wire::leaf(body)?)],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consul::WaitIndex;
+
+    /// The path and the parameters of a query that waits from index 26.
+    #[track_caller]
+    fn check(watch: &Watch, consistent: bool, want: &str) {
+        let query = Query { index: Some(WaitIndex::new(26)), wait: Duration::from_secs(1), consistent };
+        let (path, parameters) = watch.question("n1", query);
+        let written = parameters.into_iter().map(|(key, value)| match value {
+            Some(value) => format!("{key}={value}"),
+            None => key.to_owned(),
+        });
+        assert_eq!(format!("{} {}", path.join("/"), written.collect::<Vec<_>>().join("&")), want);
+    }
+
+    #[test]
+    fn a_question_says_what_the_watch_says() {
+        let plain = Watch::from(What::NodeChecks);
+        check(&plain, false, "health/node/n1 index=26&wait=1000ms");
+        check(&plain, true, "health/node/n1 index=26&wait=1000ms&consistent");
+        let stale = Consistency::Stale { max: Some(Duration::from_secs(5)) };
+        let all = Watch {
+            filter: Some("Status == passing".into()),
+            datacenter: Some("dc2".into()),
+            namespace: Some("team".into()),
+            partition: Some("east".into()),
+            consistency: stale,
+            cached: true,
+            ..Watch::from(What::Nodes)
+        };
+        let common =
+            "catalog/nodes dc=dc2&ns=team&partition=east&filter=Status == passing&index=26&wait=1000ms";
+        check(&all, false, &format!("{common}&stale&cached"));
+        check(&all, true, &format!("{common}&consistent"));
+    }
+
+    #[test]
+    fn an_agent_is_asked_by_hash_and_without_a_leader() {
+        let service = Watch::from(What::AgentService("web-1".into()));
+        check(&service, true, "agent/service/web-1 hash=1a&wait=1000ms");
+        check(&Watch::from(What::ConnectRoots), true, "agent/connect/ca/roots index=26&wait=1000ms");
+    }
+
+    #[test]
+    fn an_old_answer_is_too_old_where_the_watch_says_how_old_it_may_be() {
+        let (max, millis) = (Some(Duration::from_millis(500)), |millis| Some(Duration::from_millis(millis)));
+        assert!(Consistency::Stale { max }.is_too_old(millis(501)));
+        assert!(!Consistency::Stale { max }.is_too_old(millis(500)));
+        assert!(!Consistency::Stale { max }.is_too_old(None));
+        assert!(!Consistency::Stale { max: None }.is_too_old(millis(60_000)));
+        assert!(!Consistency::Default.is_too_old(millis(60_000)));
     }
 }

@@ -9,7 +9,6 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::id::derive;
 use super::{About, CheckData, Context, Event, EventType};
 use crate::catalog::{Check, CheckStatus};
 
@@ -126,15 +125,9 @@ fn event(kind: EventType, changed: &Changed<'_>, context: &Context<'_>) -> Optio
         EventType::NodeFailed | EventType::NodeRecovered => &check.node,
         _ => key,
     };
-    let id = derive(&[
-        context.datacenter.as_bytes(),
-        subject.as_bytes(),
-        kind.as_str().as_bytes(),
-        &check.create_index.to_be_bytes(),
-        &check.modify_index.to_be_bytes(),
-        to.map_or("", CheckStatus::as_str).as_bytes(),
-        check.output.as_bytes(),
-    ]);
+    let word = to.map_or("", CheckStatus::as_str);
+    let indexes = (check.create_index, check.modify_index);
+    let id = context.id(subject, kind, indexes, &[word.as_bytes(), check.output.as_bytes()]);
     let data = CheckData {
         node: check.node.clone(),
         node_meta: context.meta_of(&check.node),

@@ -41,6 +41,10 @@ pub enum About {
     Key(KeyData),
     /// `event.fired`.
     Fired(FiredData),
+    /// `root.*`.
+    Root(RootData),
+    /// `leaf.issued`.
+    Leaf(LeafData),
     /// `source.*`.
     Source(SourceData),
     /// `service.*` of a whole service. The last one, since its fields are also those of an instance.
@@ -211,6 +215,50 @@ pub struct FiredData {
     pub lost: u64,
 }
 
+/// A root of Connect's certificate authority.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RootData {
+    /// Unique.
+    pub root_id: String,
+    /// What it is called.
+    pub name: String,
+    /// New certificates are signed with it.
+    pub active: bool,
+    /// The host part of the identities that it vouches for.
+    pub trust_domain: String,
+    /// From when on it counts: RFC 3339.
+    pub not_before: String,
+    /// Until when: RFC 3339.
+    pub not_after: String,
+    /// PEM.
+    pub certificate: String,
+    /// Consul's index when it was made.
+    pub create_index: u64,
+    /// Consul's index when it was last written.
+    pub modify_index: u64,
+}
+
+/// The certificate of a service, without its private key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeafData {
+    /// The name of the service.
+    pub service: String,
+    /// That of the certificate.
+    pub serial_number: String,
+    /// The identity that it vouches for.
+    pub service_uri: String,
+    /// From when on it counts: RFC 3339.
+    pub valid_after: String,
+    /// Until when: RFC 3339.
+    pub valid_before: String,
+    /// PEM.
+    pub certificate: String,
+    /// Consul's index when it was made.
+    pub create_index: u64,
+    /// Consul's index when it was last written.
+    pub modify_index: u64,
+}
+
 /// A watch that cannot be followed, or can again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourceData {
@@ -359,8 +407,35 @@ mod tests {
         }
     }
 
+    fn root() -> RootData {
+        RootData {
+            root_id: text(),
+            name: text(),
+            active: true,
+            trust_domain: text(),
+            not_before: text(),
+            not_after: text(),
+            certificate: text(),
+            create_index: 7,
+            modify_index: 8,
+        }
+    }
+
+    fn leaf() -> LeafData {
+        LeafData {
+            service: text(),
+            serial_number: text(),
+            service_uri: text(),
+            valid_after: text(),
+            valid_before: text(),
+            certificate: text(),
+            create_index: 7,
+            modify_index: 8,
+        }
+    }
+
     /// One of each kind.
-    fn abouts() -> [About; 7] {
+    fn abouts() -> [About; 9] {
         let node = NodeData {
             node: text(),
             node_id: text(),
@@ -378,6 +453,8 @@ mod tests {
             About::Node(node),
             About::Key(key()),
             About::Fired(fired()),
+            About::Root(root()),
+            About::Leaf(leaf()),
             About::Source(source),
             About::Service(service),
         ]

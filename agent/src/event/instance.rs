@@ -1,6 +1,5 @@
 //! From a change of an instance of a service to the event that tells of it.
 
-use super::id::derive;
 use super::{About, Context, Event, EventType, InstanceData, InstanceFacts};
 use crate::catalog::Instance;
 
@@ -20,14 +19,13 @@ pub(super) fn event(
         (Some(_), Some(_)) if changed.is_empty() => return None,
         (Some(_), Some(_)) => EventType::ServiceChanged,
     };
-    let id = derive(&[
-        context.datacenter.as_bytes(),
-        subject.as_bytes(),
-        kind.as_str().as_bytes(),
-        &state.create_index.to_be_bytes(),
-        &state.modify_index.to_be_bytes(),
-        format!("{:?}", facts(state)).as_bytes(),
-    ]);
+    // An agent knows no index of its own services, and no other agent sees the same: the time tells one from the next.
+    let modified = match state.modify_index {
+        0 => context.now.as_millisecond().cast_unsigned(),
+        index => index,
+    };
+    let facts_now = serde_json::to_vec(&facts(state)).unwrap_or_default();
+    let id = context.id(subject, kind, (state.create_index, modified), &[&facts_now]);
     let data = InstanceData {
         node: state.node.clone(),
         node_meta: state.node_meta.clone(),

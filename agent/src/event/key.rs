@@ -3,7 +3,6 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::id::derive;
 use super::{About, Context, Event, EventType, KeyData};
 use crate::catalog::KeyValue;
 
@@ -23,14 +22,7 @@ pub(super) fn event(
         (Some(old), Some(new)) if same(old, new) => return None,
         (_, Some(_)) => EventType::KvSet,
     };
-    let id = derive(&[
-        context.datacenter.as_bytes(),
-        subject.as_bytes(),
-        kind.as_str().as_bytes(),
-        &state.create_index.to_be_bytes(),
-        &state.modify_index.to_be_bytes(),
-        state.value.as_bytes(),
-    ]);
+    let id = context.id(subject, kind, (state.create_index, state.modify_index), &[state.value.as_bytes()]);
     let (value, value_base64) = new.map_or((None, None), |new| text(&new.value));
     let (old_value, old_value_base64) = old.map_or((None, None), |old| text(&old.value));
     let data = KeyData {

@@ -3,6 +3,7 @@
 //! Boundary: pure. The time is an argument, and nothing here reads, writes or waits.
 
 mod check;
+mod connect;
 mod data;
 mod diff;
 pub(crate) mod id;
@@ -17,8 +18,8 @@ mod user_event;
 
 pub use check::CheckState;
 pub use data::{
-    About, CheckData, EventData, FiredData, InstanceData, InstanceFacts, KeyData, NodeData, ServiceData,
-    SourceData, Undelivered,
+    About, CheckData, EventData, FiredData, InstanceData, InstanceFacts, KeyData, LeafData, NodeData,
+    RootData, ServiceData, SourceData, Undelivered,
 };
 pub use diff::{Change, Snapshot, apply, diff};
 pub use source::SourceState;

@@ -1,6 +1,5 @@
 //! From a change of a node in the catalog to the event that tells of it.
 
-use super::id::derive;
 use super::{About, Context, Event, EventType, NodeData};
 use crate::catalog::Node;
 
@@ -20,16 +19,9 @@ pub(super) fn event(
         (Some(_), Some(_)) if changed.is_empty() => return None,
         (Some(_), Some(_)) => EventType::NodeChanged,
     };
-    let id = derive(&[
-        context.datacenter.as_bytes(),
-        subject.as_bytes(),
-        kind.as_str().as_bytes(),
-        &state.create_index.to_be_bytes(),
-        &state.modify_index.to_be_bytes(),
-        state.node_id.as_bytes(),
-        state.node_address.as_bytes(),
-        format!("{:?}", state.node_meta).as_bytes(),
-    ]);
+    let facts = (&state.node_id, &state.node_address, &state.node_meta);
+    let facts = serde_json::to_vec(&facts).unwrap_or_default();
+    let id = context.id(subject, kind, (state.create_index, state.modify_index), &[&facts]);
     let data = NodeData {
         node: state.node.clone(),
         node_id: state.node_id.clone(),

@@ -1,6 +1,5 @@
 //! From a change of a service, whatever its instances, to the event that tells of it.
 
-use super::id::derive;
 use super::{About, Context, Event, EventType, ServiceData};
 use crate::catalog::Service;
 
@@ -17,13 +16,8 @@ pub(super) fn event(
         (None, Some(_)) => EventType::ServiceRegistered,
         (Some(_), Some(_)) => EventType::ServiceChanged,
     };
-    let id = derive(&[
-        context.datacenter.as_bytes(),
-        subject.as_bytes(),
-        kind.as_str().as_bytes(),
-        &context.index.to_be_bytes(),
-        format!("{:?}", state.service_tags).as_bytes(),
-    ]);
+    let tags: Vec<_> = state.service_tags.iter().map(String::as_bytes).collect();
+    let id = context.id(subject, kind, (0, context.index), &tags);
     let before = old.filter(|old| new.is_some_and(|new| new.service_tags != old.service_tags));
     let data = ServiceData {
         service: state.service_name.clone(),

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::id::derive;
 use super::{About, Change, CheckState, Event, EventData, EventType, NodeRole, Snapshot, SourceState};
-use super::{check, instance, key, node, service, source, user_event};
-use crate::catalog::{Entry, Instance, KeyValue, LocalNode, Node, Service, UserEvent};
+use super::{check, connect, instance, key, node, service, source, user_event};
+use crate::catalog::{Entry, Instance, KeyValue, Leaf, LocalNode, Node, Root, Service, UserEvent};
 
 /// One thing as it is, and what its history says. In JSON each has a field that no other one has, by which it is
 /// read back.
@@ -24,6 +25,10 @@ pub enum State {
     Key(KeyValue),
     /// A user event.
     UserEvent(UserEvent),
+    /// A root of Connect's certificate authority.
+    Root(Root),
+    /// The certificate of a service.
+    Leaf(Leaf),
     /// A watch that cannot be followed.
     Source(SourceState),
     /// A service.
@@ -57,6 +62,21 @@ impl Context<'_> {
         if node == self.node.name { self.node.meta.clone() } else { BTreeMap::new() }
     }
 
+    /// An event's id: made of the datacenter, what it is about, the indexes of its creation and of its last change,
+    /// and what else tells its state from others.
+    pub(super) fn id(
+        &self,
+        subject: &str,
+        kind: EventType,
+        (created, modified): (u64, u64),
+        state: &[&[u8]],
+    ) -> String {
+        let (created, modified) = (created.to_be_bytes(), modified.to_be_bytes());
+        let common =
+            [self.datacenter.as_bytes(), subject.as_bytes(), kind.as_str().as_bytes(), &created, &modified];
+        derive(&[&common, state].concat())
+    }
+
     pub(super) fn event(&self, id: String, kind: EventType, subject: &str, about: About) -> Event {
         Event {
             id,
@@ -85,6 +105,8 @@ impl State {
             Entry::Node(node) => Self::Node(node),
             Entry::Key(key) => Self::Key(key),
             Entry::UserEvent(event) => Self::UserEvent(event),
+            Entry::Root(root) => Self::Root(root),
+            Entry::Leaf(leaf) => Self::Leaf(leaf),
         }
     }
 
@@ -131,6 +153,20 @@ impl State {
         }
     }
 
+    fn root(&self) -> Option<&Root> {
+        match self {
+            Self::Root(root) => Some(root),
+            _ => None,
+        }
+    }
+
+    fn leaf(&self) -> Option<&Leaf> {
+        match self {
+            Self::Leaf(leaf) => Some(leaf),
+            _ => None,
+        }
+    }
+
     /// The watch that cannot be followed, if it is one.
     pub fn source(&self) -> Option<&SourceState> {
         match self {
@@ -144,7 +180,7 @@ impl State {
         match self {
             Self::Check(state) => Some(&state.check.node),
             Self::Instance(instance) => Some(&instance.node),
-            Self::Node(_) | Self::Key(_) | Self::UserEvent(_) | Self::Service(_) | Self::Source(_) => None,
+            _ => None,
         }
     }
 
@@ -155,7 +191,9 @@ impl State {
             Self::Instance(instance) => Some(instance.modify_index),
             Self::Node(node) => Some(node.modify_index),
             Self::Key(key) => Some(key.modify_index),
-            Self::Service(_) | Self::UserEvent(_) | Self::Source(_) => None,
+            Self::Root(root) => Some(root.modify_index),
+            // That of a certificate begins anew with its agent.
+            Self::Leaf(_) | Self::Service(_) | Self::UserEvent(_) | Self::Source(_) => None,
         }
     }
 }
@@ -192,6 +230,12 @@ fn of_one(change: &Change<State>, context: &Context<'_>) -> Vec<Event> {
         }
         Some(State::Key(_)) => {
             key::event(subject, old.and_then(State::key), new.and_then(State::key), context)
+        }
+        Some(State::Root(_)) => {
+            connect::root(subject, old.and_then(State::root), new.and_then(State::root), context)
+        }
+        Some(State::Leaf(_)) => {
+            connect::leaf(subject, old.and_then(State::leaf), new.and_then(State::leaf), context)
         }
         Some(State::Source(_)) => {
             source::event(subject, old.and_then(State::source), new.and_then(State::source), context)

@@ -45,6 +45,14 @@ pub enum EventType {
     KvDeleted,
     /// Somebody fired a user event.
     EventFired,
+    /// Connect's certificate authority has another root.
+    RootAdded,
+    /// One of its roots signs now, or no more.
+    RootChanged,
+    /// It has a root no more.
+    RootRemoved,
+    /// A service's certificate was issued anew.
+    LeafIssued,
     /// Something that is followed cannot be any more.
     SourceLost,
     /// It can again.
@@ -60,7 +68,7 @@ pub struct UnknownType(pub String);
 
 impl EventType {
     /// Every type, in the order of the documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::CheckStatus,
         Self::CheckRegistered,
         Self::CheckDeregistered,
@@ -78,6 +86,10 @@ impl EventType {
         Self::KvSet,
         Self::KvDeleted,
         Self::EventFired,
+        Self::RootAdded,
+        Self::RootChanged,
+        Self::RootRemoved,
+        Self::LeafIssued,
         Self::SourceLost,
         Self::SourceRecovered,
         Self::DeliveryDead,
@@ -103,6 +115,10 @@ impl EventType {
             Self::KvSet => "kv.set",
             Self::KvDeleted => "kv.deleted",
             Self::EventFired => "event.fired",
+            Self::RootAdded => "root.added",
+            Self::RootChanged => "root.changed",
+            Self::RootRemoved => "root.removed",
+            Self::LeafIssued => "leaf.issued",
             Self::SourceLost => "source.lost",
             Self::SourceRecovered => "source.recovered",
             Self::DeliveryDead => "delivery.dead",

@@ -34,13 +34,14 @@ pub(super) fn events(
 }
 
 /// How many may have come and gone unseen: only where the agent keeps nothing but new ones, by Lamport's clock,
-/// which goes up with each.
+/// which goes up with each. An agent that was started anew has forgotten all; nothing is known of how many it missed.
 fn lost(known: &Snapshot<State>, fired: &[&UserEvent]) -> u64 {
     if fired.len() < RING {
         return 0;
     }
     let last = known.values().filter_map(State::user_event).map(|event| event.ltime).max();
-    fired.first().map_or(0, |first| first.ltime.saturating_sub(last.unwrap_or(0)).saturating_sub(1))
+    let first = fired.first().map(|first| first.ltime);
+    first.zip(last).map_or(0, |(first, last)| first.saturating_sub(last).saturating_sub(1))
 }
 
 fn event(fired: &UserEvent, lost: u64, context: &Context<'_>) -> Event {

@@ -7,7 +7,8 @@ use std::fmt;
 use super::Pattern;
 use crate::catalog::CheckStatus;
 use crate::event::{
-    About, CheckData, Event, FiredData, InstanceData, KeyData, NodeData, NodeRole, ServiceData, SourceData,
+    About, CheckData, Event, FiredData, InstanceData, KeyData, LeafData, NodeData, NodeRole, RootData,
+    ServiceData, SourceData,
 };
 
 /// What a rule can look at. The names are those of the event's data.
@@ -51,8 +52,10 @@ pub enum Attribute {
     Flags,
     /// The session that holds it.
     Session,
-    /// The name of a user event.
+    /// The name of a user event or of a root.
     Name,
+    /// A root signs new certificates.
+    Active,
     /// What it carries, where that is text.
     Payload,
     /// The name of a watch that cannot be followed.
@@ -85,7 +88,7 @@ pub enum Attribute {
     Outcome,
 }
 
-const NAMED: [(&str, Attribute); 33] = [
+const NAMED: [(&str, Attribute); 34] = [
     ("node", Attribute::Node),
     ("datacenter", Attribute::Datacenter),
     ("check_id", Attribute::CheckId),
@@ -104,6 +107,7 @@ const NAMED: [(&str, Attribute); 33] = [
     ("flags", Attribute::Flags),
     ("session", Attribute::Session),
     ("name", Attribute::Name),
+    ("active", Attribute::Active),
     ("payload", Attribute::Payload),
     ("watch", Attribute::Watch),
     ("reason", Attribute::Reason),
@@ -147,8 +151,8 @@ impl<'a> Value<'a> {
 
 impl Attribute {
     /// The names that rules use; besides them there are `node_meta.<key>` and `service_meta.<key>`.
-    pub const NAMES: [&str; 33] = {
-        let mut names = [""; 33];
+    pub const NAMES: [&str; 34] = {
+        let mut names = [""; 34];
         let mut at = 0;
         while at < names.len() {
             names[at] = NAMED[at].0;
@@ -177,7 +181,8 @@ impl Attribute {
 
     /// Can `pattern` ever fit a value of this attribute? The error says what would.
     pub fn check(&self, pattern: &Pattern) -> Result<(), String> {
-        let flag = matches!(self, Self::Initial | Self::CatchUp | Self::Coalesced | Self::NodeFailed);
+        let flag =
+            matches!(self, Self::Initial | Self::CatchUp | Self::Coalesced | Self::NodeFailed | Self::Active);
         match pattern {
             Pattern::Flag(_) if !flag => Err("it is a text, not true or false".into()),
             Pattern::Flag(_) => Ok(()),
@@ -225,6 +230,8 @@ impl Attribute {
                 About::Node(node) => of.of_node(node),
                 About::Key(key) => of.of_key(key),
                 About::Fired(fired) => of.of_fired(fired),
+                About::Root(root) => of.of_root(root),
+                About::Leaf(leaf) => of.of_leaf(leaf),
                 About::Source(source) => of.of_source(source),
             },
         }
@@ -306,6 +313,21 @@ impl Attribute {
             Self::Node => Value::Text(&source.node),
             Self::Watch => Value::Text(&source.watch),
             Self::Reason => Value::Text(&source.reason),
+            _ => Value::Missing,
+        }
+    }
+
+    fn of_root<'a>(&self, root: &'a RootData) -> Value<'a> {
+        match self {
+            Self::Name => Value::Text(&root.name),
+            Self::Active => Value::Flag(root.active),
+            _ => Value::Missing,
+        }
+    }
+
+    fn of_leaf<'a>(&self, leaf: &'a LeafData) -> Value<'a> {
+        match self {
+            Self::Service => Value::Text(&leaf.service),
             _ => Value::Missing,
         }
     }

@@ -31,6 +31,9 @@ use crate::consul::{Answer, Progress, Query, WaitIndex, What};
 /// catalog if it is critical too, so no query would come back for it.
 const SILENT_WAIT: Duration = Duration::from_secs(5);
 
+/// How long to wait where nothing is there and Consul does not wait for it.
+const MISSING_WAIT: Duration = Duration::from_secs(1);
+
 /// Everything between two queries.
 #[derive(Clone, Debug)]
 pub(super) struct State {
@@ -202,6 +205,8 @@ impl State {
         if !news && moment.now.duration_since(moment.asked) < self.wait {
             // A history that begins anew again and again is paced too: two servers may disagree.
             let pause = self.bucket.take(moment.now);
+            let nothing = answer.value.is_empty() && self.what.is_asked_again_where_missing();
+            let pause = if nothing { pause.max(MISSING_WAIT) } else { pause };
             self.not_before = (!pause.is_zero()).then(|| moment.now + pause);
         }
         let mut updates = Vec::new();
@@ -277,7 +282,8 @@ impl State {
         let emptied = count == 0 && self.content.is_none_or(|known| known.count > 0);
         let hidden = answer.filtered_by_acls && self.content.is_none_or(|known| count < known.count);
         let most_gone = self.what.has_order() && self.content.is_some_and(|known| count < known.count / 2);
-        relation == Relation::Anew || answer.known_leader == Some(false) || emptied || hidden || most_gone
+        let unsure = answer.known_leader == Some(false) || answer.too_old;
+        relation == Relation::Anew || unsure || emptied || hidden || most_gone
     }
 }
 

@@ -87,7 +87,7 @@ fn target_dir() -> &'static Path {
 }
 
 /// A file that `make setup` puts below `target/`.
-fn from_setup(path: &str) -> PathBuf {
+pub fn from_setup(path: &str) -> PathBuf {
     let path = target_dir().join(path);
     assert!(path.exists(), "{} is missing: run make setup, or make test", path.display());
     path

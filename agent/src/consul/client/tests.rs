@@ -93,7 +93,7 @@ async fn a_query_says_all_that_is_set_and_the_answer_all_that_came() {
         Client::new(&settings).unwrap().entries(&What::NodeChecks.into(), "a/b?c", query).await.unwrap();
 
     assert_eq!((answer.index.get(), answer.known_leader, answer.filtered_by_acls), (5, Some(false), true));
-    assert_eq!((answer.value.len(), answer.value[0].modify_index().unwrap()), (1, 5));
+    assert_eq!((answer.value.len(), answer.value[0].check().unwrap().modify_index), (1, 5));
     let uri = "/v1/health/node/a%2Fb%3Fc?ns=ns&partition=p&index=4&wait=1500ms&consistent";
     assert_eq!(*seen.lock().unwrap(), [(uri.into(), "t0ken".into(), "Basic bWU6cGFzcw==".into())]);
 }

@@ -87,7 +87,7 @@ struct UserEvent {
     ltime: Option<u64>,
 }
 
-fn missing(thing: impl Into<String>, field: &'static str) -> Garbage {
+pub(super) fn missing(thing: impl Into<String>, field: &'static str) -> Garbage {
     Garbage::MissingField { thing: thing.into(), field }
 }
 

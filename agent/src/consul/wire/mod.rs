@@ -6,6 +6,7 @@
 //!
 //! Invariant: no bytes make this panic.
 
+mod agent;
 mod entries;
 mod rights;
 
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub(super) use agent::{leaf, own_service, roots};
 pub(super) use entries::{instances, keys, nodes, of_node, services, user_events};
 pub(super) use rights::{allowed, question};
 

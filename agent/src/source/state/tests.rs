@@ -33,6 +33,10 @@ impl Say {
     fn filtered(self) -> Self {
         self.edit(|answer| answer.filtered_by_acls = true)
     }
+
+    fn too_old(self) -> Self {
+        self.edit(|answer| answer.too_old = true)
+    }
 }
 
 fn node(name: &str) -> Say {
@@ -47,8 +51,13 @@ fn failed() -> Say {
 /// An answer with this index and a check for each `id@modify_index`.
 fn checks(index: u64, checks: &str) -> Say {
     let value = checks.split_whitespace().map(check_of).map(Entry::Check).collect();
-    let answer =
-        Answer { value, index: WaitIndex::new(index), known_leader: Some(true), filtered_by_acls: false };
+    let answer = Answer {
+        value,
+        index: WaitIndex::new(index),
+        known_leader: Some(true),
+        filtered_by_acls: false,
+        too_old: false,
+    };
     Say { heard: Heard::Entries(answer), took: Duration::ZERO }
 }
 
@@ -332,6 +341,8 @@ fn an_answer_without_a_leader_is_confirmed() {
             (checks(7, "a@7").leaderless(), "", "n1 leader"),
             (checks(9, "a@9"), "checks 9 [a@9]", "n1 wait 9"),
             (checks(10, "a@10").leaderless(), "", "n1 leader"),
+            (checks(10, "a@10"), "checks 10 [a@10]", "n1 wait 10"),
+            (checks(11, "a@11").too_old(), "", "n1 leader"),
             (failed(), "lost: refused", "self in 500 ms"),
         ],
     );
