@@ -6,33 +6,27 @@
 //! Invariant: the new snapshot, its events and their deliveries are one commit. An answer is let go only
 //! when it was committed, so whatever happens in between, the next answer shows the difference again.
 
+mod commit;
 mod death;
 mod outage;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 pub use outage::OUTAGES;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{info, warn};
 
 use crate::catalog::{CheckStatus, Entry, LocalNode};
-use crate::chain::chain;
 use crate::event::{
     Change, Context, Event, EventType, Snapshot, SourceState, State, diff, events, failed_nodes,
 };
-use crate::handover::{Inlets, Slot};
+use crate::handover::Inlets;
 use crate::rules::{Roles, Rule, route};
 use crate::source::{Source, Update, Watch};
-use crate::store::{Commit, Committed, NewDelivery, Overlap, Saved, Store};
-
-/// How long to wait before a commit that failed is tried again, at first; it doubles each time.
-const COMMIT_RETRY: Duration = Duration::from_millis(500);
-/// How long to wait at most: a disk that has room again is noticed within this time.
-const COMMIT_RETRY_MAX: Duration = Duration::from_secs(15);
+use crate::store::{Lane, NewDelivery, Overlap, Saved, Store};
 
 /// One watch, followed.
 pub struct Pipeline {
@@ -70,11 +64,13 @@ pub struct Wishes {
     pub send_resolved: bool,
     /// Who gets an event that this receiver did not get in the end. Default: nobody.
     pub fallback: Option<String>,
+    /// Which of its deliveries wait for each other. Default: those of one subject.
+    pub lane: Lane,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self { overlap: Overlap::default(), send_resolved: true, fallback: None }
+        Self { overlap: Overlap::default(), send_resolved: true, fallback: None, lane: Lane::default() }
     }
 }
 
@@ -138,12 +134,23 @@ pub struct Plan {
     pub deliveries: Vec<NewDelivery>,
 }
 
+/// Where an answer comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The node that Lictor runs beside.
+    pub node: &'a LocalNode,
+    /// The datacenter that was asked.
+    pub datacenter: &'a str,
+    /// The name of the watch.
+    pub watch: &'a str,
+}
+
 impl Routing {
-    /// What `answer` means after what is `known`, beside `node`. The answer is of that `datacenter`.
+    /// What `answer` means after what is `known`.
     pub fn plan(
         &self,
         known: &Known,
-        (node, datacenter): (&LocalNode, &str),
+        place: Place<'_>,
         Answer { entries, index, .. }: Answer,
         now: Timestamp,
     ) -> Plan {
@@ -153,14 +160,14 @@ impl Routing {
             (key, state)
         };
         let states: Snapshot<_> = entries.into_iter().map(follow).collect();
-        self.compare(known, (node, datacenter), states, (index, now))
+        self.compare(known, place, states, (index, now))
     }
 
     /// What it means that these `states` come after what is `known`, by an answer with this index.
     fn compare(
         &self,
         known: &Known,
-        (node, datacenter): (&LocalNode, &str),
+        Place { node, datacenter, watch }: Place<'_>,
         states: Snapshot<State>,
         (index, now): (u64, Timestamp),
     ) -> Plan {
@@ -179,8 +186,8 @@ impl Routing {
             History::None => Vec::new(),
             History::Away | History::Live => events(&known.states, &changes, &context),
         };
-        let deliveries =
-            events.iter().enumerate().flat_map(|(at, event)| self.deliveries(at, event, now)).collect();
+        let to = |(at, event)| self.deliveries((at, event), Some(watch), now);
+        let deliveries = events.iter().enumerate().flat_map(to).collect();
         Plan { states, changes, events, deliveries }
     }
 
@@ -192,8 +199,14 @@ impl Routing {
             .unwrap_or_default()
     }
 
-    fn deliveries(&self, at: usize, event: &Event, now: Timestamp) -> impl Iterator<Item = NewDelivery> {
-        route(&self.rules, event).flat_map(move |rule| {
+    /// Where the event at a place of its commit goes.
+    fn deliveries<'a>(
+        &'a self,
+        (at, event): (usize, &'a Event),
+        watch: Option<&str>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = NewDelivery> {
+        route(&self.rules, event, watch).flat_map(move |rule| {
             rule.receivers.iter().filter_map(move |receiver| {
                 let wishes = self.wishes.get(receiver);
                 wishes.is_none_or(|wishes| wishes.want(event)).then(|| NewDelivery {
@@ -202,6 +215,7 @@ impl Routing {
                     receiver: receiver.clone(),
                     due_at: now,
                     overlap: wishes.map(|wishes| wishes.overlap).unwrap_or_default(),
+                    lane: wishes.map(|wishes| wishes.lane).unwrap_or_default(),
                 })
             })
         })
@@ -267,93 +281,21 @@ impl Pipeline {
     ) -> ControlFlow<()> {
         let Answer { index, reset, .. } = answer;
         let now = Timestamp::now();
-        let plan = self.routing.plan(known, (node, self.datacenter(node)), answer, now);
-        let Plan { states, changes, events, deliveries } = plan;
-        let reset = reset || went_back(&changes);
-        if known.history == History::None || reset || !changes.is_empty() {
-            let commit = Commit {
-                watch: self.watch.name(),
-                index,
-                reset,
-                changes,
-                events,
-                deliveries,
-                claim: BTreeMap::new(),
-                node: node.name.clone(),
-                environment: self.routing.environment(node).to_owned(),
-                now,
-            };
-            self.commit(commit, stop).await?;
-        }
-        *known = Known { states, history: History::Live };
-        ControlFlow::Continue(())
-    }
-
-    /// The one that is asked.
-    fn datacenter<'a>(&'a self, node: &'a LocalNode) -> &'a str {
-        self.watch.datacenter.as_ref().unwrap_or(&node.datacenter)
-    }
-
-    /// Commits, however often it takes (a disk may be full for a while), and hands the deliveries over.
-    async fn commit(&self, mut commit: Commit, stop: &CancellationToken) -> ControlFlow<()> {
-        let mut delay = COMMIT_RETRY;
-        let begun = loop {
-            let slots = self.reserve(&commit.deliveries);
-            commit.claim = slots.iter().map(|(receiver, slots)| (receiver.clone(), slots.len())).collect();
-            match self.store.commit(&commit, self.hand_over(slots)).await {
-                Ok(begun) => break begun,
-                Err(error) => {
-                    error!(error = chain(&error), retry_in = ?delay, "The store cannot write; nothing new is taken in.");
-                }
-            }
-            if stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
-                return ControlFlow::Break(());
-            }
-            delay = (delay * 2).min(COMMIT_RETRY_MAX);
-        };
-        // Where the cores are busy, the calls begin before their lines are written.
-        std::thread::yield_now();
-        if begun < commit.deliveries.len() {
-            for delivery in &commit.deliveries {
-                self.inlets.wake(&delivery.receiver);
-            }
-        }
-        for (at, event) in commit.events.iter().enumerate() {
-            tell(event, commit.deliveries.iter().filter(|delivery| delivery.event == at).count());
+        let name = self.watch.name();
+        let plan = self.routing.plan(known, self.place(node, &name), answer, now);
+        let reset = reset || went_back(&plan.changes);
+        if known.history == History::None || reset || !plan.changes.is_empty() {
+            let states = self.store(plan, (name, node), (index, reset, now), stop).await?;
+            *known = Known { states, history: History::Live };
+        } else {
+            *known = Known { states: plan.states, history: History::Live };
         }
         ControlFlow::Continue(())
     }
 
-    /// Has made what a commit claimed, ends what it replaced, and gives back the slots that are left. Gives how many
-    /// calls begin.
-    fn hand_over(
-        &self,
-        mut slots: BTreeMap<String, Vec<Slot>>,
-    ) -> impl FnOnce(Committed) -> usize + Send + 'static {
-        let inlets = self.inlets.clone();
-        move |Committed { claimed, replaced }| {
-            let begun = claimed.len();
-            for claimed in claimed {
-                if let Some(slot) = slots.get_mut(&claimed.receiver).and_then(Vec::pop) {
-                    slot.begin(claimed);
-                }
-            }
-            for replaced in &replaced {
-                inlets.end(replaced);
-            }
-            begun
-        }
-    }
-
-    /// As many slots for these deliveries as their receivers have free.
-    fn reserve(&self, deliveries: &[NewDelivery]) -> BTreeMap<String, Vec<Slot>> {
-        let mut slots = BTreeMap::<_, Vec<_>>::new();
-        for NewDelivery { receiver, .. } in deliveries {
-            if let Some(slot) = self.inlets.reserve(receiver) {
-                slots.entry(receiver.clone()).or_default().push(slot);
-            }
-        }
-        slots
+    /// Where an answer of this watch comes from.
+    fn place<'a>(&'a self, node: &'a LocalNode, watch: &'a str) -> Place<'a> {
+        Place { node, datacenter: self.watch.datacenter.as_ref().unwrap_or(&node.datacenter), watch }
     }
 }
 
@@ -364,19 +306,6 @@ fn went_back(changes: &[Change<State>]) -> bool {
         Change::Modified { old, new, .. } => new.modify_index() < old.modify_index(),
         Change::Added(..) | Change::Removed(..) => false,
     })
-}
-
-/// One line for each event; an event that no rule wants is worth one only to those who look closely.
-fn tell(event: &Event, deliveries: usize) {
-    let word = |status: Option<CheckStatus>| status.map_or("none", CheckStatus::as_str);
-    let check = event.data.check();
-    let (from, to) = (check.map(|check| word(check.from)), check.map(|check| word(check.to)));
-    let (kind, catch_up) = (event.kind.as_str(), event.data.catch_up);
-    if deliveries == 0 {
-        debug!(event.id, event.subject, from, to, catch_up, "{kind}: no rule wants it.");
-    } else {
-        info!(event.id, event.subject, from, to, catch_up, deliveries, "{kind}");
-    }
 }
 
 #[cfg(test)]

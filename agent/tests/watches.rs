@@ -323,3 +323,31 @@ async fn another_root_of_connects_authority_is_told() {
     assert_eq!(told[1].data["active"], false);
     assert_eq!(lictor.terminate().await, 0);
 }
+
+#[tokio::test]
+async fn a_rule_may_be_about_what_one_watch_tells_also_where_another_one_tells_it_first() {
+    let consul = ConsulAgent::start().await;
+    consul.register_ttl_check("web", "web").await;
+    let (node, home) = (consul.node().await, Home::warm());
+    let config = format!(
+        "consul.address = '{}'
+        [[watch]]\nlabel = 'node'\ntype = 'checks'
+        [[watch]]\nlabel = 'web'\ntype = 'checks'\nservice = 'web'
+        [[watch]]\nlabel = 'db'\ntype = 'checks'\nservice = 'db'
+        [[rules]]\nname = 'of-node'\non = ['check.status']\nwatch = 'node'\nreceivers = ['file']
+        [[rules]]\nname = 'of-web'\non = ['check.status']\nwatch = ['db', 'web']\nreceivers = ['file']
+        [[rules]]\nname = 'of-db'\non = ['check.status']\nwatch = 'db'\nreceivers = ['file']
+        [receivers.file]\nplugin = 'file'\nconfig = {{ path = '{}', template = '{{{{ rule }}}} {{{{ subject }}}}' }}",
+        consul.address(),
+        home.path("log").display(),
+    );
+    let mut lictor = home.follow(&config).await;
+    for (state, count) in [("fail", 2), ("pass", 4)] {
+        consul.ttl("web", state, "by hand").await;
+        let mut lines = home.wait_for_lines("log", count).await;
+        lines.sort();
+        let of = |rule: &str| vec![format!("{rule} {node}/web"); count / 2];
+        assert_eq!(lines, [of("of-node"), of("of-web")].concat());
+    }
+    assert_eq!(lictor.terminate().await, 0);
+}

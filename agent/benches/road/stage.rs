@@ -97,6 +97,7 @@ fn routing(receivers: &[String]) -> Routing {
     let rule = Rule {
         name: "all".into(),
         on: vec![EventType::CheckStatus],
+        watches: Vec::new(),
         matches: Vec::new(),
         unless: Vec::new(),
         receivers: receivers.into(),

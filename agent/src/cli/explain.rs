@@ -8,7 +8,7 @@ use super::{ConfigArgs, variable};
 use crate::config::{Config, Look};
 use crate::event::Event;
 use crate::rules::Rule;
-use crate::store::{Record, StoredEvent};
+use crate::store::{Record, Seen, StoredEvent};
 
 /// What a person is shown of an event's data, where it is there.
 const SHOWN: [&str; 18] = [
@@ -64,24 +64,22 @@ struct Judged {
 pub(super) fn explain(args: &ConfigArgs, id: &str, json: bool) -> Result<()> {
     let config = Config::load(&args.paths, &variable, Look::Inside);
     let found = open(args)?.events(id)?;
-    let explained: Vec<_> = found
-        .into_iter()
-        .map(|(event, deliveries)| explained(event, deliveries, config.as_ref().ok()))
-        .collect::<Result<_>>()?;
+    let explained: Vec<_> =
+        found.into_iter().map(|seen| explained(seen, config.as_ref().ok())).collect::<Result<_>>()?;
     if json {
         return say(&json_lines(&explained)?);
     }
     say(&explained.iter().map(in_words).collect::<Vec<_>>().join("\n"))
 }
 
-fn explained(event: StoredEvent, deliveries: Vec<Record>, config: Option<&Config>) -> Result<Explained> {
+fn explained(Seen { event, watch, deliveries }: Seen, config: Option<&Config>) -> Result<Explained> {
     let whole = read(&event).with_context(|| format!("read event {}", event.id))?;
     let wanted = |name: &str| {
         let receiver = config.and_then(|config| config.receivers.iter().find(|known| known.name == name));
         receiver.is_none_or(|receiver| receiver.wishes.want(&whole))
     };
     let judge = |rule: &Rule| {
-        let because = rule.objection(&whole);
+        let because = rule.objection(&whole, Some(&watch));
         let receivers = because.is_none().then(|| rule.receivers.clone());
         let unwanted = receivers.iter().flatten().filter(|name| !wanted(name)).cloned().collect();
         Judged { rule: rule.name.clone(), receivers, unwanted, because }

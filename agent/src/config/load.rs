@@ -46,6 +46,10 @@ struct Draft<'e> {
     receivers: Vec<Receiver>,
     /// The receivers that rules and other receivers name.
     references: Vec<(String, Place)>,
+    /// The watches that rules name.
+    watch_references: Vec<(String, Place)>,
+    /// The names in the store of the watches that have a label.
+    labels: BTreeMap<String, String>,
     /// Where each thing is defined, by its kind and name.
     defined: BTreeMap<(&'static str, String), Place>,
 }
@@ -69,6 +73,8 @@ pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config
         rules: Vec::new(),
         receivers: Vec::new(),
         references: Vec::new(),
+        watch_references: Vec::new(),
+        labels: BTreeMap::new(),
         defined: BTreeMap::new(),
     };
     for file in files {
@@ -76,6 +82,10 @@ pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config
     }
     draft.finish()
 }
+
+/// What is defined and referred to, as messages call it.
+const RECEIVER: &str = "the receiver";
+const WATCH: &str = "the watch";
 
 impl Draft<'_> {
     fn file(&mut self, path: PathBuf) {
@@ -124,9 +134,16 @@ impl Draft<'_> {
                 entry.table("[consul]", |table| consul::read(table, &mut self.consul, self.env))
             })
         });
-        table.get("watch", |entry| {
+        let watches = table.get("watch", |entry| {
             entry.tables("[[watch]]", |table| {
+                let label = table.get("label", |entry| Some((super::name(entry)?, entry.place())));
                 let watch = watch::read(table)?;
+                if let Some((label, place)) = label {
+                    if let Some(fault) = self.define_at(place, WATCH, &label) {
+                        table.note(fault);
+                    }
+                    self.labels.insert(label, watch.name());
+                }
                 if self.watches.iter().any(|known| known.name() == watch.name()) {
                     let fault = Fault::at(table.place(), "this is followed already, by another [[watch]]");
                     table.note(fault.help("leave one of the two out"));
@@ -151,7 +168,8 @@ impl Draft<'_> {
                 self.receiver(key.text(), entry)
             })
         });
-        let read = [("consul", consul.is_some()), ("receivers", receivers.is_some())];
+        let read =
+            [("consul", consul.is_some()), ("watch", watches.is_some()), ("receivers", receivers.is_some())];
         self.unread.extend(read.iter().filter(|(key, read)| table.unread(key, *read)).map(|(key, _)| key));
     }
 
@@ -164,10 +182,11 @@ impl Draft<'_> {
         }
         self.rules.extend(written.rule);
         self.references.extend(written.receivers);
+        self.watch_references.extend(written.watches);
     }
 
     fn receiver(&mut self, name: &str, entry: Entry<'_>) -> Option<()> {
-        self.define(entry, "the receiver", name);
+        self.define(entry, RECEIVER, name);
         let receiver =
             entry.table(&format!("[receivers.{name}]"), |table| receivers::read(name, table))??;
         let fallback = receiver.wishes.fallback.clone().zip(receiver.places.fallback.clone());
@@ -194,10 +213,13 @@ impl Draft<'_> {
 
     fn finish(mut self) -> Result<Config, Box<Rejected>> {
         let known = |section| !self.partial && !self.unread.contains(section);
-        let (receivers, consul) = (known("receivers"), known("consul"));
+        let (receivers, consul, watches) = (known("receivers"), known("consul"), known("watch"));
         if receivers {
-            self.refer();
+            self.refer(RECEIVER, |name| format!("add a table [receivers.{name}]"));
             self.faults.extend(fallback::circles(&self.receivers));
+        }
+        if watches {
+            self.refer(WATCH, |name| format!("add `label = {name:?}` to a [[watch]]"));
         }
         if consul && self.look == Look::Everywhere {
             self.faults.extend(self.consul_in_use());
@@ -209,6 +231,7 @@ impl Draft<'_> {
                 data_dir: self.agent.data_dir,
             }));
         }
+        self.name_watches();
         if self.watches.is_empty() {
             self.watches.push(watch::default());
         }
@@ -231,24 +254,33 @@ impl Draft<'_> {
         consul::in_use(&self.consul).into_iter().map(fault).collect()
     }
 
-    /// Every receiver that a rule names must be defined, in whatever file.
-    fn refer(&mut self) {
-        let kind = "the receiver";
+    /// What is named must be defined, in whatever file.
+    fn refer(&mut self, kind: &'static str, add: fn(&str) -> String) {
+        let (noun, references) = match kind {
+            RECEIVER => ("receiver", &self.references),
+            _ => ("watch", &self.watch_references),
+        };
         let names: BTreeSet<&str> =
             self.defined.keys().filter(|(of, _)| *of == kind).map(|(_, name)| name.as_str()).collect();
-        for (name, place) in &self.references {
+        for (name, place) in references {
             if names.contains(name.as_str()) {
                 continue;
             }
             let help = match words::nearest(name, names.iter().copied()) {
                 Some(near) => format!("did you mean {near:?}?"),
-                None if names.is_empty() => format!("add a table [receivers.{name}]"),
-                None => format!(
-                    "add a table [receivers.{name}], or name {}",
-                    words::values(names.iter().copied())
-                ),
+                None if names.is_empty() => add(name),
+                None => format!("{}, or name {}", add(name), words::values(names.iter().copied())),
             };
-            self.faults.push(Fault::at(place.clone(), format!("there is no receiver {name:?}")).help(help));
+            self.faults.push(Fault::at(place.clone(), format!("there is no {noun} {name:?}")).help(help));
+        }
+    }
+
+    /// Rules name watches by their labels, the store by what they ask for.
+    fn name_watches(&mut self) {
+        for watch in self.rules.iter_mut().flat_map(|rule| &mut rule.watches) {
+            if let Some(name) = self.labels.get(watch) {
+                watch.clone_from(name);
+            }
         }
     }
 }

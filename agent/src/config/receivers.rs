@@ -13,7 +13,7 @@ use super::source::Place;
 use super::words;
 use crate::dispatch::{MAX_IN_FLIGHT, MAX_IN_FLIGHT_MAX, RateLimit, RetryPolicy};
 use crate::pipeline::Wishes;
-use crate::store::Overlap;
+use crate::store::{Lane, Overlap};
 
 /// The plugins that are part of the program.
 pub const BUNDLED: [&str; 4] = ["shell", "file", "email", "webhook"];
@@ -181,6 +181,7 @@ pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
     let max_in_flight = table.get("max_in_flight", |entry| entry.number(1..=MAX_IN_FLIGHT_MAX));
     let rate_limit = table.get("rate_limit", |entry| entry.table("`rate_limit`", rate_limit)).flatten();
     let overlap = table.get("overlap", overlap).unwrap_or_default();
+    let lane = table.get("order", lane).unwrap_or_default();
     let send_resolved = table.get("send_resolved", Entry::flag).unwrap_or(true);
     let fallback = table.get("fallback", |entry| Some((entry.string()?, entry.place())));
     let (fallback, fallback_place) = fallback.unzip();
@@ -209,7 +210,7 @@ pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
         retry,
         max_in_flight: max_in_flight.map_or(MAX_IN_FLIGHT, |calls| calls as usize),
         rate_limit,
-        wishes: Wishes { overlap, send_resolved, fallback },
+        wishes: Wishes { overlap, send_resolved, fallback, lane },
         limits: limits.unwrap_or_default(),
         allow,
         places: Places {
@@ -288,6 +289,10 @@ fn overlap(entry: Entry<'_>) -> Option<Overlap> {
         "skip" => Overlap::Skip,
         _ => Overlap::Queue,
     })
+}
+
+fn lane(entry: Entry<'_>) -> Option<Lane> {
+    Some(if entry.word(&["subject", "receiver"])? == "receiver" { Lane::Receiver } else { Lane::Subject })
 }
 
 fn limits(table: &mut Table<'_>) -> Limits {

@@ -16,6 +16,7 @@ pub(super) struct Written {
     pub(super) rule: Option<Rule>,
     pub(super) name: Option<(String, Place)>,
     pub(super) receivers: Vec<(String, Place)>,
+    pub(super) watches: Vec<(String, Place)>,
 }
 
 const PATTERNS: &str =
@@ -26,6 +27,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Written {
         table.require("name", "name = \"web-down\"", |entry| Some((super::name(entry)?, entry.place())));
     let on = table
         .require("on", "on = [\"check.status\"]", |entry| entry.some("a list of event types", event_type));
+    let watches = table.get("watch", watches).unwrap_or_default();
     let matches = table.get("match", matchers).unwrap_or_default();
     let unless = table.get("unless", matchers).unwrap_or_default();
     let receivers = table
@@ -35,9 +37,19 @@ pub(super) fn read(table: &mut Table<'_>) -> Written {
         .unwrap_or_default();
     let rule = name.clone().zip(on).map(|((name, _), on)| {
         let receivers = receivers.iter().map(|(name, _)| name.clone()).collect();
-        Rule { name, on, matches, unless, receivers }
+        let watches = watches.iter().map(|(name, _)| name.clone()).collect();
+        Rule { name, on, watches, matches, unless, receivers }
     });
-    Written { rule, name, receivers }
+    Written { rule, name, receivers, watches }
+}
+
+/// The labels of watches.
+fn watches(entry: Entry<'_>) -> Option<Vec<(String, Place)>> {
+    let label = |entry: Entry<'_>| Some((entry.string()?, entry.place()));
+    match entry.value() {
+        DeValue::String(_) => Some(vec![label(entry)?]),
+        _ => entry.some("the label of a watch or a list of them", label),
+    }
 }
 
 fn event_type(entry: Entry<'_>) -> Option<EventType> {

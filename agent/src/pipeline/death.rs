@@ -23,10 +23,11 @@ impl Routing {
         let fallback = wishes(&claimed.receiver).and_then(|wishes| wishes.fallback.clone());
         let fallback = fallback.map(|receiver| Fallback {
             overlap: wishes(&receiver).map(|wishes| wishes.overlap).unwrap_or_default(),
+            lane: wishes(&receiver).map(|wishes| wishes.lane).unwrap_or_default(),
             receiver,
         });
         let events: Vec<_> = dead(claimed, (outcome, detail), now).into_iter().collect();
-        let deliveries = events.iter().flat_map(|event| self.deliveries(0, event, now)).collect();
+        let deliveries = events.iter().flat_map(|event| self.deliveries((0, event), None, now)).collect();
         Aftermath { fallback, events, deliveries }
     }
 }
@@ -51,7 +52,7 @@ fn dead(claimed: &Claimed, (outcome, detail): (&str, &str), now: Timestamp) -> O
         id: derive(&[kind.as_str().as_bytes(), claimed.id.as_bytes(), &claimed.attempt.to_be_bytes()]),
         source: claimed.event.source.clone(),
         kind,
-        subject: claimed.subject.clone(),
+        subject: claimed.event.subject.clone(),
         time: now,
         data: EventData { delivery: Some(delivery), ..data },
     })

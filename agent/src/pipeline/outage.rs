@@ -3,16 +3,14 @@
 //! That it was told is kept like what a watch follows: in the snapshot of a watch of its own, which Consul knows
 //! nothing of.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::{History, Known, Pipeline, Plan};
+use super::{History, Known, Pipeline};
 use crate::catalog::LocalNode;
 use crate::event::{Snapshot, SourceState, State};
-use crate::store::Commit;
 
 /// The name in the store under which it is kept that watches cannot be followed.
 pub const OUTAGES: &str = "lictor/outages";
@@ -52,22 +50,9 @@ impl Pipeline {
             outage.iter().map(|outage| (outage.watch.clone(), State::Source(outage.clone()))).collect()
         };
         let known = Known { states: snapshot(&self.outage), history: History::Live };
-        let place = (node, self.datacenter(node));
-        let Plan { changes, events, deliveries, .. } =
-            self.routing.compare(&known, place, snapshot(&outage), (0, now));
-        let commit = Commit {
-            watch: OUTAGES.into(),
-            index: 0,
-            reset: false,
-            changes,
-            events,
-            deliveries,
-            claim: BTreeMap::new(),
-            node: node.name.clone(),
-            environment: self.routing.environment(node).to_owned(),
-            now,
-        };
-        self.commit(commit, stop).await?;
+        let name = self.watch.name();
+        let plan = self.routing.compare(&known, self.place(node, &name), snapshot(&outage), (0, now));
+        self.store(plan, (OUTAGES.into(), node), (0, false, now), stop).await?;
         self.outage = outage;
         ControlFlow::Continue(())
     }

@@ -35,6 +35,7 @@ fn routing() -> Routing {
     let rule = |name: &str, matches: Vec<Matcher>, receivers: &[&str]| Rule {
         name: name.into(),
         on: vec![EventType::CheckStatus],
+        watches: Vec::new(),
         matches,
         unless: Vec::new(),
         receivers: receivers.iter().map(|&receiver| receiver.into()).collect(),
@@ -58,7 +59,8 @@ fn plan(history: History, before: Vec<Check>, now: Vec<Check>) -> Plan {
 
 fn plan_of(routing: &Routing, known: &Known, checks: Vec<Check>) -> Plan {
     let answer = Answer { entries: checks.into_iter().map(Entry::Check).collect(), index: 7, reset: false };
-    routing.plan(known, (&node(), "dc1"), answer, NOW)
+    let place = Place { node: &node(), datacenter: "dc1", watch: "checks/node" };
+    routing.plan(known, place, answer, NOW)
 }
 
 use CheckStatus::{Critical, Passing};
@@ -153,7 +155,6 @@ fn given_up(routing: &Routing, receiver: &str) -> Aftermath {
         redriven: 0,
         rule: "all".into(),
         receiver: receiver.into(),
-        subject: event.subject.clone(),
         event: StoredEvent {
             id: event.id,
             source: event.source,
@@ -178,6 +179,7 @@ fn a_death_is_told_by_the_rules_and_the_fallback_gets_the_event() {
     let rule = Rule {
         name: "undelivered".into(),
         on: vec![EventType::DeliveryDead],
+        watches: Vec::new(),
         matches: vec![of_mail],
         unless: Vec::new(),
         receivers: vec!["log".into()],
@@ -185,7 +187,10 @@ fn a_death_is_told_by_the_rules_and_the_fallback_gets_the_event() {
     let wishes = BTreeMap::from([("mail".to_owned(), instead), ("pager".to_owned(), last)]);
     let routing = Routing { wishes, rules: vec![rule], ..routing() };
     let Aftermath { fallback, events, deliveries } = given_up(&routing, "mail");
-    assert_eq!(fallback, Some(Fallback { receiver: "pager".into(), overlap: Overlap::Skip }));
+    assert_eq!(
+        fallback,
+        Some(Fallback { receiver: "pager".into(), overlap: Overlap::Skip, lane: Lane::Subject })
+    );
     assert_eq!(deliveries.iter().map(|delivery| delivery.receiver.as_str()).collect::<Vec<_>>(), ["log"]);
     let [Event { kind: EventType::DeliveryDead, data, subject, .. }] = &events[..] else {
         panic!("{events:?}")

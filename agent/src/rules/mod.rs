@@ -21,6 +21,8 @@ pub struct Rule {
     pub name: String,
     /// The kinds of event that it is about; at least one.
     pub on: Vec<EventType>,
+    /// The watches whose events it is about, by their names in the store; empty for all.
+    pub watches: Vec<String>,
     /// All of them must hold.
     pub matches: Vec<Matcher>,
     /// The event is left alone when there are some and all of them hold.
@@ -29,9 +31,9 @@ pub struct Rule {
     pub receivers: Vec<String>,
 }
 
-/// The rules that send `event`, in the order of the configuration.
-pub fn route<'a>(rules: &'a [Rule], event: &Event) -> impl Iterator<Item = &'a Rule> {
-    rules.iter().filter(move |rule| rule.fires(event))
+/// The rules that send `event`, which a watch told of, in the order of the configuration.
+pub fn route<'a>(rules: &'a [Rule], event: &Event, watch: Option<&str>) -> impl Iterator<Item = &'a Rule> {
+    rules.iter().filter(move |rule| rule.fires(event, watch))
 }
 
 #[cfg(test)]

@@ -146,6 +146,7 @@ fn rule(name: &str, matches: Vec<Matcher>, unless: Vec<Matcher>) -> Rule {
     Rule {
         name: name.into(),
         on: vec![EventType::CheckStatus],
+        watches: Vec::new(),
         matches,
         unless,
         receivers: vec!["mail".into()],
@@ -166,6 +167,6 @@ fn all_rules_that_match_fire_in_their_order() {
         rule("unless web", vec![], vec![web()]),
         rule("unless web and db", vec![], vec![web(), db()]),
     ];
-    let fired: Vec<_> = route(&rules, &event()).map(|rule| rule.name.as_str()).collect();
+    let fired: Vec<_> = route(&rules, &event(), None).map(|rule| rule.name.as_str()).collect();
     assert_eq!(fired, ["all", "web", "unless web and db"]);
 }

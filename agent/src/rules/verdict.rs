@@ -12,6 +12,8 @@ pub enum Verdict<'a> {
     Sends,
     /// It is about other types of event.
     OtherType,
+    /// It is about what other watches tell.
+    OtherWatch,
     /// The first condition of `match` that does not hold.
     Fails(&'a Matcher),
     /// All conditions of `unless` hold.
@@ -19,10 +21,13 @@ pub enum Verdict<'a> {
 }
 
 impl Rule {
-    /// What this rule makes of `event`.
-    pub fn verdict(&self, event: &Event) -> Verdict<'_> {
+    /// What this rule makes of `event`, which a watch told of.
+    pub fn verdict(&self, event: &Event, watch: Option<&str>) -> Verdict<'_> {
         if !self.on.contains(&event.kind) {
             return Verdict::OtherType;
+        }
+        if !self.watches.is_empty() && !self.watches.iter().any(|known| Some(&known[..]) == watch) {
+            return Verdict::OtherWatch;
         }
         if let Some(first) = self.matches.iter().find(|matcher| !matcher.holds(event)) {
             return Verdict::Fails(first);
@@ -34,17 +39,21 @@ impl Rule {
     }
 
     /// Does this rule send `event`?
-    pub fn fires(&self, event: &Event) -> bool {
-        matches!(self.verdict(event), Verdict::Sends)
+    pub fn fires(&self, event: &Event, watch: Option<&str>) -> bool {
+        matches!(self.verdict(event, watch), Verdict::Sends)
     }
 
     /// Why this rule leaves `event` alone, in words; none where it sends it.
-    pub fn objection(&self, event: &Event) -> Option<String> {
-        match self.verdict(event) {
+    pub fn objection(&self, event: &Event, watch: Option<&str>) -> Option<String> {
+        match self.verdict(event, watch) {
             Verdict::Sends => None,
             Verdict::OtherType => {
                 let on: Vec<_> = self.on.iter().map(ToString::to_string).collect();
                 Some(format!("it is about {}", on.join(", ")))
+            }
+            Verdict::OtherWatch => {
+                let seen = watch.map_or_else(|| "none".to_owned(), |watch| format!("the watch {watch:?}"));
+                Some(format!("it is about what {:?} tells, and this is of {seen}", self.watches))
             }
             Verdict::Fails(matcher) => Some(format!(
                 "`{}` {}, and it wants {}",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::commit::{News, encode_event, write_deliveries, write_news};
+use super::commit::{News, Row, encode_event, write_deliveries, write_news};
 use super::outbox::Settled;
 use super::{Fallback, NewDelivery, Settlement, StoreError, StoredEvent};
 
@@ -53,10 +53,15 @@ pub(super) fn write(
         claim: BTreeMap::new(),
         now: settlement.now,
     };
-    if let Some(Fallback { receiver, overlap }) = fallback {
+    if let Some(Fallback { receiver, overlap, lane }) = fallback {
         let rule = settled.rule.clone();
-        let instead = NewDelivery { event: 0, rule, receiver, due_at: settlement.now, overlap };
-        write_deliveries(transaction, &news(vec![old], vec![instead]), generation, &[Some(settled.event)])?;
+        let instead = NewDelivery { event: 0, rule, receiver, due_at: settlement.now, overlap, lane };
+        write_deliveries(
+            transaction,
+            &news(vec![old], vec![instead]),
+            generation,
+            &[Row { seq: settled.event, is_new: false }],
+        )?;
     }
     write_news(transaction, &news(events, deliveries), generation)?;
     Ok(())

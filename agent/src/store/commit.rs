@@ -3,6 +3,7 @@
 //! Encoding JSON is done by the caller's task, so that the store's thread has only `SQLite` to do.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
@@ -149,12 +150,19 @@ fn write_states(transaction: &Connection, commit: &Encoded) -> rusqlite::Result<
     Ok(())
 }
 
-/// Returns each event's row; none for an event that is there already.
-fn write_events(
-    transaction: &Connection,
-    news: &News,
-    generation: u64,
-) -> rusqlite::Result<Vec<Option<i64>>> {
+/// Why a delivery is not made: the id of a newer one follows.
+const OUTDONE: &str = "a newer one for the same subject came: ";
+
+/// Where an event is.
+pub(super) struct Row {
+    pub(super) seq: i64,
+    /// It was not there before: no delivery can be of it.
+    pub(super) is_new: bool,
+}
+
+/// Returns each event's row. One that is there already was told by another watch; the rules of this one may send it
+/// to others.
+fn write_events(transaction: &Connection, news: &News, generation: u64) -> rusqlite::Result<Vec<Row>> {
     let mut insert = transaction.prepare_cached(
         "INSERT INTO event (id, generation, watch, kind, source, subject, time, data, node, environment)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
@@ -173,7 +181,13 @@ fn write_events(
             &event.node,
             &event.environment,
         ))?;
-        Ok((inserted > 0).then(|| transaction.last_insert_rowid()))
+        if inserted > 0 {
+            return Ok(Row { seq: transaction.last_insert_rowid(), is_new: true });
+        }
+        let seq = transaction
+            .prepare_cached("SELECT seq FROM event WHERE id = ?1 AND generation = ?2")?
+            .query_row((&event.id, generation.cast_signed()), |row| row.get(0))?;
+        Ok(Row { seq, is_new: false })
     };
     news.events.iter().map(&mut write).collect()
 }
@@ -183,7 +197,7 @@ pub(super) fn write_deliveries(
     transaction: &Connection,
     news: &News,
     generation: u64,
-    events: &[Option<i64>],
+    events: &[Row],
 ) -> rusqlite::Result<Committed> {
     let mut lane_is_open = transaction.prepare_cached(LANE_IS_OPEN)?;
     let mut insert = transaction.prepare_cached(
@@ -195,43 +209,48 @@ pub(super) fn write_deliveries(
     )?;
     let now = news.now.as_millisecond();
     let (mut free, mut committed) = (news.claim.clone(), Committed::default());
-    for delivery in &news.deliveries {
-        let row = events.get(delivery.event).copied().flatten();
-        let (Some(row), Some(event)) = (row, news.events.get(delivery.event)) else { continue };
+    let outdone = outdone(news, generation);
+    for (at, delivery) in news.deliveries.iter().enumerate() {
+        let found = events.get(delivery.event).zip(news.events.get(delivery.event));
+        let Some((Row { seq, is_new }, event)) = found else { continue };
         let id = delivery_id(&event.id, delivery, generation);
-        let lane = (&delivery.receiver, &event.subject);
-        let mut head = !lane_is_open.query_row(lane, |row| row.get::<_, bool>(0))?;
-        let skipped = !head && delivery.overlap == Overlap::Skip;
-        if !head && matches!(delivery.overlap, Overlap::Coalesce | Overlap::Replace) {
+        if !is_new && is_there(transaction, &id)? {
+            continue;
+        }
+        let lane = (&delivery.receiver[..], delivery.lane.key(&event.subject));
+        let outdone = outdone.get(&at).map(|newer| format!("{OUTDONE}{newer}"));
+        let mut head = outdone.is_none() && !lane_is_open.query_row(lane, |row| row.get::<_, bool>(0))?;
+        let skipped = outdone.is_none() && !head && delivery.overlap == Overlap::Skip;
+        if outdone.is_none() && !head && delivery.overlap.is_for_the_newest() {
             let running = supersede(transaction, lane, &id, now)?;
             head = running.is_none();
             let replaced = running.filter(|_| delivery.overlap == Overlap::Replace);
-            committed.replaced.extend(replaced.map(|id| Replaced { receiver: lane.0.clone(), id }));
+            committed.replaced.extend(replaced.map(|id| Replaced { receiver: lane.0.to_owned(), id }));
         }
         let free = free.get_mut(&delivery.receiver).filter(|free| **free > 0);
         let begins = head && free.is_some() && delivery.due_at.as_millisecond() <= now;
         let state = if begins {
             "running"
-        } else if skipped {
+        } else if skipped || outdone.is_some() {
             "suppressed"
         } else {
             "pending"
         };
         let inserted = insert.execute((
             &id,
-            row,
+            seq,
             &delivery.rule,
-            &delivery.receiver,
-            &event.subject,
+            lane.0,
+            lane.1,
             state,
             head,
             delivery.due_at.as_millisecond(),
             i64::from(begins),
             now,
             begins.then_some(now),
-            skipped.then_some(now),
-            skipped.then_some("skipped"),
-            skipped.then_some("an earlier one for the same subject was not done"),
+            (skipped || outdone.is_some()).then_some(now),
+            if outdone.is_some() { Some("superseded") } else { skipped.then_some("skipped") },
+            outdone.as_deref().or(skipped.then_some("an earlier one for the same subject was not done")),
         ))?;
         if let (1, true, Some(free)) = (inserted, begins, free) {
             *free -= 1;
@@ -249,27 +268,51 @@ fn begun(id: String, delivery: &NewDelivery, event: &StoredEvent, now: Timestamp
         redriven: 0,
         rule: delivery.rule.clone(),
         receiver: delivery.receiver.clone(),
-        subject: event.subject.clone(),
         event: event.clone(),
         created_at: now,
         tried_since: now,
     }
 }
 
+/// The deliveries of a commit in whose place a later one of the same commit stands, by their positions, with its id.
+fn outdone(news: &News, generation: u64) -> BTreeMap<usize, String> {
+    let mut newest = BTreeMap::<(&str, &str), String>::new();
+    let mut outdone = BTreeMap::new();
+    for (at, delivery) in news.deliveries.iter().enumerate().rev() {
+        let Some(event) = news.events.get(delivery.event).filter(|_| delivery.overlap.is_for_the_newest())
+        else {
+            continue;
+        };
+        let id = delivery_id(&event.id, delivery, generation);
+        match newest.entry((&delivery.receiver, delivery.lane.key(&event.subject))) {
+            // The same twice is one.
+            Entry::Occupied(newer) if *newer.get() == id => {}
+            Entry::Occupied(newer) => drop(outdone.insert(at, newer.get().clone())),
+            Entry::Vacant(none) => drop(none.insert(id)),
+        }
+    }
+    outdone
+}
+
+fn is_there(transaction: &Connection, delivery: &str) -> rusqlite::Result<bool> {
+    let mut exists = transaction.prepare_cached("SELECT EXISTS (SELECT 1 FROM delivery WHERE id = ?1)")?;
+    exists.query_row([delivery], |row| row.get(0))
+}
+
 /// Takes those of a lane that wait out of it, in favour of the delivery `id`. Returns the one that runs.
 fn supersede(
     transaction: &Connection,
-    lane: (&String, &String),
+    lane: (&str, &str),
     id: &str,
     now: i64,
 ) -> rusqlite::Result<Option<String>> {
     transaction
         .prepare_cached(
             "UPDATE delivery SET state = 'suppressed', settled_at = ?3, head = 0, outcome = 'superseded',
-               detail = 'a newer one for the same subject came: ' || ?4
+               detail = ?4
              WHERE receiver = ?1 AND subject = ?2 AND settled_at IS NULL AND state = 'pending'",
         )?
-        .execute((lane.0, lane.1, now, id))?;
+        .execute((lane.0, lane.1, now, format!("{OUTDONE}{id}")))?;
     transaction
         .prepare_cached(
             "SELECT id FROM delivery

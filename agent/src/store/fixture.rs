@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{AfterDeath, Aftermath, Commit, NewDelivery, Overlap, Store};
+use super::{AfterDeath, Aftermath, Commit, Lane, NewDelivery, Overlap, Store};
 use crate::catalog::{Check, CheckStatus};
 use crate::event::{About, CheckData, CheckState, Event, EventData, EventType, NodeRole, State};
 
@@ -74,6 +74,7 @@ pub(crate) fn delivery(receiver: &str) -> NewDelivery {
         receiver: receiver.into(),
         due_at: at(0),
         overlap: Overlap::Queue,
+        lane: Lane::Subject,
     }
 }
 

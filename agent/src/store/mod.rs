@@ -138,11 +138,11 @@ pub use error::StoreError;
 pub use health::{Health, Repaired, repair};
 pub use open::Durability;
 pub use record::{Attempt, EventFilter, Filter, Record, RecordsError, State};
-pub use records::Records;
+pub use records::{Records, Seen};
 pub use retention::{Pruned, Retention};
 pub use types::{
-    AfterDeath, Aftermath, Claimed, Claims, Commit, Committed, DETAIL_MAX, Fallback, NewDelivery, Overlap,
-    Recovered, Replaced, Saved, Settlement, StoredEvent, Verdict,
+    AfterDeath, Aftermath, Claimed, Claims, Commit, Committed, DETAIL_MAX, Fallback, Lane, NewDelivery,
+    Overlap, Recovered, Replaced, Saved, Settlement, StoredEvent, Verdict,
 };
 
 /// Commands that wait for the store's thread. Each caller waits for its answer, so there are never

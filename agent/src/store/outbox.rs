@@ -87,7 +87,6 @@ fn read_claimed(row: &Row<'_>) -> rusqlite::Result<(i64, Claimed)> {
         attempt: row.get::<_, u32>(2)?.saturating_add(1),
         rule: row.get(3)?,
         receiver: row.get(14)?,
-        subject: row.get(4)?,
         event,
         redriven: row.get(15)?,
         created_at: time(row.get(5)?, 5)?,

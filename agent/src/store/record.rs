@@ -54,6 +54,9 @@ pub struct Record {
     pub detail: Option<String>,
     #[serde(skip)]
     pub(super) seq: i64,
+    /// What stands in the store for the deliveries that it waits for.
+    #[serde(skip)]
+    pub(super) lane: String,
 }
 
 /// One attempt of a delivery.

@@ -19,10 +19,21 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What stands in front of each list of deliveries.
 const RECORD: &str = "
-    SELECT delivery.id, event.id, event.kind, delivery.subject, delivery.rule, delivery.receiver, delivery.state,
+    SELECT delivery.id, event.id, event.kind, event.subject, delivery.rule, delivery.receiver, delivery.state,
       delivery.attempts, delivery.created_at, delivery.due_at, delivery.settled_at, delivery.outcome,
-      delivery.detail, delivery.seq
+      delivery.detail, delivery.seq, delivery.subject
     FROM delivery JOIN event ON event.seq = delivery.event";
+
+/// An event, for a person.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// What happened.
+    pub event: StoredEvent,
+    /// The watch that told it first.
+    pub watch: String,
+    /// What became of it.
+    pub deliveries: Vec<Record>,
+}
 
 /// The database, for a person.
 #[derive(Debug)]
@@ -89,22 +100,23 @@ impl Records {
 
     /// The events whose id begins with `id`, each with its deliveries; at least one. Several have the same id
     /// when Consul's indexes began anew.
-    pub fn events(&self, id: &str) -> Result<Vec<(StoredEvent, Vec<Record>)>, RecordsError> {
+    pub fn events(&self, id: &str) -> Result<Vec<Seen>, RecordsError> {
         let read = || {
             self.connection
                 .prepare_cached(
-                    "SELECT id, source, kind, subject, time, data, node, environment, seq FROM event
+                    "SELECT id, source, kind, subject, time, data, node, environment, seq, watch FROM event
                      WHERE id BETWEEN ?1 AND ?1 || 'g' LIMIT 10",
                 )?
-                .query_map([id], |row| Ok((read_event(row)?, row.get(8)?)))?
-                .collect::<rusqlite::Result<Vec<(StoredEvent, i64)>>>()
+                .query_map([id], |row| Ok((read_event(row)?, row.get(8)?, row.get(9)?)))?
+                .collect::<rusqlite::Result<Vec<(StoredEvent, i64, String)>>>()
         };
         let events = read().map_err(|source| StoreError::sort(&self.path, source))?;
         if events.is_empty() {
             return Err(RecordsError::Unknown { what: "an event", id: id.into() });
         }
         let sql = format!("{RECORD} WHERE delivery.event = ?1 ORDER BY delivery.seq");
-        let with_deliveries = |(event, seq)| Ok((event, self.records(&sql, [seq])?));
+        let with_deliveries =
+            |(event, seq, watch)| Ok(Seen { event, watch, deliveries: self.records(&sql, [seq])? });
         events.into_iter().map(with_deliveries).collect()
     }
 
@@ -215,6 +227,7 @@ fn read_record(row: &Row<'_>) -> rusqlite::Result<Record> {
         outcome,
         detail: row.get(12)?,
         seq: row.get(13)?,
+        lane: row.get(14)?,
     })
 }
 
@@ -239,7 +252,7 @@ fn reopen(transaction: &Transaction<'_>, record: &Record, now: Timestamp) -> rus
          WHERE seq = ?1 AND state IN ('dead', 'suppressed', 'pending')",
         (record.seq, now.as_millisecond()),
     )?;
-    let lane = (&record.receiver, &record.subject);
+    let lane = (&record.receiver, &record.lane);
     let running: Option<i64> = transaction
         .query_row(
             "SELECT seq FROM delivery
@@ -253,7 +266,7 @@ fn reopen(transaction: &Transaction<'_>, record: &Record, now: Timestamp) -> rus
             "UPDATE delivery SET head = 0 WHERE receiver = ?1 AND subject = ?2 AND settled_at IS NULL AND head = 1",
             lane,
         )?;
-        promote(transaction, &record.receiver, &record.subject)?;
+        promote(transaction, &record.receiver, &record.lane)?;
     }
     Ok(changed > 0)
 }
@@ -273,11 +286,11 @@ fn give_up(
     let has_head: bool = transaction.query_row(
         "SELECT EXISTS (SELECT 1 FROM delivery
            WHERE receiver = ?1 AND subject = ?2 AND settled_at IS NULL AND head = 1)",
-        (&record.receiver, &record.subject),
+        (&record.receiver, &record.lane),
         |row| row.get(0),
     )?;
     if changed > 0 && !has_head {
-        promote(transaction, &record.receiver, &record.subject)?;
+        promote(transaction, &record.receiver, &record.lane)?;
     }
     Ok(changed > 0)
 }

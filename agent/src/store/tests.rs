@@ -172,7 +172,7 @@ async fn a_restart_keeps_everything() {
     assert_eq!(store.load("other").await.unwrap(), None);
     let claimed = claim(&store, "mail").await.remove(0);
     assert_eq!((claimed.id.len(), claimed.attempt, claimed.rule.as_str()), (32, 1, "down"));
-    assert_eq!((claimed.subject.as_str(), claimed.created_at), (b, at(0)));
+    assert_eq!((claimed.event.subject.as_str(), claimed.created_at), (b, at(0)));
     let stored = claimed.event;
     assert_eq!((stored.id.as_str(), stored.kind.as_str()), ("e1", "lictor.check.status"));
     assert_eq!((stored.source.as_str(), stored.subject.as_str()), ("consul://dc1", b));

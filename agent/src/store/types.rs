@@ -59,11 +59,33 @@ pub struct NewDelivery {
     pub receiver: String,
     /// Not before this time; rounded down to a millisecond.
     pub due_at: Timestamp,
-    /// What becomes of it, or of those before it, where the receiver is not done with its subject.
+    /// What becomes of it, or of those before it, where the receiver is not done with its lane.
     pub overlap: Overlap,
+    /// Which others it waits for.
+    pub lane: Lane,
 }
 
-/// What happens where a delivery comes while an earlier one of the same receiver and subject is not settled.
+/// Which deliveries of a receiver are one lane: they are made one after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lane {
+    /// Those of one subject.
+    #[default]
+    Subject,
+    /// All.
+    Receiver,
+}
+
+impl Lane {
+    /// What stands in the store for the lane of a delivery about `subject`.
+    pub(super) fn key(self, subject: &str) -> &str {
+        match self {
+            Self::Subject => subject,
+            Self::Receiver => "*",
+        }
+    }
+}
+
+/// What happens where a delivery comes while an earlier one of the same lane is not settled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overlap {
     /// It waits for its turn.
@@ -75,6 +97,13 @@ pub enum Overlap {
     Replace,
     /// It is not made.
     Skip,
+}
+
+impl Overlap {
+    /// Only the newest of a lane is worth making.
+    pub(super) fn is_for_the_newest(self) -> bool {
+        matches!(self, Self::Coalesce | Self::Replace)
+    }
 }
 
 /// What a commit has begun and ended.
@@ -118,8 +147,6 @@ pub struct Claimed {
     pub rule: String,
     /// The receiver that gets it.
     pub receiver: String,
-    /// What it is about.
-    pub subject: String,
     /// What happened.
     pub event: StoredEvent,
     /// When it was committed.
@@ -165,8 +192,10 @@ pub struct Aftermath {
 pub struct Fallback {
     /// Its name.
     pub receiver: String,
-    /// What becomes of it where that receiver is not done with the subject.
+    /// What becomes of it where that receiver is not done with its lane.
     pub overlap: Overlap,
+    /// Which others it waits for.
+    pub lane: Lane,
 }
 
 /// Says what follows from the death of a delivery: of which one, the word and the text of its last outcome, and

@@ -98,10 +98,8 @@ impl Model {
             }
         }
         let generation = *generation;
-        let mut known = Vec::new();
         for event in &commit.events {
             let event = (event.id.clone(), generation);
-            known.push(self.events.contains(&event));
             if !self.events.contains(&event) {
                 self.events.push(event);
             }
@@ -111,7 +109,7 @@ impl Model {
         for delivery in &commit.deliveries {
             let event = &commit.events[delivery.event];
             let identity = (event.id.clone(), generation, delivery.rule.clone(), delivery.receiver.clone());
-            if known[delivery.event] || self.rows.iter().any(|row| row.identity == identity) {
+            if self.rows.iter().any(|row| row.identity == identity) {
                 continue;
             }
             let receiver = delivery.receiver.clone();
@@ -271,6 +269,7 @@ impl World {
             deliveries: deliveries
                 .map(|&(event, rule, receiver, delay)| NewDelivery {
                     overlap: Overlap::Queue,
+                    lane: Lane::Subject,
                     event,
                     rule: format!("rule{rule}"),
                     receiver: format!("r{receiver}"),
@@ -300,7 +299,7 @@ impl World {
         for (claimed, Row { identity, subject, attempts, .. }) in claimed.into_iter().zip(want) {
             let (event, _, rule, receiver) = identity.clone();
             assert_eq!((claimed.event.id, claimed.rule, claimed.receiver), (event, rule, receiver));
-            assert_eq!((claimed.subject, claimed.attempt), (subject, attempts));
+            assert_eq!((claimed.event.subject, claimed.attempt), (subject, attempts));
             let id = self.ids.entry(identity).or_insert_with(|| claimed.id.clone());
             assert_eq!(*id, claimed.id, "an id is the same on every attempt");
         }

@@ -14,7 +14,7 @@ fn listed(records: &Records, filter: &Filter) -> Vec<String> {
 
 /// The one delivery of this event.
 fn of(records: &Records, event: &str) -> Record {
-    let (_, mut deliveries) = records.events(event).unwrap().remove(0);
+    let mut deliveries = records.events(event).unwrap().remove(0).deliveries;
     assert_eq!(deliveries.len(), 1);
     deliveries.remove(0)
 }
@@ -175,13 +175,60 @@ async fn each_overlap_has_its_way_with_what_waits_and_what_runs() {
 }
 
 #[tokio::test]
+async fn of_one_answer_only_the_newest_of_a_lane_is_made_where_only_that_counts() {
+    let made = async |overlap, lane| {
+        let (_folder, path) = folder();
+        let store = Store::open(&path).unwrap();
+        let of = |event| NewDelivery { event, overlap, lane, ..delivery("mail") };
+        // The last one twice, as two rules of one name would send it.
+        let deliveries = vec![of(0), of(1), of(2), of(2)];
+        let events = vec![event("a1", "a"), event("b1", "b"), event("a2", "a")];
+        let claim = BTreeMap::from([("mail".to_owned(), 9)]);
+        let commit = Commit { events, deliveries, claim, ..nothing() };
+        store.commit(&commit, |committed| committed.claimed).await.unwrap();
+        let records = Records::open(&path).unwrap();
+        assert!(records.health().unwrap().is_whole());
+        let mut listed = listed(&records, &ALL);
+        listed.reverse();
+        listed.join(", ")
+    };
+    let all = "a1 running 1, b1 running 1, a2 pending 0";
+    assert_eq!(made(Overlap::Queue, Lane::Subject).await, all);
+    assert_eq!(made(Overlap::Queue, Lane::Receiver).await, "a1 running 1, b1 pending 0, a2 pending 0");
+    for overlap in [Overlap::Coalesce, Overlap::Replace] {
+        assert_eq!(made(overlap, Lane::Subject).await, "a1 suppressed 0, b1 running 1, a2 running 1");
+        assert_eq!(made(overlap, Lane::Receiver).await, "a1 suppressed 0, b1 suppressed 0, a2 running 1");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_another_watch_told_goes_to_those_whom_its_own_rules_name() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    commit(&store, "mail", &[("a1", "a")]).await;
+    let running = claim(&store, "mail").await.remove(0);
+    let seen_too = Commit {
+        watch: "checks/service/a".into(),
+        events: vec![event("a1", "a")],
+        // What the first watch had sent is not sent again, and does not take the place of itself.
+        deliveries: vec![NewDelivery { overlap: Overlap::Replace, ..delivery("mail") }, delivery("chat")],
+        ..nothing()
+    };
+    let replaced = store.commit(&seen_too, |committed| committed.replaced).await.unwrap();
+    assert_eq!(replaced, []);
+    store.settle(settlement(&running, delivered())).await.unwrap();
+    assert_eq!(claimed(&store, "chat").await, ["a1 1"]);
+    assert_eq!(claimed(&store, "mail").await, [""; 0]);
+}
+
+#[tokio::test]
 async fn what_follows_from_a_death_is_stored_with_it_once() {
     let (_folder, path) = folder();
     let store = Store::open(&path).unwrap();
     commit(&store, "mail", &[("a1", "a")]).await;
     let first = claim(&store, "mail").await.remove(0);
     let aftermath = || Aftermath {
-        fallback: Some(Fallback { receiver: "pager".into(), overlap: Overlap::Queue }),
+        fallback: Some(Fallback { receiver: "pager".into(), overlap: Overlap::Queue, lane: Lane::Subject }),
         events: vec![event("dead", "a")],
         deliveries: vec![delivery("log")],
     };

@@ -29,7 +29,7 @@ async fn settle_all(store: &Store) {
             return;
         }
         for claimed in claimed {
-            let verdict = match &*claimed.subject {
+            let verdict = match &*claimed.event.subject {
                 "dead" => Verdict::Dead { outcome: "permanent", detail: "no".into() },
                 _ => delivered(),
             };
