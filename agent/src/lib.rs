@@ -15,6 +15,7 @@ pub mod event;
 pub mod handover;
 pub mod logging;
 pub mod metrics;
+pub mod migrate;
 pub mod pipeline;
 pub mod rules;
 pub mod shutdown;

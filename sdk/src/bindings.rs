@@ -1182,6 +1182,149 @@ pub mod lictor {
                 }
             }
         }
+        /// Reads what the watch of the delivery's rule follows, as Consul has it now: the whole list, as `consul watch` gives
+        /// it to its handlers.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod watch {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type CallError = super::super::super::lictor::plugin::types::CallError;
+            #[derive(Clone, PartialEq)]
+            pub struct Answer {
+                /// Consul's index: its header `X-Consul-Index`.
+                pub index: u64,
+                /// JSON, in the shape that this type of watch has in Consul.
+                pub body: _rt::Vec<u8>,
+            }
+            impl ::core::fmt::Debug for Answer {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Answer")
+                        .field("index", &self.index)
+                        .field("body", &self.body)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            #[allow(async_fn_in_trait)]
+            pub fn current() -> ::core::result::Result<Answer, CallError> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 16 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 16
+                            + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lictor:plugin/watch@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "current"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result18 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0.add(8).cast::<i64>();
+                                let l4 = *ptr0.add(16).cast::<*mut u8>();
+                                let l5 = *ptr0
+                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                Answer {
+                                    index: l3 as u64,
+                                    body: <_ as From<
+                                        _rt::Vec<_>,
+                                    >>::from(_rt::Vec::from_raw_parts(l4.cast(), len6, len6)),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l7 = i32::from(*ptr0.add(8).cast::<u8>());
+                                use super::super::super::lictor::plugin::types::CallError as V17;
+                                let v17 = match l7 {
+                                    0 => {
+                                        let e17 = {
+                                            let l8 = *ptr0
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr0
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        V17::Refused(e17)
+                                    }
+                                    1 => {
+                                        let e17 = {
+                                            let l11 = *ptr0
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr0
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        V17::TimedOut(e17)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e17 = {
+                                            let l14 = *ptr0
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr0
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        V17::Failed(e17)
+                                    }
+                                };
+                                v17
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result18
+                }
+            }
+        }
         /// Writes to Lictor's log, with the receiver's name and the delivery's id.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod log {
@@ -1359,6 +1502,8 @@ pub mod exports {
                     Append(AppendRequest),
                     Http(HttpRequest),
                     Smtp(SmtpRequest),
+                    /// To read the whole list that the rule's watch follows.
+                    Watch,
                 }
                 impl ::core::fmt::Debug for Request {
                     fn fmt(
@@ -1378,6 +1523,7 @@ pub mod exports {
                             Request::Smtp(e) => {
                                 f.debug_tuple("Request::Smtp").field(e).finish()
                             }
+                            Request::Watch => f.debug_tuple("Request::Watch").finish(),
                         }
                     }
                 }
@@ -1632,6 +1778,9 @@ pub mod exports {
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = result14;
                                             }
+                                            Request::Watch => {
+                                                *base.add(0).cast::<u8>() = (4i32) as u8;
+                                            }
                                         }
                                     }
                                 }
@@ -1731,7 +1880,7 @@ pub mod exports {
                                                     .cast::<usize>();
                                                 _rt::cabi_dealloc(l13, l14, 1);
                                             }
-                                            _ => {
+                                            3 => {
                                                 let l15 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
@@ -1764,6 +1913,7 @@ pub mod exports {
                                                     ::core::mem::size_of::<*const u8>(),
                                                 );
                                             }
+                                            _ => {}
                                         }
                                     }
                                 }
@@ -2267,10 +2417,10 @@ macro_rules! __export_plugin_impl {
         =
         "component-type:wit-bindgen:0.61.1:lictor:plugin@0.1.0:plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1663] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1779] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x82\x0c\x01A\x02\x01\
-A\x11\x01B\x0a\x01r\x06\x02ids\x06sources\x04types\x07subjects\x04times\x04datas\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf6\x0c\x01A\x02\x01\
+A\x13\x01B\x0a\x01r\x06\x02ids\x06sources\x04types\x07subjects\x04times\x04datas\
 \x04\0\x05event\x03\0\0\x01p\x01\x01r\x07\x02ids\x07attempty\x04rules\x08receive\
 rs\x0benvironments\x04nodes\x06events\x02\x04\0\x08delivery\x03\0\x03\x01o\x02sy\
 \x01q\x03\x09transient\x01s\0\x0bretry-after\x01\x05\0\x09permanent\x01s\0\x04\0\
@@ -2292,22 +2442,24 @@ ictor:plugin/http@0.1.0\x05\x04\x01B\x08\x01ps\x01r\x06\x04froms\x02to\0\x07subj
 ects\x04bodys\x02ids\x0atimeout-msy\x04\0\x07message\x03\0\x01\x01q\x03\x07refus\
 ed\x01s\0\x09transient\x01s\0\x09permanent\x01s\0\x04\0\x0asmtp-error\x03\0\x03\x01\
 j\x01s\x01\x04\x01@\x01\x07message\x02\0\x05\x04\0\x04send\x01\x06\x03\0\x18lict\
-or:plugin/smtp@0.1.0\x05\x05\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\
-\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\
-\x02\x03\0\x17lictor:plugin/log@0.1.0\x05\x06\x02\x03\0\0\x08delivery\x02\x03\0\0\
-\x07failure\x01B\x1a\x02\x03\x02\x01\x07\x04\0\x08delivery\x03\0\0\x02\x03\x02\x01\
-\x08\x04\0\x07failure\x03\0\x02\x01r\x04\x04names\x07versions\x07summarys\x0dcon\
-fig-schemas\x04\0\x0bdescription\x03\0\x04\x01ps\x01r\x02\x07command\x06\x0atime\
-out-msy\x04\0\x0cexec-request\x03\0\x07\x01r\x01\x04paths\x04\0\x0eappend-reques\
-t\x03\0\x09\x01r\x02\x06methods\x03urls\x04\0\x0chttp-request\x03\0\x0b\x01r\x02\
-\x04froms\x02to\x06\x04\0\x0csmtp-request\x03\0\x0d\x01q\x04\x04exec\x01\x08\0\x06\
-append\x01\x0a\0\x04http\x01\x0c\0\x04smtp\x01\x0e\0\x04\0\x07request\x03\0\x0f\x01\
-@\0\0\x05\x04\0\x08describe\x01\x11\x01p\x10\x01j\x01\x12\x01s\x01@\x01\x06confi\
-gs\0\x13\x04\0\x08requests\x01\x14\x01j\x01s\x01\x03\x01@\x02\x08delivery\x01\x06\
-configs\0\x15\x04\0\x06handle\x01\x16\x04\0\x1blictor:plugin/handler@0.1.0\x05\x09\
-\x04\0\x1alictor:plugin/plugin@0.1.0\x04\0\x0b\x0c\x01\0\x06plugin\x03\0\0\0G\x09\
-producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rus\
-t\x060.61.1";
+or:plugin/smtp@0.1.0\x05\x05\x01B\x08\x02\x03\x02\x01\x01\x04\0\x0acall-error\x03\
+\0\0\x01p}\x01r\x02\x05indexw\x04body\x02\x04\0\x06answer\x03\0\x03\x01j\x01\x04\
+\x01\x01\x01@\0\0\x05\x04\0\x07current\x01\x06\x03\0\x19lictor:plugin/watch@0.1.\
+0\x05\x06\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\
+\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x17licto\
+r:plugin/log@0.1.0\x05\x07\x02\x03\0\0\x08delivery\x02\x03\0\0\x07failure\x01B\x1a\
+\x02\x03\x02\x01\x08\x04\0\x08delivery\x03\0\0\x02\x03\x02\x01\x09\x04\0\x07fail\
+ure\x03\0\x02\x01r\x04\x04names\x07versions\x07summarys\x0dconfig-schemas\x04\0\x0b\
+description\x03\0\x04\x01ps\x01r\x02\x07command\x06\x0atimeout-msy\x04\0\x0cexec\
+-request\x03\0\x07\x01r\x01\x04paths\x04\0\x0eappend-request\x03\0\x09\x01r\x02\x06\
+methods\x03urls\x04\0\x0chttp-request\x03\0\x0b\x01r\x02\x04froms\x02to\x06\x04\0\
+\x0csmtp-request\x03\0\x0d\x01q\x05\x04exec\x01\x08\0\x06append\x01\x0a\0\x04htt\
+p\x01\x0c\0\x04smtp\x01\x0e\0\x05watch\0\0\x04\0\x07request\x03\0\x0f\x01@\0\0\x05\
+\x04\0\x08describe\x01\x11\x01p\x10\x01j\x01\x12\x01s\x01@\x01\x06configs\0\x13\x04\
+\0\x08requests\x01\x14\x01j\x01s\x01\x03\x01@\x02\x08delivery\x01\x06configs\0\x15\
+\x04\0\x06handle\x01\x16\x04\0\x1blictor:plugin/handler@0.1.0\x05\x0a\x04\0\x1al\
+ictor:plugin/plugin@0.1.0\x04\0\x0b\x0c\x01\0\x06plugin\x03\0\0\0G\x09producers\x01\
+\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -2320,9 +2472,9 @@ pub use __export_plugin_impl as __export_handler;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1289] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xec\x08\x01A\x02\x01\
-A\x0d\x01B\x0a\x01r\x06\x02ids\x06sources\x04types\x07subjects\x04times\x04datas\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1397] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd8\x09\x01A\x02\x01\
+A\x0f\x01B\x0a\x01r\x06\x02ids\x06sources\x04types\x07subjects\x04times\x04datas\
 \x04\0\x05event\x03\0\0\x01p\x01\x01r\x07\x02ids\x07attempty\x04rules\x08receive\
 rs\x0benvironments\x04nodes\x06events\x02\x04\0\x08delivery\x03\0\x03\x01o\x02sy\
 \x01q\x03\x09transient\x01s\0\x0bretry-after\x01\x05\0\x09permanent\x01s\0\x04\0\
@@ -2344,12 +2496,15 @@ ictor:plugin/http@0.1.0\x05\x04\x01B\x08\x01ps\x01r\x06\x04froms\x02to\0\x07subj
 ects\x04bodys\x02ids\x0atimeout-msy\x04\0\x07message\x03\0\x01\x01q\x03\x07refus\
 ed\x01s\0\x09transient\x01s\0\x09permanent\x01s\0\x04\0\x0asmtp-error\x03\0\x03\x01\
 j\x01s\x01\x04\x01@\x01\x07message\x02\0\x05\x04\0\x04send\x01\x06\x03\0\x18lict\
-or:plugin/smtp@0.1.0\x05\x05\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\
-\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\
-\x02\x03\0\x17lictor:plugin/log@0.1.0\x05\x06\x04\0:lictor:plugin/plugin-with-al\
-l-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&plugin-with-all-of-its-exports-r\
-emoved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258\
-.3\x10wit-bindgen-rust\x060.61.1";
+or:plugin/smtp@0.1.0\x05\x05\x01B\x08\x02\x03\x02\x01\x01\x04\0\x0acall-error\x03\
+\0\0\x01p}\x01r\x02\x05indexw\x04body\x02\x04\0\x06answer\x03\0\x03\x01j\x01\x04\
+\x01\x01\x01@\0\0\x05\x04\0\x07current\x01\x06\x03\0\x19lictor:plugin/watch@0.1.\
+0\x05\x06\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\
+\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x17licto\
+r:plugin/log@0.1.0\x05\x07\x04\0:lictor:plugin/plugin-with-all-of-its-exports-re\
+moved@0.1.0\x04\0\x0b,\x01\0&plugin-with-all-of-its-exports-removed\x03\0\0\0G\x09\
+producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rus\
+t\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -51,6 +51,14 @@ impl Delivery {
         self.events.first().ok_or_else(|| Failure::permanent("the delivery holds no event"))
     }
 
+    /// The event as `CloudEvents` JSON on one line; several as one array.
+    pub fn to_json(&self) -> Result<String, Failure> {
+        match self.events.as_slice() {
+            [event] => event.to_cloudevent(),
+            _ => self.to_cloudevents_batch(),
+        }
+    }
+
     /// All events as one JSON array, `application/cloudevents-batch+json`, on one line.
     pub fn to_cloudevents_batch(&self) -> Result<String, Failure> {
         to_json(&self.events.iter().map(Event::as_cloudevent).collect::<Result<Vec<_>, _>>()?)

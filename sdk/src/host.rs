@@ -4,12 +4,14 @@ use crate::{
     CallError,
     bindings::lictor::plugin::{
         append as append_api, exec as exec_api, http as http_api, log as log_api, smtp as smtp_api, types,
+        watch as watch_api,
     },
     duration::as_millis,
     exec::{Command, Output, Status},
     http::{Request, Response},
     log::Level,
     smtp::{Message, SendError},
+    watch::Answer,
 };
 
 pub(crate) fn exec(command: &Command) -> Result<Output, CallError> {
@@ -55,6 +57,11 @@ pub(crate) fn smtp(message: &Message) -> Result<String, SendError> {
         smtp_api::SmtpError::Transient(message) => SendError::Transient(message),
         smtp_api::SmtpError::Permanent(message) => SendError::Permanent(message),
     })
+}
+
+pub(crate) fn watch() -> Result<Answer, CallError> {
+    let answer = watch_api::current()?;
+    Ok(Answer { index: answer.index, body: answer.body })
 }
 
 pub(crate) fn log(level: Level, message: &str) {

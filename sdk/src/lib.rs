@@ -129,6 +129,7 @@ pub mod smtp;
 pub mod template;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod watch;
 
 #[cfg(not(target_family = "wasm"))]
 use testing as host;

@@ -17,7 +17,7 @@
 //!
 //! It belongs to the test's thread, so tests do not see each other. It checks no grants: what the plugin asks for
 //! is the test's to judge. What the test gives no answer for succeeds: a command exits with 0, a request is
-//! answered with an empty 200, a mail is taken.
+//! answered with an empty 200, a mail is taken, a watch has an empty list.
 
 use std::{cell::RefCell, collections::VecDeque, marker::PhantomData};
 
@@ -30,6 +30,7 @@ use crate::{
     log::Level,
     plugin,
     smtp::{Message, SendError},
+    watch::Answer,
 };
 
 /// What a plugin asked of the host.
@@ -43,6 +44,8 @@ pub enum Call {
     Http(http::Request),
     /// To send a mail.
     Smtp(Message),
+    /// To read the list of the rule's watch.
+    Watch,
 }
 
 impl Call {
@@ -60,6 +63,7 @@ struct State {
     append: VecDeque<Result<(), CallError>>,
     http: VecDeque<Result<http::Response, CallError>>,
     smtp: VecDeque<Result<String, SendError>>,
+    watch: VecDeque<Result<Answer, CallError>>,
 }
 
 thread_local! {
@@ -98,6 +102,11 @@ impl Host {
     /// Answers the next mail that has no answer yet.
     pub fn answer_smtp(&self, answer: Result<String, SendError>) {
         STATE.with_borrow_mut(|state| state.smtp.push_back(answer));
+    }
+
+    /// Answers the next reading of the rule's watch that has no answer yet.
+    pub fn answer_watch(&self, answer: Result<Answer, CallError>) {
+        STATE.with_borrow_mut(|state| state.watch.push_back(answer));
     }
 
     /// What was asked for so far, in order.
@@ -144,6 +153,13 @@ pub(crate) fn smtp(message: &Message) -> Result<String, SendError> {
     STATE.with_borrow_mut(|state| {
         state.calls.push(Call::Smtp(message.clone()));
         state.smtp.pop_front().unwrap_or_else(|| Ok("250 OK".into()))
+    })
+}
+
+pub(crate) fn watch() -> Result<Answer, CallError> {
+    STATE.with_borrow_mut(|state| {
+        state.calls.push(Call::Watch);
+        state.watch.pop_front().unwrap_or_else(|| Ok(Answer { index: 1, body: b"[]".to_vec() }))
     })
 }
 

@@ -21,6 +21,8 @@ use crate::{CallError, GrantError, refusal, wildcard::Pattern};
 const REST: &str = "**";
 /// A guest may set variables whose names begin so: they mean nothing to a loader or a shell.
 const OWN_PREFIX: &str = "LICTOR_";
+/// So may this one be set: what Consul's own watches tell their handlers.
+const OWN_INDEX: &str = "CONSUL_INDEX";
 
 /// A program that may be run, and with which arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +71,7 @@ pub enum ExitStatus {
 impl ExecGrant {
     /// Reads a grant. `command` is the program's absolute path and its arguments, each exact or with `*` for
     /// any characters; a last `**` allows any further ones. `cwd` is absolute, by default `/`. `env` lists
-    /// the variables that a guest may set beside `LICTOR_*`.
+    /// the variables that a guest may set beside `LICTOR_*` and `CONSUL_INDEX`.
     ///
     /// # Errors
     /// All that is wrong with it.
@@ -152,7 +154,7 @@ impl ExecGrant {
     }
 
     fn lets_set(&self, name: &str) -> bool {
-        name.starts_with(OWN_PREFIX) || self.env.iter().any(|own| own == name)
+        name.starts_with(OWN_PREFIX) || name == OWN_INDEX || self.env.iter().any(|own| own == name)
     }
 }
 

@@ -12,14 +12,17 @@ mod refusal;
 mod secret;
 mod smtp;
 mod trust;
+mod watch;
 mod wildcard;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use append::AppendGrant;
 pub use exec::{Command, ExecGrant, ExecOutput, ExitStatus};
 pub use http::{HttpGrant, HttpGrantSpec, HttpRequest, HttpResponse};
 pub use smtp::{Mail, Relay, SmtpError, SmtpGrant, SmtpGrantSpec};
+pub use watch::{List, Lists, Reading};
 
 /// All that one receiver may do. The default is nothing.
 #[derive(Debug, Default)]
@@ -32,6 +35,8 @@ pub struct Grants {
     pub http: Vec<HttpGrant>,
     /// The relay and who may be written to.
     pub smtp: Option<SmtpGrant>,
+    /// The list that the watch of a delivery's rule follows may be read.
+    pub watch: bool,
 }
 
 impl Grants {
@@ -45,6 +50,7 @@ impl Grants {
             Request::Append { path } => append::decide(&self.append, path).map(|_| ()),
             Request::Http { method, url } => http::covers(&self.http, method, url),
             Request::Smtp { from, to } => smtp::covers(self.smtp.as_ref(), from, to),
+            Request::Watch => watch::covers(self.watch),
         }
     }
 
@@ -53,7 +59,8 @@ impl Grants {
         let exec = self.exec.iter().map(ExecGrant::in_words);
         let append = self.append.iter().map(AppendGrant::in_words);
         let http = self.http.iter().map(HttpGrant::in_words);
-        exec.chain(append).chain(http).chain(self.smtp.iter().map(SmtpGrant::in_words)).collect()
+        let watch = self.watch.then(|| "may read the whole list that the rule's watch follows".to_owned());
+        exec.chain(append).chain(http).chain(self.smtp.iter().map(SmtpGrant::in_words)).chain(watch).collect()
     }
 }
 
@@ -86,6 +93,8 @@ pub enum Request {
         /// The recipients' addresses.
         to: Vec<String>,
     },
+    /// Read the list that the rule's watch follows.
+    Watch,
 }
 
 /// A grant that was written wrongly. The message fits after "failed to".
@@ -122,6 +131,7 @@ pub struct Capabilities {
     limits: OutputLimits,
     clients: http::Clients,
     sender: smtp::Sender,
+    lists: Option<Arc<dyn Lists>>,
 }
 
 impl fmt::Debug for Capabilities {
@@ -138,7 +148,13 @@ impl Capabilities {
     pub fn new(grants: Grants, limits: OutputLimits) -> Result<Self, GrantError> {
         let clients = http::Clients::build(&grants.http)?;
         let sender = smtp::Sender::build(grants.smtp.as_ref())?;
-        Ok(Self { grants, limits, clients, sender })
+        Ok(Self { grants, limits, clients, sender, lists: None })
+    }
+
+    /// Lets a grant of `watch` read these lists. Without them there is nothing to read.
+    #[must_use]
+    pub fn with_lists(self, lists: Arc<dyn Lists>) -> Self {
+        Self { lists: Some(lists), ..self }
     }
 
     /// What this receiver may do.
@@ -164,6 +180,15 @@ impl Capabilities {
         self.clients.send(granted, self.limits.http_response).await
     }
 
+    /// Reads what the watch of this rule follows, now.
+    pub async fn current(&self, rule: &str) -> Result<List, CallError> {
+        watch::covers(self.grants.watch)?;
+        match &self.lists {
+            Some(lists) => lists.current(rule).await,
+            None => Err(CallError::Failed("there is no watch here".to_owned())),
+        }
+    }
+
     /// Sends a mail to all its recipients or to none, and answers with the relay's own words.
     pub async fn smtp(&self, mail: Mail) -> Result<String, SmtpError> {
         let parties = smtp::Parties::parse(&mail.from, &mail.to).map_err(SmtpError::Permanent)?;
@@ -175,7 +200,7 @@ impl Capabilities {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::time::Duration;
 
     use super::*;
 
@@ -195,6 +220,7 @@ mod tests {
             append: vec![AppendGrant::parse("/var/log/x").unwrap()],
             http: vec![HttpGrant::parse(HttpGrantSpec { url, ..Default::default() }).unwrap()],
             smtp: Some(SmtpGrant::parse(mail).unwrap()),
+            watch: true,
         }
     }
 
@@ -213,6 +239,7 @@ mod tests {
         let url = "http://127.0.0.1:9/hook".to_owned();
         check(&Request::Http { method: "POST".into(), url }, "allow.http = [{ url = ");
         check(&Request::Smtp { from: "a@b.c".into(), to: strings(&["a@b.c"]) }, "allow.smtp = { relay = ");
+        check(&Request::Watch, "allow.watch = true");
         assert!(Grants::default().in_words().is_empty());
     }
 
@@ -220,7 +247,27 @@ mod tests {
     fn all_grants_are_told_in_one_order() {
         let words = grants().in_words();
         let begin: Vec<&str> = words.iter().map(|line| &line[..8]).collect();
-        assert_eq!(begin, ["may run ", "may appe", "may send", "may send"]);
+        assert_eq!(begin, ["may run ", "may appe", "may send", "may send", "may read"]);
+    }
+
+    /// Knows the list of one rule.
+    struct One;
+
+    impl Lists for One {
+        fn current<'a>(&'a self, rule: &'a str) -> Reading<'a> {
+            Box::pin(async move { Ok(List { index: 7, body: rule.into() }) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_is_read_where_that_is_granted_and_there_is_one() {
+        let limits = OutputLimits { exec_output: 100, http_response: 100 };
+        let able = |watch| Capabilities::new(Grants { watch, ..Grants::default() }, limits).unwrap();
+        let refused = able(false).with_lists(Arc::new(One)).current("web").await;
+        assert!(matches!(refused, Err(CallError::Refused(_))), "{refused:?}");
+        assert!(matches!(able(true).current("web").await, Err(CallError::Failed(_))));
+        let read = able(true).with_lists(Arc::new(One)).current("web").await;
+        assert_eq!(read, Ok(List { index: 7, body: b"web".to_vec() }));
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ wasmtime::component::bindgen!({
         "lictor:plugin/append.append": async,
         "lictor:plugin/http.send": async,
         "lictor:plugin/smtp.send": async,
+        "lictor:plugin/watch.current": async,
     },
     exports: { default: async },
 });

@@ -40,6 +40,8 @@ pub(crate) struct Caller {
     pub(crate) receiver: String,
     /// The delivery's id; empty where there is none.
     pub(crate) delivery: String,
+    /// The rule that sent it; empty where there is none.
+    pub(crate) rule: String,
     /// What the receiver's grants let the guest do.
     pub(crate) capabilities: Option<Arc<Capabilities>>,
 }
@@ -52,6 +54,7 @@ pub(crate) struct Guest {
     stderr: MemoryOutputPipe,
     log: GuestLog,
     capabilities: Option<Arc<Capabilities>>,
+    rule: String,
     pub(crate) limiter: MemoryLimiter,
     pub(crate) refusals: Vec<String>,
 }
@@ -73,13 +76,24 @@ impl Guest {
         resources.set_max_capacity(RESOURCES);
         let log = GuestLog::new(String::new(), String::new(), 0);
         let limiter = MemoryLimiter::new(0);
-        Self { wasi, resources, stdout, stderr, log, capabilities: None, limiter, refusals: Vec::new() }
+        Self {
+            wasi,
+            resources,
+            stdout,
+            stderr,
+            log,
+            capabilities: None,
+            rule: String::new(),
+            limiter,
+            refusals: Vec::new(),
+        }
     }
 
     /// Makes it the state for one call. Without `capabilities` every use of one is refused.
     pub(crate) fn serve(&mut self, caller: Caller, limits: &Limits) {
         self.log = GuestLog::new(caller.receiver, caller.delivery, limits.log);
         self.capabilities = caller.capabilities;
+        self.rule = caller.rule;
         self.limiter.set_limit(limits.memory);
     }
 
@@ -184,6 +198,17 @@ impl contract::smtp::Host for Guest {
             capability::SmtpError::Transient(reason) => contract::smtp::SmtpError::Transient(reason),
             capability::SmtpError::Permanent(reason) => contract::smtp::SmtpError::Permanent(reason),
         })
+    }
+}
+
+impl contract::watch::Host for Guest {
+    async fn current(&mut self) -> Result<contract::watch::Answer, contract::types::CallError> {
+        let read = match self.capabilities() {
+            Ok(capabilities) => capabilities.current(&self.rule).await,
+            Err(reason) => Err(capability::CallError::Refused(reason)),
+        };
+        let capability::List { index, body } = read.map_err(|error| self.call_error(error))?;
+        Ok(contract::watch::Answer { index, body })
     }
 }
 

@@ -79,7 +79,7 @@ impl Plugin {
         &self.0.digest
     }
 
-    /// What it could ask for at most: those of `exec`, `append`, `http`, `smtp` and `log` that it imports.
+    /// What it could ask for at most: those of `exec`, `append`, `http`, `smtp`, `watch` and `log` that it imports.
     pub fn imports(&self) -> &[&'static str] {
         &self.0.imports
     }
@@ -121,6 +121,7 @@ impl Plugin {
         let caller = Caller {
             receiver: delivery.receiver.clone(),
             delivery: delivery.id.clone(),
+            rule: delivery.rule.clone(),
             capabilities: Some(capabilities),
         };
         let finished = self.call(caller, limits, move |plugin, store| {
@@ -206,7 +207,7 @@ impl Inner {
     /// Whoever calls without a receiver.
     fn nobody(&self) -> Caller {
         let receiver = format!("plugin {:.12}", self.digest);
-        Caller { receiver, delivery: String::new(), capabilities: None }
+        Caller { receiver, delivery: String::new(), rule: String::new(), capabilities: None }
     }
 
     /// Calls `export` on an instance, which is made if there is none. The limits hold for both.
@@ -340,6 +341,7 @@ fn request(request: handler::Request) -> Request {
         handler::Request::Append(handler::AppendRequest { path }) => Request::Append { path },
         handler::Request::Http(handler::HttpRequest { method, url }) => Request::Http { method, url },
         handler::Request::Smtp(handler::SmtpRequest { from, to }) => Request::Smtp { from, to },
+        handler::Request::Watch => Request::Watch,
     }
 }
 

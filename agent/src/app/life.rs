@@ -13,7 +13,7 @@ use tracing::{error, info};
 
 use super::receivers::Ready;
 use super::running::{Place, Running};
-use super::{AppError, Sources, compiled, host, load, receivers, tell_left};
+use super::{AppError, Sources, compiled, host, load, tell_left};
 use crate::admin::Question;
 use crate::config::{Config, Look};
 use crate::consul::Client;
@@ -81,7 +81,7 @@ impl Life<'_> {
         let client =
             Client::new(&config.consul).context("reach Consul").map_err(|error| kept(error.into()))?;
         let host = host(&config.receivers, Some(compiled(&self.data_dir))).map_err(kept)?;
-        let ready = receivers::ready(&config.receivers, &host, Look::Everywhere);
+        let ready = super::ready(&config, &host, Look::Everywhere);
         let Some(ready) = self.shutdown.drain.run_until_cancelled(ready).await else {
             return Err(Refusal::Kept("Lictor is ending\n".into()));
         };

@@ -4,6 +4,7 @@
 //! started, so a configuration with a fault changes nothing.
 
 mod life;
+mod lists;
 mod receivers;
 mod running;
 
@@ -31,6 +32,7 @@ use crate::pipeline::History;
 use crate::shutdown::Shutdown;
 use crate::store::{Recovered, Store};
 use life::Life;
+use lists::Watched;
 use receivers::Ready;
 use running::{Place, Running};
 
@@ -108,7 +110,7 @@ pub async fn load(sources: Sources<'_>, look: Look) -> Result<Config, AppError> 
 /// All faults, or what is needed to look for them is not there.
 pub async fn check(config: &Config, look: Look) -> Result<Vec<Granted>, AppError> {
     let host = looking_host(&config.receivers, &config.agent.data_dir)?;
-    let ready = receivers::ready(&config.receivers, &host, look).await?;
+    let ready = ready(config, &host, look).await?;
     // Whose folder it is matters to those who run Lictor; a look may be another user's, root's for example.
     if look == Look::Everywhere && config.agent.data_dir.exists() {
         data_dir_metadata(&config.agent.data_dir)?;
@@ -135,7 +137,7 @@ pub async fn run(config: Config, sources: Sources<'_>, shutdown: &Shutdown) -> R
     let trusted = if fresh { Ok(()) } else { check_data_dir(&data_dir) };
     let cache_dir = (!fresh && trusted.is_ok()).then(|| compiled(&data_dir));
     let host = host(&config.receivers, cache_dir)?;
-    let ready = receivers::ready(&config.receivers, &host, Look::Everywhere);
+    let ready = ready(&config, &host, Look::Everywhere);
     let Some(ready) = shutdown.drain.run_until_cancelled(ready).await else {
         info!("Lictor ended before it ran.");
         return Ok(());
@@ -296,8 +298,14 @@ fn make_data_dir(path: &Path) -> Result<(), AppError> {
     Ok(made.with_context(help)?)
 }
 
-fn receiver(ready: Ready<'_>) -> Receiver {
+/// Makes all receivers of a configuration ready, or says what is wrong with them and with what leads to them.
+async fn ready<'a>(config: &'a Config, host: &Arc<Host>, look: Look) -> Result<Vec<Ready<'a>>, Faults> {
+    lists::check(config, receivers::ready(&config.receivers, host, look).await?)
+}
+
+fn receiver(ready: Ready<'_>, lists: &Arc<Watched>) -> Receiver {
     let Ready { config, plugin, json, capabilities, limits } = ready;
+    let capabilities = Arc::new(capabilities.with_lists(Arc::clone(lists) as _));
     Receiver {
         name: config.name.clone(),
         handler: Arc::new(PluginHandler { plugin, config: json, capabilities, limits }),

@@ -29,7 +29,7 @@ pub(crate) struct Ready<'a> {
     pub(crate) plugin: Plugin,
     /// The plugin's configuration as it gets it: a JSON object.
     pub(crate) json: Arc<str>,
-    pub(crate) capabilities: Arc<Capabilities>,
+    pub(crate) capabilities: Capabilities,
     pub(crate) limits: Limits,
 }
 
@@ -121,7 +121,7 @@ async fn make(receiver: &Receiver, plugin: Plugin, look: Look) -> Result<Ready<'
     match Capabilities::new(grants, output) {
         Ok(capabilities) if faults.is_empty() => {
             let json = receiver.config.to_string().into();
-            Ok(Ready { config: receiver, plugin, json, capabilities: Arc::new(capabilities), limits })
+            Ok(Ready { config: receiver, plugin, json, capabilities, limits })
         }
         Ok(_) => Err(faults),
         Err(error) => {
@@ -202,6 +202,7 @@ fn certain(request: Request, config: &Value) -> Option<Request> {
         Request::Append { path } => is_setting(path.clone().into()),
         Request::Http { method, url } => is_setting(method.clone().into()) && is_setting(url.clone().into()),
         Request::Smtp { from, to } => is_setting(from.clone().into()) && is_setting(to.clone().into()),
+        Request::Watch => true,
     };
     is_certain.then_some(match request {
         Request::Exec { command, .. } => Request::Exec { command, timeout: Duration::ZERO },
@@ -221,6 +222,7 @@ fn key(request: &Request) -> &'static str {
         Request::Append { .. } => "append",
         Request::Http { .. } => "http",
         Request::Smtp { .. } => "smtp",
+        Request::Watch => "watch",
     }
 }
 
@@ -233,6 +235,7 @@ fn grants(receiver: &Receiver, requests: &[Request]) -> Result<Grants, Vec<Grant
     let mut append = allow.append.clone().unwrap_or_default();
     let mut http = allow.http.clone().unwrap_or_default();
     let mut smtp = allow.smtp;
+    let mut watch = allow.watch.unwrap_or(false);
     for request in requests.iter().filter(|_| is_shipped(receiver)) {
         match request {
             Request::Exec { command, .. } if allow.exec.is_none() => {
@@ -249,10 +252,11 @@ fn grants(receiver: &Receiver, requests: &[Request]) -> Result<Grants, Vec<Grant
             Request::Smtp { from, to } => {
                 smtp = smtp.map(|grant| grant.limited_to(from, to)).transpose().map_err(one)?;
             }
+            Request::Watch => watch = allow.watch.unwrap_or(true),
             _ => {}
         }
     }
-    Ok(Grants { exec, append, http, smtp })
+    Ok(Grants { exec, append, http, smtp, watch })
 }
 
 /// What the plugin needs and is not granted.

@@ -14,6 +14,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::lists::Watched;
 use super::receivers::Ready;
 use super::{AppError, receiver};
 use crate::chain::chain;
@@ -69,7 +70,8 @@ impl Running {
             after_death: after_death(Arc::clone(&routing)),
             ..Settings::default()
         };
-        let receivers = ready.into_iter().map(receiver).collect();
+        let lists = Arc::new(Watched::new(config, client));
+        let receivers = ready.into_iter().map(|ready| receiver(ready, &lists)).collect();
         let stop = shutdown.retire.child_token();
         let dispatcher = Dispatcher::start(host.runtime(), store, receivers, &settings, &shutdown);
         let mut pipelines = JoinSet::new();

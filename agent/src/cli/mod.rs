@@ -5,6 +5,7 @@
 mod deliveries;
 mod events;
 mod explain;
+mod migrate;
 mod records;
 mod reload;
 mod run;
@@ -67,6 +68,9 @@ enum Verb {
     /// Show what was seen; also while Lictor does not run.
     #[command(subcommand)]
     Events(events::Verb),
+    /// Take over what Lictor replaces: print its configuration.
+    #[command(subcommand)]
+    Migrate(migrate::Verb),
     /// Check and repair the store.
     #[command(subcommand)]
     State(state::Verb),
@@ -103,6 +107,7 @@ pub fn main() -> ExitCode {
             Ok(false) => ExitCode::from(EXIT_NOT_THERE),
             done => looked(done.map(drop)),
         },
+        Verb::Migrate(verb) => migrate::migrate(&verb),
         Verb::Deliveries(verb) => looked(deliveries::deliveries(&verb)),
         Verb::Events(verb) => looked(events::events(&verb)),
         Verb::Explain { config, event, json } => looked(explain::explain(&config, &event, json)),

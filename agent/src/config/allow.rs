@@ -12,7 +12,7 @@ use lictor_capability::{
 use super::reader::{Entry, Table};
 
 /// All that can be granted.
-pub(super) const KEYS: [&str; 4] = ["exec", "append", "http", "smtp"];
+pub(super) const KEYS: [&str; 5] = ["exec", "append", "http", "smtp", "watch"];
 
 const EXEC: &str = r#"{ command = ["/usr/bin/systemctl", "restart", "*"] }"#;
 const APPEND: &str = r#""/var/log/lictor/web.log", or "/var/log/lictor/" for all that is in this folder"#;
@@ -31,6 +31,8 @@ pub struct Allow {
     pub http: Option<Vec<HttpGrant>>,
     /// The relay and who may be written to.
     pub smtp: Option<SmtpGrant>,
+    /// Whether the list that the rule's watch follows may be read.
+    pub watch: Option<bool>,
 }
 
 /// What can be read, and the keys of what cannot: with one faulty grant it is not known what all of them
@@ -41,8 +43,15 @@ pub(super) fn read(table: &mut Table<'_>) -> (Allow, Vec<&'static str>) {
         append: table.get("append", |entry| entry.sound(|entry| entry.list("a list of paths", append))),
         http: table.get("http", |entry| entry.sound(|entry| entry.list("a list of URLs", http))),
         smtp: table.get("smtp", |entry| entry.sound(smtp)),
+        watch: table.get("watch", Entry::flag),
     };
-    let read = [allow.exec.is_some(), allow.append.is_some(), allow.http.is_some(), allow.smtp.is_some()];
+    let read = [
+        allow.exec.is_some(),
+        allow.append.is_some(),
+        allow.http.is_some(),
+        allow.smtp.is_some(),
+        allow.watch.is_some(),
+    ];
     let unread = KEYS.into_iter().zip(read).filter(|(key, is_read)| table.unread(key, *is_read));
     (allow, unread.map(|(key, _)| key).collect())
 }

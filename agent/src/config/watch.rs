@@ -45,7 +45,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Watch> {
         }
         "connect_roots" => Some(What::ConnectRoots),
         "connect_leaf" => table.require("service", "service = \"web\"", Entry::string).map(What::ConnectLeaf),
-        _ => Some(What::Events),
+        _ => Some(What::Events(table.get("name", Entry::string))),
     };
     let filter = table.get("filter", Entry::string);
     let datacenter = table.get("datacenter", Entry::string);

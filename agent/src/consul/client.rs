@@ -114,13 +114,17 @@ impl Client {
         query: Query,
     ) -> Result<Answer<Vec<Entry>>, ClientError> {
         let url = self.question(watch, here, query);
-        let (headers, body) = match self.get(&url, patience(&query)).await {
-            Err(ClientError::Missing { headers, .. }) if watch.what.may_be_missing() => {
-                (*headers, b"null".to_vec())
-            }
-            other => other?,
-        };
+        let (headers, body) = self.get_or_nothing(&url, watch, &query).await?;
         answer(&headers, &body, (watch, here)).map_err(|source| self.garbage(&url, source))
+    }
+
+    /// The same as [`entries`](Self::entries), at once and as a handler of a watch of Consul gets it: JSON.
+    pub async fn list(&self, watch: &Watch, here: &str) -> Result<(WaitIndex, Vec<u8>), ClientError> {
+        let query = Query { index: None, wait: Duration::ZERO, consistent: false };
+        let url = self.question(watch, here, query);
+        let (headers, body) = self.get_or_nothing(&url, watch, &query).await?;
+        let shaped = position(&headers, watch).and_then(|index| Ok((index, watch.what.shape(body)?)));
+        shaped.map_err(|source| self.garbage(&url, source))
     }
 
     /// The URL of a watch's query.
@@ -167,6 +171,21 @@ impl Client {
             Ok((_, body)) => wire::allowed(&body).map_err(|source| self.garbage(&url, source)),
             Err(ClientError::Status { code: 401 | 404 | 405, .. }) => Ok(true),
             Err(error) => Err(error),
+        }
+    }
+
+    /// An answer, or `null` for what may be missing and is.
+    async fn get_or_nothing(
+        &self,
+        url: &Url,
+        watch: &Watch,
+        query: &Query,
+    ) -> Result<(HeaderMap, Vec<u8>), ClientError> {
+        match self.get(url, patience(query)).await {
+            Err(ClientError::Missing { headers, .. }) if watch.what.may_be_missing() => {
+                Ok((*headers, b"null".to_vec()))
+            }
+            other => other,
         }
     }
 
@@ -295,22 +314,30 @@ fn answer(
     body: &[u8],
     (watch, here): (&Watch, &str),
 ) -> Result<Answer<Vec<Entry>>, Garbage> {
-    let text = |name| headers.get(name).map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()));
-    let index = if watch.what.is_hashed() {
-        // Where there is nothing, there is no hash of it.
-        text(HASH).map_or(Ok(WaitIndex::new(1)), |hash| WaitIndex::parse_hash(&hash))
-    } else {
-        WaitIndex::parse(&text(INDEX).ok_or(Garbage::NoIndex)?)
-    };
+    let text = |name| text(headers, name);
     let last_contact = text(LAST_CONTACT).and_then(|millis| millis.parse().ok()).map(Duration::from_millis);
     let known_leader = text(KNOWN_LEADER).filter(|_| !watch.what.is_of_the_agent());
     Ok(Answer {
-        index: index?,
+        index: position(headers, watch)?,
         known_leader: known_leader.map(|value| value == "true"),
         filtered_by_acls: text(FILTERED).is_some_and(|value| value == "true"),
         too_old: watch.consistency.is_too_old(last_contact),
         value: watch.what.read(body, here)?,
     })
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<Cow<'_, str>> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
+}
+
+/// The position to wait from.
+fn position(headers: &HeaderMap, watch: &Watch) -> Result<WaitIndex, Garbage> {
+    if watch.what.is_hashed() {
+        // Where there is nothing, there is no hash of it.
+        let hash = text(headers, HASH);
+        return Ok(hash.map_or(Ok(WaitIndex::new(1)), |hash| WaitIndex::parse_hash(&hash))?);
+    }
+    Ok(WaitIndex::parse(&text(headers, INDEX).ok_or(Garbage::NoIndex)?)?)
 }
 
 /// Consul adds up to a sixteenth to the wait, so that not all clients come back at once.

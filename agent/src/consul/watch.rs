@@ -55,8 +55,8 @@ pub enum What {
     Key(String),
     /// All keys with this beginning.
     KeyPrefix(String),
-    /// The user events that the agent keeps.
-    Events,
+    /// The user events that the agent keeps; those of one name, or all.
+    Events(Option<String>),
     /// One of the agent's own services, by its id.
     AgentService(String),
     /// The roots of Connect's certificate authority.
@@ -178,7 +178,8 @@ impl What {
             Self::Nodes => "nodes".into(),
             Self::Key(key) => format!("key/{key}"),
             Self::KeyPrefix(prefix) => format!("keyprefix/{prefix}"),
-            Self::Events => "event".into(),
+            Self::Events(None) => "event".into(),
+            Self::Events(Some(name)) => format!("event/{name}"),
             Self::AgentService(id) => format!("agent_service/{id}"),
             Self::ConnectRoots => "connect_roots".into(),
             Self::ConnectLeaf(service) => format!("connect_leaf/{service}"),
@@ -199,7 +200,8 @@ impl What {
             Self::Nodes => "the nodes of the datacenter".into(),
             Self::Key(key) => format!("the key {key}"),
             Self::KeyPrefix(prefix) => format!("the keys under {prefix:?}"),
-            Self::Events => "the user events".into(),
+            Self::Events(None) => "the user events".into(),
+            Self::Events(Some(name)) => format!("the user events {name}"),
             Self::AgentService(id) => format!("the agent's service {id}"),
             Self::ConnectRoots => "the roots of Connect's certificate authority".into(),
             Self::ConnectLeaf(service) => format!("the certificate of the service {service}"),
@@ -213,7 +215,7 @@ impl What {
 
     /// The agent answers of itself or from its cache, and says nothing of a leader that would mean something.
     pub fn is_of_the_agent(&self) -> bool {
-        matches!(self, Self::Events | Self::AgentService(_) | Self::ConnectRoots | Self::ConnectLeaf(_))
+        matches!(self, Self::Events(_) | Self::AgentService(_) | Self::ConnectRoots | Self::ConnectLeaf(_))
     }
 
     /// Consul does not wait for it where it is not there.
@@ -241,7 +243,7 @@ impl What {
             | Self::Node(Some(_))
             | Self::Key(_)
             | Self::KeyPrefix(_)
-            | Self::Events
+            | Self::Events(_)
             | Self::AgentService(_) => false,
         }
     }
@@ -249,7 +251,7 @@ impl What {
     /// The answers' indexes go up as the cluster is written to. Those of user events do not, a hash does not, and
     /// that of a certificate begins anew with its agent.
     pub fn has_order(&self) -> bool {
-        !matches!(self, Self::Events | Self::AgentService(_) | Self::ConnectLeaf(_))
+        !matches!(self, Self::Events(_) | Self::AgentService(_) | Self::ConnectLeaf(_))
     }
 
     /// The position in the answers is a hash of what is asked for.
@@ -276,7 +278,10 @@ impl What {
             Self::KeyPrefix(prefix) => {
                 (["kv"].into_iter().chain(prefix.split('/')).collect(), vec![("recurse", None)])
             }
-            Self::Events => (vec!["event", "list"], vec![]),
+            Self::Events(name) => {
+                let named = name.iter().map(|name| ("name", Some(&name[..])));
+                (vec!["event", "list"], named.collect())
+            }
             Self::AgentService(id) => (vec!["agent", "service", id], vec![]),
             Self::ConnectRoots => (vec!["agent", "connect", "ca", "roots"], vec![]),
             Self::ConnectLeaf(service) => (vec!["agent", "connect", "ca", "leaf", service], vec![]),
@@ -299,10 +304,22 @@ impl What {
             | Self::StateChecks(_)
             | Self::Services
             | Self::Nodes
-            | Self::Events
+            | Self::Events(_)
             | Self::AgentService(_)
             | Self::ConnectRoots
             | Self::ConnectLeaf(_) => None,
+        }
+    }
+
+    /// An answer as a handler of a watch of Consul gets it: of one key the entry itself, or `null`.
+    pub(super) fn shape(&self, body: Vec<u8>) -> Result<Vec<u8>, Garbage> {
+        match self {
+            Self::Key(_) => {
+                let found: Option<Vec<serde_json::Value>> = serde_json::from_slice(&body)?;
+                let first = found.and_then(|found| found.into_iter().next());
+                Ok(serde_json::to_vec(&first)?)
+            }
+            _ => Ok(body),
         }
     }
 
@@ -320,7 +337,7 @@ impl What {
             Self::Services => all(wire::services(body)?, Entry::Service),
             Self::Nodes => all(wire::nodes(body)?, Entry::Node),
             Self::Key(_) | Self::KeyPrefix(_) => all(wire::keys(body)?, Entry::Key),
-            Self::Events => all(wire::user_events(body)?, Entry::UserEvent),
+            Self::Events(_) => all(wire::user_events(body)?, Entry::UserEvent),
             Self::AgentService(_) => {
                 wire::own_service(body, here)?.map(Entry::Instance).into_iter().collect()
             }

@@ -1,7 +1,9 @@
 //! Runs a command for each delivery.
 //!
 //! The command reads the delivery from `LICTOR_*` variables and its standard input. Exit 0 is success, 75
-//! (`EX_TEMPFAIL`) asks for another attempt, all else is final.
+//! (`EX_TEMPFAIL`) asks for another attempt, all else is final. With `stdin = "consul-watch"` it is what a handler
+//! of a watch of Consul is: it reads the whole list, and each failure asks for another attempt, since such a handler
+//! knows nothing of 75.
 //!
 //! Invariant: nothing of an event becomes part of the command line, and no shell reads it.
 
@@ -10,6 +12,7 @@ use std::{collections::BTreeMap, time::Duration};
 use lictor_sdk::{
     Delivery, Description, Failure, Plugin, Request, duration,
     exec::{Command, Output, Status},
+    watch,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -36,12 +39,13 @@ pub struct Config {
     stdin: Stdin,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Default, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
 enum Stdin {
     #[default]
     Event,
     None,
+    ConsulWatch,
 }
 
 fn default_timeout() -> Duration {
@@ -66,7 +70,9 @@ impl Plugin for Shell {
             Some(program) => return Err(format!("command[0]: {program:?} is no absolute path")),
             None => return Err("command: expected the program's absolute path, then its arguments".into()),
         }
-        Ok(vec![Request::exec(&config.command, config.timeout)])
+        let mut requests = vec![Request::exec(&config.command, config.timeout)];
+        requests.extend((config.stdin == Stdin::ConsulWatch).then_some(Request::Watch));
+        Ok(requests)
     }
 
     fn handle(delivery: &Delivery, config: &Config) -> Result<String, Failure> {
@@ -74,26 +80,26 @@ impl Plugin for Shell {
         for (name, value) in environment(delivery)? {
             command = command.env(name, value.replace('\0', ""));
         }
-        if matches!(config.stdin, Stdin::Event) {
-            command = command.stdin(format!("{}\n", to_json(delivery)?));
+        match config.stdin {
+            Stdin::Event => command = command.stdin(format!("{}\n", delivery.to_json()?)),
+            Stdin::None => {}
+            Stdin::ConsulWatch => {
+                let watch::Answer { index, body } = watch::current()?;
+                command =
+                    command.env("CONSUL_INDEX", index.to_string()).stdin([body, b"\n".to_vec()].concat());
+            }
         }
         let output = command.run()?;
         match output.status {
             Status::Code(0) => Ok(output.status.to_string()),
             Status::Code(EXIT_TEMPORARY) => Err(Failure::transient(explain(&output))),
+            _ if config.stdin == Stdin::ConsulWatch => Err(Failure::transient(explain(&output))),
             _ => Err(Failure::permanent(explain(&output))),
         }
     }
 }
 
 lictor_sdk::export!(Shell);
-
-fn to_json(delivery: &Delivery) -> Result<String, Failure> {
-    match delivery.events.as_slice() {
-        [event] => event.to_cloudevent(),
-        _ => delivery.to_cloudevents_batch(),
-    }
-}
 
 /// The variables: the delivery's own, and the first event's data as far as it is scalar and not too long for a
 /// variable. Data never takes the place of the delivery's own.

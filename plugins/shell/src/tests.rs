@@ -1,4 +1,7 @@
-use lictor_sdk::testing::{self, Call, Host};
+use lictor_sdk::{
+    CallError,
+    testing::{self, Call, Host},
+};
 use serde_json::json;
 
 use super::*;
@@ -58,7 +61,7 @@ fn a_configuration_that_cannot_work_is_refused() {
     );
     check_refused(
         &json!({ "command": ["/bin/ls"], "stdin": "all" }),
-        "stdin: unknown variant `all`, expected `event` or `none`",
+        "stdin: unknown variant `all`, expected one of `event`, `none`, `consul-watch`",
     );
 }
 
@@ -141,4 +144,33 @@ fn a_failure_quotes_only_the_end_of_what_was_said() {
     let said = format!("start{}end", "ä".repeat(LAST_WORDS));
     let want = format!("exit 1: {}end", "ä".repeat(LAST_WORDS - 3));
     check_ended(Status::Code(1), "", &said, Err(Failure::permanent(want)));
+}
+
+#[test]
+fn a_handler_of_a_watch_gets_the_whole_list_and_its_index() {
+    let config = json!({ "command": ["/usr/local/bin/handler"], "stdin": "consul-watch" });
+    let exec = Request::exec(["/usr/local/bin/handler"], Duration::from_secs(30));
+    assert_eq!(testing::requests::<Shell>(&config), Ok(vec![exec, Request::Watch]));
+
+    let host = Host::start();
+    host.answer_watch(Ok(watch::Answer { index: 42, body: br#"[{"CheckID":"web"}]"#.to_vec() }));
+    let delivery = testing::delivery([json!({ "service": "web" })]);
+    assert_eq!(testing::handle::<Shell>(&delivery, &config), Ok("exit 0".into()));
+    let calls = host.calls();
+    let [Call::Watch, Call::Exec(command)] = calls.as_slice() else { panic!("{calls:?}") };
+    assert_eq!(command.stdin, b"[{\"CheckID\":\"web\"}]\n");
+    let set =
+        |name: &str| command.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    assert_eq!((set("CONSUL_INDEX"), set("LICTOR_SERVICE")), (Some("42"), Some("web")));
+}
+
+#[test]
+fn a_handler_of_a_watch_that_fails_runs_again() {
+    let config = json!({ "command": ["/usr/local/bin/handler"], "stdin": "consul-watch" });
+    let handle = || testing::handle::<Shell>(&testing::delivery([json!({})]), &config);
+    let host = Host::start();
+    host.answer_exec(Ok(Output { status: Status::Code(1), stdout: String::new(), stderr: "no".into() }));
+    assert_eq!(handle(), Err(Failure::transient("exit 1: no")));
+    host.answer_watch(Err(CallError::Failed("Consul is not reachable".into())));
+    assert_eq!(handle(), Err(Failure::transient("Consul is not reachable")));
 }

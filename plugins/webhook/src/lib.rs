@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use lictor_sdk::{
     Delivery, Description, Failure, Plugin, Request, duration,
     http::{self, Response},
+    watch,
 };
 use serde::Deserialize;
 
@@ -26,8 +27,18 @@ pub struct Config {
     method: String,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    #[serde(default)]
+    body: Body,
     #[serde(default = "default_timeout", with = "duration")]
     timeout: Duration,
+}
+
+#[derive(Default, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Body {
+    #[default]
+    Event,
+    ConsulWatch,
 }
 
 fn default_method() -> String {
@@ -60,19 +71,27 @@ impl Plugin for Webhook {
         for (name, value) in &config.headers {
             check_header(name, value)?;
         }
-        Ok(vec![Request::http(&config.method, &config.url)])
+        let mut requests = vec![Request::http(&config.method, &config.url)];
+        requests.extend((config.body == Body::ConsulWatch).then_some(Request::Watch));
+        Ok(requests)
     }
 
     fn handle(delivery: &Delivery, config: &Config) -> Result<String, Failure> {
-        let (content_type, body) = match delivery.events.as_slice() {
-            [event] => ("application/cloudevents+json", event.to_cloudevent()?),
-            _ => ("application/cloudevents-batch+json", delivery.to_cloudevents_batch()?),
-        };
-        let mut request = http::Request::new(&config.method, &config.url)
-            .header("Content-Type", content_type)
+        let request = http::Request::new(&config.method, &config.url)
             .header("User-Agent", concat!("lictor/", env!("CARGO_PKG_VERSION")))
-            .body(body)
             .timeout(config.timeout);
+        let mut request = match config.body {
+            Body::ConsulWatch => {
+                let watch::Answer { index, body } = watch::current()?;
+                let request = request.header("Content-Type", "application/json").body(body);
+                request.header("X-Consul-Index", index.to_string())
+            }
+            Body::Event => {
+                let batch = if delivery.events.len() == 1 { "" } else { "-batch" };
+                let content_type = format!("application/cloudevents{batch}+json");
+                request.header("Content-Type", content_type).body(delivery.to_json()?)
+            }
+        };
         for (name, value) in &config.headers {
             request = request.header(name, value);
         }
@@ -163,7 +182,7 @@ mod tests {
 
     #[test]
     fn the_schema_is_true() {
-        let config = json!({ "url": "http://h/", "method": "PUT", "headers": { "A": "b" }, "timeout": "5s" });
+        let config = json!({ "url": "http://h/", "method": "PUT", "headers": { "A": "b" }, "body": "event", "timeout": "5s" });
         testing::check_schema::<Webhook>(&config).unwrap();
     }
 
@@ -194,6 +213,24 @@ mod tests {
             &json!({ "url": "http://h/", "headers": { "A": "b\r\nC: d" } }),
             "headers.A: the value holds a control character",
         );
+    }
+
+    #[test]
+    fn the_handler_of_a_watch_gets_the_whole_list_and_its_index() {
+        let config = json!({ "url": "http://h/", "method": "PUT", "body": "consul-watch" });
+        let requests = vec![Request::http("PUT", "http://h/"), Request::Watch];
+        assert_eq!(testing::requests::<Webhook>(&config), Ok(requests));
+        let host = Host::start();
+        host.answer_watch(Ok(watch::Answer { index: 42, body: b"[]".to_vec() }));
+        assert_eq!(testing::handle::<Webhook>(&testing::delivery([json!({})]), &config), Ok("200".into()));
+        let calls = host.calls();
+        let [Call::Watch, Call::Http(request)] = calls.as_slice() else { panic!("{calls:?}") };
+        assert_eq!(request.body, b"[]");
+        for header in
+            [("Content-Type", "application/json"), ("X-Consul-Index", "42"), ("Idempotency-Key", "d1")]
+        {
+            assert!(request.headers.contains(&(header.0.into(), header.1.into())), "{header:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,10 @@
+//! From what an operator has to Lictor's configuration.
+//!
+//! Boundary: text in, text out. Files are read, and programs looked for, by whoever asks.
+
+mod handler;
+mod options;
+mod toml;
+mod watches;
+
+pub use watches::{MigrateError, migrate};

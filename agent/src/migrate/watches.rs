@@ -1,0 +1,269 @@
+//! An agent's `watches`, as Lictor's configuration: their handlers run unchanged.
+//!
+//! Each watch becomes a `[[watch]]`, a rule about what it tells, and a receiver that gets the whole list as the handler
+//! did. The names of Consul's options are those of its documentation (`watches` of an agent's configuration).
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+
+use super::handler;
+use super::options::Options;
+use super::toml::{inline, list, quote, table};
+
+/// What a handler may be given at once: a list of the whole datacenter is long.
+const TRANSFER: &str = "64MiB";
+
+/// What makes it no configuration of Consul's agent with watches. The message fits after "failed to".
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MigrateError {
+    /// It is neither JSON nor HCL.
+    #[error("read {file} as {language}: {problem}")]
+    Syntax {
+        /// The file.
+        file: String,
+        /// What it was read as.
+        language: &'static str,
+        /// What is wrong, and where.
+        problem: String,
+    },
+    /// There is nothing to take over.
+    #[error("find `watches` in {0}")]
+    NoWatches(String),
+    /// A watch that Consul would refuse too.
+    #[error("take over watch {number} of {file}: {problem}")]
+    Watch {
+        /// The file.
+        file: String,
+        /// Its place among the watches of the file, from 1.
+        number: usize,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// Writes the configuration that does what the watches of these files (name and text) do. `find` looks for a program
+/// that is named without its folder, as a shell would.
+///
+/// # Errors
+/// The first file or watch that cannot be taken over.
+pub fn migrate(
+    files: &[(String, String)],
+    find: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, MigrateError> {
+    let mut draft = Draft::default();
+    for (file, text) in files {
+        for (number, watch) in (1..).zip(read(file, text)?) {
+            let wrong = |problem| MigrateError::Watch { file: file.clone(), number, problem };
+            let options = Options::new(watch);
+            draft.add(&format!("{file}, watch {number}"), options, find).map_err(wrong)?;
+        }
+    }
+    Ok(draft.text)
+}
+
+/// The watches of a file.
+fn read(file: &str, text: &str) -> Result<Vec<Map<String, Value>>, MigrateError> {
+    let syntax = |language, problem| MigrateError::Syntax { file: file.to_owned(), language, problem };
+    let whole: Value = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).map_err(|error| syntax("JSON", error.to_string()))?
+    } else {
+        hcl::from_str(text).map_err(|error| syntax("HCL", error.to_string()))?
+    };
+    let no_watches = || MigrateError::NoWatches(file.to_owned());
+    // A block of HCL that stands there once is no list.
+    let watches = match whole.get("watches").ok_or_else(no_watches)? {
+        Value::Array(watches) => watches.clone(),
+        one => vec![one.clone()],
+    };
+    let objects = watches.into_iter().map(|watch| match watch {
+        Value::Object(watch) => Ok(watch),
+        _ => Err(no_watches()),
+    });
+    let objects = objects.collect::<Result<Vec<_>, _>>()?;
+    if objects.is_empty() { Err(no_watches()) } else { Ok(objects) }
+}
+
+/// A `[[watch]]`, and which events of it are of interest.
+struct Followed {
+    /// What its label is made of.
+    label: String,
+    pairs: Vec<(&'static str, String)>,
+    on: &'static [&'static str],
+}
+
+const SERVICES: &[&str] = &["service.registered", "service.deregistered", "service.changed"];
+const CHECKS: &[&str] =
+    &["check.status", "check.registered", "check.deregistered", "maintenance.started", "maintenance.ended"];
+const KEYS: &[&str] = &["kv.set", "kv.deleted"];
+
+/// The watches that take the place of one of Consul's; the first one's list is what the handler gets.
+fn followed(options: &mut Options) -> Result<Vec<Followed>, String> {
+    let one = |label: String, pairs: Vec<(&'static str, String)>, on| Ok(vec![Followed { label, pairs, on }]);
+    let kind = options.required("type")?;
+    let is = |kind: &str| ("type", quote(kind));
+    match &kind[..] {
+        "key" => {
+            let key = options.required("key")?;
+            one(format!("key-{key}"), vec![is("key"), ("key", quote(&key))], KEYS)
+        }
+        "keyprefix" => {
+            let prefix = options.required("prefix")?;
+            one(format!("keys-{prefix}"), vec![is("keyprefix"), ("prefix", quote(&prefix))], KEYS)
+        }
+        "services" => one("services".into(), vec![is("services")], SERVICES),
+        "nodes" => one("nodes".into(), vec![is("nodes")], &["node.joined", "node.left", "node.changed"]),
+        "service" => service(options),
+        "checks" => match (options.text("service")?, options.text("state")?) {
+            (Some(_), Some(_)) => Err("it has `service` and `state`, and Consul takes one of them".into()),
+            (Some(service), None) => {
+                let pairs = vec![is("checks"), ("service", quote(&service))];
+                one(format!("checks-{service}"), pairs, CHECKS)
+            }
+            (None, Some(state)) if state != "any" => {
+                one(format!("checks-{state}"), vec![is("checks"), ("state", quote(&state))], CHECKS)
+            }
+            _ => one("checks".into(), vec![is("checks"), ("scope", quote("datacenter"))], CHECKS),
+        },
+        "event" => {
+            let name = options.text("name")?;
+            let label = name.as_ref().map_or_else(|| "events".to_owned(), |name| format!("event-{name}"));
+            let named = name.map(|name| ("name", quote(&name)));
+            one(label, [is("event")].into_iter().chain(named).collect(), &["event.fired"])
+        }
+        "agent_service" => {
+            let id = options.required("service_id")?;
+            let pairs = vec![is("agent_service"), ("service_id", quote(&id))];
+            one(format!("agent-service-{id}"), pairs, SERVICES)
+        }
+        "connect_roots" => {
+            let on = &["root.added", "root.changed", "root.removed"];
+            one("connect-roots".into(), vec![is("connect_roots")], on)
+        }
+        "connect_leaf" => {
+            let service = options.required("service")?;
+            let pairs = vec![is("connect_leaf"), ("service", quote(&service))];
+            one(format!("connect-leaf-{service}"), pairs, &["leaf.issued"])
+        }
+        other => Err(format!("there is no type {other:?}")),
+    }
+}
+
+/// Consul's list of a service has the health of each instance in it, and Lictor's watch tells of the instances. So
+/// another watch tells which of them pass.
+fn service(options: &mut Options) -> Result<Vec<Followed>, String> {
+    let service = options.required("service")?;
+    let (tags, passing_only) = (options.texts("tag")?, options.flag("passingonly")?);
+    let watch = |label: String, passing_only: bool| {
+        let mut pairs = vec![("type", quote("service")), ("service", quote(&service))];
+        pairs.extend((!tags.is_empty()).then(|| ("tag", list(&tags))));
+        pairs.extend(passing_only.then(|| ("passing_only", "true".to_owned())));
+        Followed { label, pairs, on: SERVICES }
+    };
+    let passing = watch(format!("passing-{service}"), true);
+    if passing_only {
+        return Ok(vec![passing]);
+    }
+    options.notes.push(
+        "Runs when an instance comes, goes, is another, or begins or ends to pass. A check that goes from warning to \
+         critical is no such change; a watch of checks tells of it."
+            .into(),
+    );
+    Ok(vec![watch(format!("service-{service}"), false), passing])
+}
+
+/// What is written so far.
+#[derive(Default)]
+struct Draft {
+    text: String,
+    /// The labels of the watches, by what they ask for: Lictor follows each once.
+    labels: BTreeMap<String, String>,
+    /// How often a name was wanted.
+    names: BTreeMap<String, usize>,
+}
+
+impl Draft {
+    fn add(
+        &mut self,
+        place: &str,
+        mut options: Options,
+        find: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), String> {
+        let mut followed = followed(&mut options)?;
+        let common = common(&mut options)?;
+        for watch in &mut followed {
+            watch.pairs.extend(common.iter().cloned());
+        }
+        let (plugin, config) = handler::handler(&mut options, find)?;
+        options.notes.extend(
+            options.all.keys().map(|name| format!("Left out: `{name}`, which Lictor does not know.")),
+        );
+        let mut blocks = vec![self.head(place, &options.notes)];
+        let labels: Vec<_> = followed.iter().map(|watch| self.watch(watch, &mut blocks)).collect();
+        let name = self.name(&followed.first().map(|watch| watch.label.clone()).unwrap_or_default());
+        let on = followed.first().map(|watch| watch.on).unwrap_or_default();
+        blocks.push(table(
+            "[[rules]]",
+            [("name", quote(&name)), ("on", list(on)), ("watch", list(labels)), ("receivers", list([&name]))],
+        ));
+        let mut receiver = vec![("plugin", quote(plugin)), ("config", config)];
+        receiver.extend((plugin == "shell").then(|| ("timeout", quote(handler::RECEIVER_TIMEOUT))));
+        receiver.extend([
+            ("order", quote("receiver")),
+            ("overlap", quote("coalesce")),
+            ("limits", inline([("transfer", quote(TRANSFER))])),
+        ]);
+        blocks.push(table(&format!("[receivers.{}]", quote(&name)), receiver));
+        self.text += &blocks.join("\n");
+        Ok(())
+    }
+
+    fn head(&self, place: &str, notes: &[String]) -> String {
+        let mut head = if self.text.is_empty() { String::new() } else { "\n".to_owned() };
+        for line in [place].into_iter().chain(notes.iter().map(String::as_str)) {
+            // A text takes whatever is written to it. Nobody's line break ends the comment.
+            let _ = writeln!(head, "# {}", line.replace(['\n', '\r'], " "));
+        }
+        head.truncate(head.len() - 1);
+        head
+    }
+
+    /// The label of a watch, which is written if it is the first that asks for this.
+    fn watch(&mut self, watch: &Followed, blocks: &mut Vec<String>) -> String {
+        let question = inline(watch.pairs.iter().cloned());
+        if let Some(label) = self.labels.get(&question) {
+            return label.clone();
+        }
+        let label = self.name(&format!("watch {}", watch.label)).replacen("watch-", "", 1);
+        self.labels.insert(question, label.clone());
+        let pairs = [("label", quote(&label))].into_iter().chain(watch.pairs.iter().cloned());
+        blocks.push(table("[[watch]]", pairs));
+        label
+    }
+
+    /// A name that nothing else has, made of this.
+    fn name(&mut self, wanted: &str) -> String {
+        let fits = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' };
+        let name: String = wanted.trim_end_matches('/').chars().map(fits).collect();
+        let count = self.names.entry(name.clone()).or_default();
+        *count += 1;
+        if *count == 1 { name } else { format!("{name}-{count}") }
+    }
+}
+
+/// What every type of watch takes.
+fn common(options: &mut Options) -> Result<Vec<(&'static str, String)>, String> {
+    let mut pairs = Vec::new();
+    for name in ["datacenter", "filter", "namespace", "partition"] {
+        pairs.extend(options.text(name)?.map(|text| (name, quote(&text))));
+    }
+    pairs.extend(options.flag("stale")?.then(|| ("stale", "true".to_owned())));
+    if options.text("token")?.is_some() {
+        options.notes.push("Left out: its token. Lictor has one for all: `[consul] token_file`.".into());
+    }
+    Ok(pairs)
+}
+
+#[cfg(test)]
+mod tests;
