@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::reader::{Entry, Table};
 use crate::catalog::CheckStatus;
-use crate::consul::{Consistency, Watch, What};
+use crate::consul::{self, Consistency, FilterError, Watch, What};
 
 /// The types of a watch, in Consul's words.
 const TYPES: [&str; 11] = [
@@ -47,7 +47,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Watch> {
         "connect_leaf" => table.require("service", "service = \"web\"", Entry::string).map(What::ConnectLeaf),
         _ => Some(What::Events(table.get("name", Entry::string))),
     };
-    let filter = table.get("filter", Entry::string);
+    let filter = table.get("filter", |entry| filter(entry, what.as_ref()));
     let datacenter = table.get("datacenter", Entry::string);
     let namespace = table.get("namespace", Entry::string);
     let partition = table.get("partition", Entry::string);
@@ -57,7 +57,25 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Watch> {
     if cached && consistency == Consistency::Consistent {
         return table.wrong("a watch is `cached` or `consistent`, not both", "leave one of them out");
     }
+    if table.unread("filter", filter.is_some()) {
+        return None;
+    }
     Some(Watch { what: what?, filter, datacenter, namespace, partition, consistency, cached })
+}
+
+/// A filter that Consul can read and use; of a watch that could not be read, one that it can read.
+fn filter(entry: Entry<'_>, what: Option<&What>) -> Option<String> {
+    let text = entry.string()?;
+    let Some(names) = what.map_or(Some(&[][..]), What::filter_names) else {
+        return entry.wrong("Consul cannot filter these", "leave it out");
+    };
+    match consul::check_filter(&text, names) {
+        Ok(()) => Some(text),
+        Err(FilterError { at, found, right }) => entry.wrong(
+            format!("failed to read this filter: {found} at character {at}"),
+            format!("right there is {right}"),
+        ),
+    }
 }
 
 fn consistency(table: &mut Table<'_>) -> Option<Consistency> {

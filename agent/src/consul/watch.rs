@@ -8,6 +8,53 @@ use std::time::Duration;
 use super::{Garbage, Query, wire};
 use crate::catalog::Entry;
 
+/// What a check has, for filters.
+const CHECK_NAMES: [&str; 17] = [
+    "Node",
+    "CheckID",
+    "Name",
+    "Status",
+    "Notes",
+    "Output",
+    "ServiceID",
+    "ServiceName",
+    "ServiceTags",
+    "Type",
+    "Interval",
+    "Timeout",
+    "ExposedPort",
+    "Definition",
+    "PeerName",
+    "Namespace",
+    "Partition",
+];
+
+/// What an instance on a node has, for filters.
+const SERVICE_NAMES: [&str; 18] = [
+    "ID",
+    "Service",
+    "Kind",
+    "Tags",
+    "Meta",
+    "Port",
+    "Ports",
+    "Address",
+    "TaggedAddresses",
+    "SocketPath",
+    "Weights",
+    "EnableTagOverride",
+    "Locality",
+    "Proxy",
+    "Connect",
+    "PeerName",
+    "Namespace",
+    "Partition",
+];
+
+/// What a node has, for filters.
+const NODE_NAMES: [&str; 9] =
+    ["ID", "Node", "Address", "Datacenter", "TaggedAddresses", "Meta", "Locality", "PeerName", "Partition"];
+
 /// One query that is followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watch {
@@ -205,6 +252,24 @@ impl What {
             Self::AgentService(id) => format!("the agent's service {id}"),
             Self::ConnectRoots => "the roots of Connect's certificate authority".into(),
             Self::ConnectLeaf(service) => format!("the certificate of the service {service}"),
+        }
+    }
+
+    /// The names that a filter of these answers may begin a selector with, in any version of Consul. None: it cannot
+    /// filter them, and most versions ignore a filter without a word. No names: that differs between versions.
+    pub fn filter_names(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::NodeChecks | Self::ServiceChecks(_) | Self::StateChecks(_) => Some(&CHECK_NAMES),
+            Self::Service { .. } => Some(&["Node", "Service", "Checks"]),
+            Self::Node(_) => Some(&SERVICE_NAMES),
+            Self::Nodes => Some(&NODE_NAMES),
+            Self::Services => Some(&[]),
+            Self::Key(_)
+            | Self::KeyPrefix(_)
+            | Self::Events
+            | Self::AgentService(_)
+            | Self::ConnectRoots
+            | Self::ConnectLeaf(_) => None,
         }
     }
 
