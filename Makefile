@@ -6,8 +6,14 @@ WASM_WORKSPACES := plugins agent/tests/guests
 WORKSPACES := . $(WASM_WORKSPACES)
 WASM := --target wasm32-wasip2
 
+# How long `make fuzz` goes on, and what counts the branches that it reaches.
+FUZZ_SECONDS ?= 60
+FUZZ_COVERAGE := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak lint bench build
+.PHONY: help setup demo test soak fuzz lint bench build
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' Makefile
@@ -29,10 +35,18 @@ test: ## Run every test, with a real Consul, mail server and nginx
 soak: setup ## Kill it 2,000 times while checks flip, some ten minutes long; `make test` does that 200 times
 	LICTOR_KILLS=2000 $(CARGO) test --locked -p lictor --test durability -- --nocapture no_kill
 
+# With a target, the flags are not for what runs during the build. What it finds out is kept beside the build.
+fuzz: setup ## Feed any bytes to what reads Consul's answers, for a minute; FUZZ_SECONDS=3600 for an hour
+	@target=$${CARGO_TARGET_DIR:-target} host=$$(rustc --print host-tuple) && mkdir -p $$target/fuzz/corpus && \
+	RUSTFLAGS="$(FUZZ_COVERAGE)" $(CARGO) build --locked --manifest-path agent/fuzz/Cargo.toml \
+		--target $$host --target-dir $$target && \
+	$$target/$$host/debug/answers -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+		-artifact_prefix=$$target/fuzz/ $$target/fuzz/corpus agent/tests/answers
+
 # Advisories need a database from the network, so they are left out: run `cargo deny check advisories`.
 lint: ## Check formatting, clippy, documentation, licences and bans
 	@.ci/setup lint
-	for dir in $(WORKSPACES); do $(CARGO) fmt --manifest-path $$dir/Cargo.toml --all --check || exit 1; done
+	for dir in $(WORKSPACES) agent/fuzz; do $(CARGO) fmt --manifest-path $$dir/Cargo.toml --all --check || exit 1; done
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	for dir in $(WASM_WORKSPACES); do \
 		$(CARGO) clippy --locked --manifest-path $$dir/Cargo.toml --workspace $(WASM) -- -D warnings || exit 1; done

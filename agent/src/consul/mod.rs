@@ -30,3 +30,23 @@ pub use token::TokenError;
 pub(crate) use transport::provide_crypto;
 pub use wait_index::{IndexError, Progress, WaitIndex};
 pub use watch::{Consistency, Watch, What};
+
+/// Reads bytes as an answer of each kind, whatever comes of it: for the fuzzer, which looks for a panic.
+#[doc(hidden)]
+pub fn read_as_each_kind(body: &[u8]) {
+    let name = String::new;
+    let kinds = [
+        What::NodeChecks,
+        What::Service { service: name(), tags: Vec::new(), passing_only: false },
+        What::Node(None),
+        What::Services,
+        What::Nodes,
+        What::Key(name()),
+        What::Events,
+        What::AgentService(name()),
+        What::ConnectRoots,
+        What::ConnectLeaf(name()),
+    ];
+    drop(kinds.map(|what| what.read(body, "n1")));
+    drop((wire::failures(body), wire::local_node(body), wire::allowed(body)));
+}
