@@ -137,11 +137,15 @@ impl Draft<'_> {
         let watches = table.get("watch", |entry| {
             entry.tables("[[watch]]", |table| {
                 let label = table.get("label", |entry| Some((super::name(entry)?, entry.place())));
-                let watch = watch::read(table)?;
-                if let Some((label, place)) = label {
+                // Before the rest is read: a watch with a fault has its label all the same.
+                let label = label.map(|(label, place)| {
                     if let Some(fault) = self.define_at(place, WATCH, &label) {
                         table.note(fault);
                     }
+                    label
+                });
+                let watch = watch::read(table)?;
+                if let Some(label) = label {
                     self.labels.insert(label, watch.name());
                 }
                 if self.watches.iter().any(|known| known.name() == watch.name()) {
