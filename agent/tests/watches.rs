@@ -1,5 +1,7 @@
 //! Each type of watch against a real Consul: what it tells, once, and nothing else.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot look has to fail")]
+
 mod support;
 
 use serde_json::{Value, json};
@@ -266,7 +268,7 @@ async fn a_service_is_followed_as_its_own_agent_has_it() {
 fn root(home: &Home, trust_domain: &str) -> Value {
     home.write(
         "root.cnf",
-        &format!(
+        format!(
             "[req]\ndistinguished_name = name\nx509_extensions = root\nprompt = no\n[name]\nCN = test\n[root]\n\
              basicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign, cRLSign, digitalSignature\n\
              subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid\nsubjectAltName = URI:spiffe://{trust_domain}\n"

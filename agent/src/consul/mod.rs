@@ -11,6 +11,7 @@ mod client;
 mod env;
 mod error;
 mod filter;
+mod question;
 mod secret;
 mod settings;
 mod token;
@@ -42,7 +43,7 @@ pub fn read_as_each_kind(body: &[u8]) {
         What::Services,
         What::Nodes,
         What::Key(name()),
-        What::Events,
+        What::Events(None),
         What::AgentService(name()),
         What::ConnectRoots,
         What::ConnectLeaf(name()),

@@ -51,12 +51,11 @@ fn command(
     if program.starts_with('/') {
         return Ok(args);
     }
-    match find(program) {
-        Some(path) => *program = path,
-        None => {
-            notes.push(format!("{program:?} was not found on this machine: write where it is."));
-            args.insert(0, "/usr/bin/env".into());
-        }
+    if let Some(path) = find(program) {
+        *program = path;
+    } else {
+        notes.push(format!("{program:?} was not found on this machine: write where it is."));
+        args.insert(0, "/usr/bin/env".into());
     }
     Ok(args)
 }

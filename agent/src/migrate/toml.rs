@@ -1,7 +1,5 @@
 //! TOML as a person would write it.
 
-use std::fmt::Write;
-
 /// A text in quotes. JSON's escapes are TOML's too, but for one character that JSON leaves alone.
 pub(super) fn quote(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
@@ -23,12 +21,8 @@ pub(super) fn inline<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> 
 
 /// A table with a heading.
 pub(super) fn table<'a>(heading: &str, pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
-    let mut text = format!("{heading}\n");
-    for (name, value) in pairs {
-        // A text takes whatever is written to it.
-        let _ = writeln!(text, "{} = {value}", key(name));
-    }
-    text
+    let lines = pairs.into_iter().map(|(name, value)| format!("{} = {value}\n", key(name)));
+    format!("{heading}\n{}", lines.collect::<String>())
 }
 
 fn key(name: &str) -> String {

@@ -4,7 +4,6 @@
 //! did. The names of Consul's options are those of its documentation (`watches` of an agent's configuration).
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
@@ -220,13 +219,11 @@ impl Draft {
     }
 
     fn head(&self, place: &str, notes: &[String]) -> String {
-        let mut head = if self.text.is_empty() { String::new() } else { "\n".to_owned() };
-        for line in [place].into_iter().chain(notes.iter().map(String::as_str)) {
-            // A text takes whatever is written to it. Nobody's line break ends the comment.
-            let _ = writeln!(head, "# {}", line.replace(['\n', '\r'], " "));
-        }
-        head.truncate(head.len() - 1);
-        head
+        // Nobody's line break ends the comment.
+        let comment = |line: &str| format!("# {}", line.replace(['\n', '\r'], " "));
+        let lines = [place].into_iter().chain(notes.iter().map(String::as_str)).map(comment);
+        let head = lines.collect::<Vec<_>>().join("\n");
+        if self.text.is_empty() { head } else { format!("\n{head}") }
     }
 
     /// The label of a watch, which is written if it is the first that asks for this.

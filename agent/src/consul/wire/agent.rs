@@ -14,7 +14,8 @@ use crate::catalog;
 struct Service {
     #[serde(rename = "ID")]
     id: Option<String>,
-    service: Option<String>,
+    #[serde(rename = "Service")]
+    name: Option<String>,
     /// `null` for no tags.
     tags: Option<Vec<String>>,
     /// Empty for that of its node.
@@ -71,7 +72,7 @@ pub(in crate::consul) fn own_service(body: &[u8], here: &str) -> Result<Option<c
         Ok(catalog::Instance {
             node: here.to_owned(),
             node_meta: BTreeMap::new(),
-            service: found.service.ok_or_else(|| missing(format!("service {service_id:?}"), "Service"))?,
+            service: found.name.ok_or_else(|| missing(format!("service {service_id:?}"), "Service"))?,
             service_tags: found.tags.unwrap_or_default(),
             service_meta: found.meta.unwrap_or_default(),
             address: found.address.unwrap_or_default(),

@@ -1,0 +1,96 @@
+//! The handlers of an agent's `watches`, taken over: they run unchanged.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot look has to fail")]
+
+mod support;
+
+use axum::Router;
+use axum::http::HeaderMap;
+use serde_json::{Value, json};
+use support::consul::ConsulAgent;
+use support::home::Home;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// What an HTTP handler was sent: its index, its type and its body.
+type Sent = (String, String, Value);
+
+/// An HTTP handler, and what it is sent.
+async fn handler() -> (String, mpsc::UnboundedReceiver<Sent>) {
+    let (told, sent) = mpsc::unbounded_channel();
+    let app = Router::new().fallback(async move |headers: HeaderMap, body: String| {
+        let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+        let body = serde_json::from_str(&body).unwrap();
+        told.send((header("x-consul-index"), header("content-type"), body)).unwrap();
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, app).await });
+    (address, sent)
+}
+
+#[tokio::test]
+async fn handlers_get_what_consul_gave_them_when_something_changed_and_not_before() {
+    let consul = ConsulAgent::start().await;
+    consul.register_ttl_check("web", "web").await;
+    consul.put("/v1/kv/app/color", "blue").await;
+    let (home, (url, mut sent)) = (Home::warm(), handler().await);
+    let out = home.path("out");
+    // As it is in the wild: it reads all, and knows nothing of Lictor.
+    let script = home.script(
+        "handler",
+        &format!("list=$(cat)\nprintf '%s %s\\n' \"$CONSUL_INDEX\" \"$(printf %s \"$list\" | tr -d '\\n')\" >> {}\n", out.display()),
+    );
+    home.write(
+        "consul.hcl",
+        format!(
+            "watches = [
+              {{ type = \"checks\", service = \"web\", args = [\"{script}\"] }},
+              {{ type = \"key\", key = \"app/color\", handler_type = \"http\"
+                 http_handler_config = {{ path = \"{url}\", method = \"PUT\" }} }},
+            ]"
+        ),
+    );
+    let migrated = home.run(&["migrate", "watches", "consul.hcl"]);
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    let config =
+        format!("consul.address = '{}'\n{}", consul.address(), String::from_utf8(migrated.stdout).unwrap());
+    let mut lictor = home.follow(&config).await;
+
+    consul.ttl("web", "fail", "by hand").await;
+    let line = home.wait_for_lines("out", 1).await.remove(0);
+    let (index, list) = line.split_once(' ').unwrap();
+    assert!(index.parse::<u64>().unwrap() > 1, "{line}");
+    assert_eq!(serde_json::from_str::<Value>(list).unwrap(), consul.get("/v1/health/checks/web").await);
+
+    consul.put("/v1/kv/app/color", "green").await;
+    let (index, content_type, body) = sent.recv().await.unwrap();
+    assert_eq!((content_type.as_str(), &body["Value"]), ("application/json", &json!("Z3JlZW4=")));
+    assert_eq!(body["ModifyIndex"].to_string(), index);
+    consul.delete("/v1/kv/app/color").await;
+    assert_eq!(sent.recv().await.unwrap().2, Value::Null, "as Consul gives a key that is gone");
+
+    // Nothing at a restart, nor of what did not change.
+    assert_eq!(lictor.terminate().await, 0);
+    let mut lictor = home.start(&config);
+    lictor.told("Lictor runs.", 1).await;
+    consul.ttl("web", "pass", "by hand").await;
+    let lines = home.wait_for_lines("out", 2).await;
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(sent.try_recv().is_err());
+    assert_eq!(lictor.terminate().await, 0);
+}
+
+#[test]
+fn what_cannot_be_taken_over_is_told_with_its_place() {
+    let home = Home::new();
+    home.write("consul.json", r#"{ "watches": [{ "type": "nodes" }] }"#);
+    let refused = home.run(&["migrate", "watches", "consul.json"]);
+    assert_eq!(refused.status.code(), Some(78));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(
+        told,
+        "lictor: failed to take over watch 1 of consul.json: it has neither `args` nor `handler`\n"
+    );
+    assert_eq!(home.run(&["migrate", "watches", "none.json"]).status.code(), Some(69));
+}
