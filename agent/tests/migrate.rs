@@ -1,6 +1,6 @@
 //! The handlers of an agent's `watches`, taken over: they run unchanged.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot look has to fail")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot look has to fail")]
 
 mod support;
 
@@ -27,6 +27,11 @@ async fn handler() -> (String, mpsc::UnboundedReceiver<Sent>) {
     let address = format!("http://{}/hook", listener.local_addr().unwrap());
     tokio::spawn(async { axum::serve(listener, app).await });
     (address, sent)
+}
+
+/// What the handler is sent next.
+async fn next(sent: &mut mpsc::UnboundedReceiver<Sent>) -> Sent {
+    tokio::time::timeout(support::PATIENCE, sent.recv()).await.expect("the handler is called").unwrap()
 }
 
 #[tokio::test]
@@ -64,11 +69,11 @@ async fn handlers_get_what_consul_gave_them_when_something_changed_and_not_befor
     assert_eq!(serde_json::from_str::<Value>(list).unwrap(), consul.get("/v1/health/checks/web").await);
 
     consul.put("/v1/kv/app/color", "green").await;
-    let (index, content_type, body) = sent.recv().await.unwrap();
+    let (index, content_type, body) = next(&mut sent).await;
     assert_eq!((content_type.as_str(), &body["Value"]), ("application/json", &json!("Z3JlZW4=")));
     assert_eq!(body["ModifyIndex"].to_string(), index);
     consul.delete("/v1/kv/app/color").await;
-    assert_eq!(sent.recv().await.unwrap().2, Value::Null, "as Consul gives a key that is gone");
+    assert_eq!(next(&mut sent).await.2, Value::Null, "as Consul gives a key that is gone");
 
     // Nothing at a restart, nor of what did not change.
     assert_eq!(lictor.terminate().await, 0);

@@ -62,3 +62,38 @@ fn event(fired: &UserEvent, lost: u64, context: &Context<'_>) -> Event {
     };
     context.event(id, kind, &fired.name, About::Fired(data))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fired(ltime: u64) -> UserEvent {
+        UserEvent {
+            user_event_id: ltime.to_string(),
+            name: "deploy".into(),
+            payload: String::new(),
+            node_filter: String::new(),
+            service_filter: String::new(),
+            tag_filter: String::new(),
+            ltime,
+        }
+    }
+
+    #[track_caller]
+    fn check(known: impl IntoIterator<Item = u64>, new: impl IntoIterator<Item = u64>, want: u64) {
+        let known =
+            known.into_iter().map(|ltime| (ltime.to_string(), State::UserEvent(fired(ltime)))).collect();
+        let new: Vec<_> = new.into_iter().map(fired).collect();
+        assert_eq!(lost(&known, &new.iter().collect::<Vec<_>>()), want);
+    }
+
+    #[test]
+    fn what_came_and_went_is_counted_where_that_is_known() {
+        check([1, 2], 50..306, 47);
+        check([1, 2], 3..259, 0);
+        // Not all that the agent keeps is new, so none is missing.
+        check([1, 2], 50..60, 0);
+        // An agent that was started anew has forgotten what was before.
+        check([], 5000..5256, 0);
+    }
+}

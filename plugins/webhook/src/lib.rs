@@ -77,10 +77,8 @@ impl Plugin for Webhook {
     }
 
     fn handle(delivery: &Delivery, config: &Config) -> Result<String, Failure> {
-        let request = http::Request::new(&config.method, &config.url)
-            .header("User-Agent", concat!("lictor/", env!("CARGO_PKG_VERSION")))
-            .timeout(config.timeout);
-        let mut request = match config.body {
+        let request = http::Request::new(&config.method, &config.url).timeout(config.timeout);
+        let request = match config.body {
             Body::ConsulWatch => {
                 let watch::Answer { index, body } = watch::current()?;
                 let request = request.header("Content-Type", "application/json").body(body);
@@ -92,6 +90,7 @@ impl Plugin for Webhook {
                 request.header("Content-Type", content_type).body(delivery.to_json()?)
             }
         };
+        let mut request = request.header("User-Agent", concat!("lictor/", env!("CARGO_PKG_VERSION")));
         for (name, value) in &config.headers {
             request = request.header(name, value);
         }
