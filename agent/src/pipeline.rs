@@ -143,6 +143,8 @@ pub struct Place<'a> {
     pub datacenter: &'a str,
     /// The name of the watch.
     pub watch: &'a str,
+    /// The answer has only what was chosen.
+    pub is_a_choice: bool,
 }
 
 impl Routing {
@@ -167,7 +169,7 @@ impl Routing {
     fn compare(
         &self,
         known: &Known,
-        Place { node, datacenter, watch }: Place<'_>,
+        Place { node, datacenter, watch, is_a_choice }: Place<'_>,
         states: Snapshot<State>,
         (index, now): (u64, Timestamp),
     ) -> Plan {
@@ -180,6 +182,7 @@ impl Routing {
             catch_up: known.history == History::Away,
             failed_nodes: &failed_nodes(&states),
             index,
+            is_a_choice,
             now,
         };
         let events = match known.history {
@@ -295,7 +298,8 @@ impl Pipeline {
 
     /// Where an answer of this watch comes from.
     fn place<'a>(&'a self, node: &'a LocalNode, watch: &'a str) -> Place<'a> {
-        Place { node, datacenter: self.watch.datacenter.as_ref().unwrap_or(&node.datacenter), watch }
+        let datacenter = self.watch.datacenter.as_ref().unwrap_or(&node.datacenter);
+        Place { node, datacenter, watch, is_a_choice: self.watch.is_a_choice() }
     }
 }
 

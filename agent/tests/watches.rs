@@ -353,3 +353,27 @@ async fn a_rule_may_be_about_what_one_watch_tells_also_where_another_one_tells_i
     }
     assert_eq!(lictor.terminate().await, 0);
 }
+
+#[tokio::test]
+async fn an_instance_that_passes_and_does_not_again_and_again_is_told_each_time() {
+    let consul = ConsulAgent::start().await;
+    consul.register_ttl_check("web", "web").await;
+    let (node, home) = (consul.node().await, Home::warm());
+    let watches = "[[watch]]\ntype = 'service'\nservice = 'web'\npassing_only = true
+        [[watch]]\ntype = 'node'";
+    let mut lictor = home.follow(&config(&home, &consul, watches)).await;
+    let mut known = 0;
+    let subject = format!("{node}/web");
+    for _ in 0..2 {
+        for (state, kind) in [("fail", "service.deregistered"), ("pass", "service.registered")] {
+            consul.ttl("web", state, "by hand").await;
+            check(&told(&home, &mut lictor, &mut known, 1).await, &[(kind, &subject)]);
+        }
+    }
+    // Its true end is told after one that was none.
+    consul.ttl("web", "fail", "by hand").await;
+    check(&told(&home, &mut lictor, &mut known, 1).await, &[("service.deregistered", &subject)]);
+    consul.put("/v1/agent/service/deregister/web", "").await;
+    check(&told(&home, &mut lictor, &mut known, 1).await, &[("service.deregistered", &subject)]);
+    assert_eq!(lictor.terminate().await, 0);
+}

@@ -44,10 +44,8 @@ struct Draft<'e> {
     roles: Vec<(String, ServiceRoles)>,
     rules: Vec<Rule>,
     receivers: Vec<Receiver>,
-    /// The receivers that rules and other receivers name.
-    references: Vec<(String, Place)>,
-    /// The watches that rules name.
-    watch_references: Vec<(String, Place)>,
+    /// What rules and receivers name: the kind of thing, its name, and where.
+    references: Vec<(&'static str, String, Place)>,
     /// The names in the store of the watches that have a label.
     labels: BTreeMap<String, String>,
     /// Where each thing is defined, by its kind and name.
@@ -73,7 +71,6 @@ pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config
         rules: Vec::new(),
         receivers: Vec::new(),
         references: Vec::new(),
-        watch_references: Vec::new(),
         labels: BTreeMap::new(),
         defined: BTreeMap::new(),
     };
@@ -185,8 +182,9 @@ impl Draft<'_> {
             table.note(fault);
         }
         self.rules.extend(written.rule);
-        self.references.extend(written.receivers);
-        self.watch_references.extend(written.watches);
+        let receivers = written.receivers.into_iter().map(|(name, place)| (RECEIVER, name, place));
+        let watches = written.watches.into_iter().map(|(name, place)| (WATCH, name, place));
+        self.references.extend(receivers.chain(watches));
     }
 
     fn receiver(&mut self, name: &str, entry: Entry<'_>) -> Option<()> {
@@ -194,7 +192,7 @@ impl Draft<'_> {
         let receiver =
             entry.table(&format!("[receivers.{name}]"), |table| receivers::read(name, table))??;
         let fallback = receiver.wishes.fallback.clone().zip(receiver.places.fallback.clone());
-        self.references.extend(fallback);
+        self.references.extend(fallback.map(|(name, place)| (RECEIVER, name, place)));
         self.receivers.push(receiver);
         Some(())
     }
@@ -260,13 +258,9 @@ impl Draft<'_> {
 
     /// What is named must be defined, in whatever file.
     fn refer(&mut self, kind: &'static str, add: fn(&str) -> String) {
-        let (noun, references) = match kind {
-            RECEIVER => ("receiver", &self.references),
-            _ => ("watch", &self.watch_references),
-        };
         let names: BTreeSet<&str> =
             self.defined.keys().filter(|(of, _)| *of == kind).map(|(_, name)| name.as_str()).collect();
-        for (name, place) in references {
+        for (_, name, place) in self.references.iter().filter(|(of, ..)| *of == kind) {
             if names.contains(name.as_str()) {
                 continue;
             }
@@ -275,7 +269,10 @@ impl Draft<'_> {
                 None if names.is_empty() => add(name),
                 None => format!("{}, or name {}", add(name), words::values(names.iter().copied())),
             };
-            self.faults.push(Fault::at(place.clone(), format!("there is no {noun} {name:?}")).help(help));
+            self.faults.push(
+                Fault::at(place.clone(), format!("there is no {} {name:?}", kind.trim_start_matches("the ")))
+                    .help(help),
+            );
         }
     }
 

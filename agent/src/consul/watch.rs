@@ -156,6 +156,14 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// What is there is more than what is chosen, and by more than what is written of it: an instance comes and goes
+    /// with its health, and its own indexes stay.
+    pub fn is_a_choice(&self) -> bool {
+        self.filter.is_some() || matches!(self.what, What::Service { passing_only: true, .. })
+    }
+}
+
 impl What {
     fn name(&self) -> String {
         match self {

@@ -198,6 +198,7 @@ mod tests {
                 catch_up: false,
                 failed_nodes: &BTreeSet::new(),
                 index: 0,
+                is_a_choice: false,
                 now: at(second),
             };
             let changed = Changed { key: "web1/service:web", old: state.as_ref(), new: new.as_ref() };

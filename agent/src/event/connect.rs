@@ -82,6 +82,7 @@ mod tests {
             catch_up: false,
             failed_nodes: &BTreeSet::new(),
             index: 0,
+            is_a_choice: false,
             now: Timestamp::UNIX_EPOCH,
         });
         told.map(|event| (event.kind, event.id))

@@ -19,9 +19,11 @@ pub(super) fn event(
         (Some(_), Some(_)) if changed.is_empty() => return None,
         (Some(_), Some(_)) => EventType::ServiceChanged,
     };
-    // An agent knows no index of its own services, and no other agent sees the same: the time tells one from the next.
     let modified = match state.modify_index {
+        // An agent knows no index of its own services, and no other agent sees the same: the time tells one from the
+        // next.
         0 => context.now.as_millisecond().cast_unsigned(),
+        _ if context.is_a_choice && old.is_none() != new.is_none() => context.index,
         index => index,
     };
     let facts_now = serde_json::to_vec(&facts(state)).unwrap_or_default();

@@ -52,6 +52,8 @@ pub struct Context<'a> {
     pub failed_nodes: &'a BTreeSet<&'a str>,
     /// Consul's index of the answer.
     pub index: u64,
+    /// The answer has only what was chosen, so an instance may come and go without being written.
+    pub is_a_choice: bool,
     /// When the answer was read.
     pub now: Timestamp,
 }

@@ -3,7 +3,7 @@
 //! Each watch becomes a `[[watch]]`, a rule about what it tells, and a receiver that gets the whole list as the handler
 //! did. The names of Consul's options are those of its documentation (`watches` of an agent's configuration).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -178,8 +178,8 @@ struct Draft {
     text: String,
     /// The labels of the watches, by what they ask for: Lictor follows each once.
     labels: BTreeMap<String, String>,
-    /// How often a name was wanted.
-    names: BTreeMap<String, usize>,
+    /// The names of rules, which their receivers have too.
+    names: BTreeSet<String>,
 }
 
 impl Draft {
@@ -200,7 +200,9 @@ impl Draft {
         );
         let mut blocks = vec![self.head(place, &options.notes)];
         let labels: Vec<_> = followed.iter().map(|watch| self.watch(watch, &mut blocks)).collect();
-        let name = self.name(&followed.first().map(|watch| watch.label.clone()).unwrap_or_default());
+        let wanted = followed.first().map(|watch| &watch.label[..]).unwrap_or_default();
+        let name = unused(wanted, |name| self.names.contains(name));
+        self.names.insert(name.clone());
         let on = followed.first().map(|watch| watch.on).unwrap_or_default();
         blocks.push(table(
             "[[rules]]",
@@ -232,21 +234,21 @@ impl Draft {
         if let Some(label) = self.labels.get(&question) {
             return label.clone();
         }
-        let label = self.name(&format!("watch {}", watch.label)).replacen("watch-", "", 1);
+        let label = unused(&watch.label, |label| self.labels.values().any(|known| known == label));
         self.labels.insert(question, label.clone());
         let pairs = [("label", quote(&label))].into_iter().chain(watch.pairs.iter().cloned());
         blocks.push(table("[[watch]]", pairs));
         label
     }
+}
 
-    /// A name that nothing else has, made of this.
-    fn name(&mut self, wanted: &str) -> String {
-        let fits = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' };
-        let name: String = wanted.trim_end_matches('/').chars().map(fits).collect();
-        let count = self.names.entry(name.clone()).or_default();
-        *count += 1;
-        if *count == 1 { name } else { format!("{name}-{count}") }
-    }
+/// A name that nothing else has, made of this.
+fn unused(wanted: &str, is_used: impl Fn(&str) -> bool) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' };
+    let name: String = wanted.trim_end_matches('/').chars().map(fits).collect();
+    let numbered = (2_u32..).map(|number| format!("{name}-{number}"));
+    let free = [name.clone()].into_iter().chain(numbered).find(|name| !is_used(name));
+    free.unwrap_or(name)
 }
 
 /// What every type of watch takes.

@@ -59,7 +59,7 @@ fn plan(history: History, before: Vec<Check>, now: Vec<Check>) -> Plan {
 
 fn plan_of(routing: &Routing, known: &Known, checks: Vec<Check>) -> Plan {
     let answer = Answer { entries: checks.into_iter().map(Entry::Check).collect(), index: 7, reset: false };
-    let place = Place { node: &node(), datacenter: "dc1", watch: "checks/node" };
+    let place = Place { node: &node(), datacenter: "dc1", watch: "checks/node", is_a_choice: false };
     routing.plan(known, place, answer, NOW)
 }
 

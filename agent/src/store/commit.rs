@@ -3,7 +3,6 @@
 //! Encoding JSON is done by the caller's task, so that the store's thread has only `SQLite` to do.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
@@ -152,6 +151,10 @@ fn write_states(transaction: &Connection, commit: &Encoded) -> rusqlite::Result<
 
 /// Why a delivery is not made: the id of a newer one follows.
 const OUTDONE: &str = "a newer one for the same subject came: ";
+/// The outcome of such a delivery.
+const SUPERSEDED: &str = "superseded";
+/// Why another one is not made.
+const NOT_DONE: &str = "an earlier one for the same subject was not done";
 
 /// Where an event is.
 pub(super) struct Row {
@@ -209,35 +212,32 @@ pub(super) fn write_deliveries(
     )?;
     let now = news.now.as_millisecond();
     let (mut free, mut committed) = (news.claim.clone(), Committed::default());
-    let outdone = outdone(news, generation);
-    for (at, delivery) in news.deliveries.iter().enumerate() {
-        let found = events.get(delivery.event).zip(news.events.get(delivery.event));
-        let Some((Row { seq, is_new }, event)) = found else { continue };
-        let id = delivery_id(&event.id, delivery, generation);
-        if !is_new && is_there(transaction, &id)? {
-            continue;
-        }
-        let lane = (&delivery.receiver[..], delivery.lane.key(&event.subject));
-        let outdone = outdone.get(&at).map(|newer| format!("{OUTDONE}{newer}"));
-        let mut head = outdone.is_none() && !lane_is_open.query_row(lane, |row| row.get::<_, bool>(0))?;
-        let skipped = outdone.is_none() && !head && delivery.overlap == Overlap::Skip;
-        if outdone.is_none() && !head && delivery.overlap.is_for_the_newest() {
-            let running = supersede(transaction, lane, &id, now)?;
+    let fresh = fresh(transaction, news, generation, events)?;
+    let outdone = outdone(&fresh);
+    for (at, Fresh { id, seq, delivery, event }) in fresh.iter().enumerate() {
+        let (lane, overlap) = (lane(delivery, event), delivery.overlap);
+        let newer = outdone.get(&at);
+        let mut head = newer.is_none() && !lane_is_open.query_row(lane, |row| row.get::<_, bool>(0))?;
+        if newer.is_none() && !head && overlap.is_for_the_newest() {
+            let running = supersede(transaction, lane, id, now)?;
             head = running.is_none();
-            let replaced = running.filter(|_| delivery.overlap == Overlap::Replace);
+            let replaced = running.filter(|_| overlap == Overlap::Replace);
             committed.replaced.extend(replaced.map(|id| Replaced { receiver: lane.0.to_owned(), id }));
         }
+        let left_out = match newer {
+            Some(newer) => Some((SUPERSEDED, format!("{OUTDONE}{newer}"))),
+            None if !head && overlap == Overlap::Skip => Some(("skipped", NOT_DONE.to_owned())),
+            None => None,
+        };
         let free = free.get_mut(&delivery.receiver).filter(|free| **free > 0);
         let begins = head && free.is_some() && delivery.due_at.as_millisecond() <= now;
-        let state = if begins {
-            "running"
-        } else if skipped || outdone.is_some() {
-            "suppressed"
-        } else {
-            "pending"
+        let state = match (begins, &left_out) {
+            (true, _) => "running",
+            (false, Some(_)) => "suppressed",
+            (false, None) => "pending",
         };
         let inserted = insert.execute((
-            &id,
+            id,
             seq,
             &delivery.rule,
             lane.0,
@@ -248,16 +248,49 @@ pub(super) fn write_deliveries(
             i64::from(begins),
             now,
             begins.then_some(now),
-            (skipped || outdone.is_some()).then_some(now),
-            if outdone.is_some() { Some("superseded") } else { skipped.then_some("skipped") },
-            outdone.as_deref().or(skipped.then_some("an earlier one for the same subject was not done")),
+            left_out.is_some().then_some(now),
+            left_out.as_ref().map(|(outcome, _)| *outcome),
+            left_out.as_ref().map(|(_, detail)| detail),
         ))?;
         if let (1, true, Some(free)) = (inserted, begins, free) {
             *free -= 1;
-            committed.claimed.push(begun(id, delivery, event, news.now));
+            committed.claimed.push(begun(id.clone(), delivery, event, news.now));
         }
     }
     Ok(committed)
+}
+
+/// A delivery that the store does not have.
+struct Fresh<'a> {
+    id: String,
+    /// The row of its event.
+    seq: i64,
+    delivery: &'a NewDelivery,
+    event: &'a StoredEvent,
+}
+
+/// The deliveries that are not there yet. One that the rules of another watch made stays as it is.
+fn fresh<'a>(
+    transaction: &Connection,
+    news: &'a News,
+    generation: u64,
+    events: &[Row],
+) -> rusqlite::Result<Vec<Fresh<'a>>> {
+    let mut fresh = Vec::with_capacity(news.deliveries.len());
+    for delivery in &news.deliveries {
+        let found = events.get(delivery.event).zip(news.events.get(delivery.event));
+        let Some((&Row { seq, is_new }, event)) = found else { continue };
+        let id = delivery_id(&event.id, delivery, generation);
+        if is_new || !is_there(transaction, &id)? {
+            fresh.push(Fresh { id, seq, delivery, event });
+        }
+    }
+    Ok(fresh)
+}
+
+/// The receiver, and what stands in the store for those of its deliveries that are made one after the other.
+fn lane<'a>(delivery: &'a NewDelivery, event: &'a StoredEvent) -> (&'a str, &'a str) {
+    (&delivery.receiver, delivery.lane.key(&event.subject))
 }
 
 /// A delivery that the commit which made it has claimed.
@@ -274,21 +307,16 @@ fn begun(id: String, delivery: &NewDelivery, event: &StoredEvent, now: Timestamp
     }
 }
 
-/// The deliveries of a commit in whose place a later one of the same commit stands, by their positions, with its id.
-fn outdone(news: &News, generation: u64) -> BTreeMap<usize, String> {
-    let mut newest = BTreeMap::<(&str, &str), String>::new();
+/// Those in whose place a later one of the same commit stands, by their positions, with its id.
+fn outdone<'a>(fresh: &'a [Fresh<'a>]) -> BTreeMap<usize, &'a str> {
+    let mut newest = BTreeMap::<_, &str>::new();
     let mut outdone = BTreeMap::new();
-    for (at, delivery) in news.deliveries.iter().enumerate().rev() {
-        let Some(event) = news.events.get(delivery.event).filter(|_| delivery.overlap.is_for_the_newest())
-        else {
-            continue;
-        };
-        let id = delivery_id(&event.id, delivery, generation);
-        match newest.entry((&delivery.receiver, delivery.lane.key(&event.subject))) {
-            // The same twice is one.
-            Entry::Occupied(newer) if *newer.get() == id => {}
-            Entry::Occupied(newer) => drop(outdone.insert(at, newer.get().clone())),
-            Entry::Vacant(none) => drop(none.insert(id)),
+    let last_first = fresh.iter().enumerate().rev();
+    for (at, one) in last_first.filter(|(_, one)| one.delivery.overlap.is_for_the_newest()) {
+        let newer = *newest.entry(lane(one.delivery, one.event)).or_insert(&one.id);
+        // The same twice is one.
+        if newer != one.id {
+            outdone.insert(at, newer);
         }
     }
     outdone
@@ -308,11 +336,11 @@ fn supersede(
 ) -> rusqlite::Result<Option<String>> {
     transaction
         .prepare_cached(
-            "UPDATE delivery SET state = 'suppressed', settled_at = ?3, head = 0, outcome = 'superseded',
+            "UPDATE delivery SET state = 'suppressed', settled_at = ?3, head = 0, outcome = ?5,
                detail = ?4
              WHERE receiver = ?1 AND subject = ?2 AND settled_at IS NULL AND state = 'pending'",
         )?
-        .execute((lane.0, lane.1, now, format!("{OUTDONE}{id}")))?;
+        .execute((lane.0, lane.1, now, format!("{OUTDONE}{id}"), SUPERSEDED))?;
     transaction
         .prepare_cached(
             "SELECT id FROM delivery

@@ -117,6 +117,16 @@ fn what_two_handlers_watch_is_followed_once() {
 }
 
 #[test]
+fn no_two_have_one_name() {
+    let of = |key: &str| format!(r#"{{ type = "key", key = "{key}", args = ["/x"] }}"#);
+    let text = format!("watches = [{}, {}, {}, {}]", of("a/b"), of("a-b-2"), of("a.b/"), of("a-b"));
+    let tree = tree(&text);
+    let names: Vec<_> = tree["receivers"].as_table().unwrap().keys().collect();
+    assert_eq!(names, ["key-a-b", "key-a-b-2", "key-a-b-3", "key-a.b"]);
+    assert_eq!(tree["rules"][3]["watch"], ::toml::Value::from(vec!["key-a-b-3"]));
+}
+
+#[test]
 fn what_is_other_than_it_was_is_said() {
     let written = migrated(
         r#"watches = [{ type = "event", name = "deploy", token = "s", handler = "run it | mail", odd = 1 }]"#,

@@ -222,6 +222,20 @@ async fn an_event_that_another_watch_told_goes_to_those_whom_its_own_rules_name(
 }
 
 #[tokio::test]
+async fn what_was_made_before_takes_the_place_of_nothing() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    commit(&store, "mail", &[("a2", "a")]).await;
+    let running = claim(&store, "mail").await.remove(0);
+    store.settle(settlement(&running, delivered())).await.unwrap();
+    let of = |event| NewDelivery { event, overlap: Overlap::Coalesce, ..delivery("mail") };
+    let events = vec![event("a1", "a"), event("a2", "a")];
+    let seen_too = Commit { watch: "web".into(), events, deliveries: vec![of(0), of(1)], ..nothing() };
+    store.commit(&seen_too, |committed| committed.claimed).await.unwrap();
+    assert_eq!(claimed(&store, "mail").await, ["a1 1"]);
+}
+
+#[tokio::test]
 async fn what_follows_from_a_death_is_stored_with_it_once() {
     let (_folder, path) = folder();
     let store = Store::open(&path).unwrap();
