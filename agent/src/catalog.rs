@@ -84,7 +84,38 @@ pub struct Check {
     pub modify_index: u64,
 }
 
+/// A kind of thing that a token may be allowed to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resource {
+    /// An entry of the key/value store.
+    Key,
+    /// A node.
+    Node,
+    /// A service.
+    Service,
+}
+
+impl Resource {
+    /// The word of Consul's policies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Node => "node",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// What a token has to be allowed to read, so that Consul shows it something: a kind and a name.
+pub type Right<'a> = (Resource, &'a str);
+
 impl Check {
+    /// What a token has to be allowed to read to be shown it.
+    pub fn rights(&self) -> [Option<Right<'_>>; 2] {
+        let service = Some(&self.service[..]).filter(|service| !service.is_empty());
+        [Some((Resource::Node, &self.node)), service.map(|service| (Resource::Service, service))]
+    }
+
     /// `critical` without output: Consul's default for a check that has not run, or a failure without a word.
     pub fn says_nothing(&self) -> bool {
         self.status == CheckStatus::Critical && self.output.is_empty() && !self.is_maintenance()
@@ -120,6 +151,13 @@ pub struct Instance {
     pub create_index: u64,
     /// Consul's index when it was last written; 0 as above.
     pub modify_index: u64,
+}
+
+impl Instance {
+    /// What a token has to be allowed to read to be shown it.
+    pub fn rights(&self) -> [Option<Right<'_>>; 2] {
+        [Some((Resource::Node, &self.node)), Some((Resource::Service, &self.service))]
+    }
 }
 
 /// A service of the datacenter, whatever instances it has.
@@ -261,6 +299,18 @@ impl Entry {
             Self::UserEvent(event) => event.user_event_id.clone(),
             Self::Root(root) => root.root_id.clone(),
             Self::Leaf(leaf) => leaf.service.clone(),
+        }
+    }
+
+    /// What a token has to be allowed to read to be shown it.
+    pub fn rights(&self) -> [Option<Right<'_>>; 2] {
+        match self {
+            Self::Check(check) => check.rights(),
+            Self::Instance(instance) => instance.rights(),
+            Self::Service(service) => [Some((Resource::Service, &service.service_name)), None],
+            Self::Node(node) => [Some((Resource::Node, &node.node)), None],
+            Self::Key(key) => [Some((Resource::Key, &key.key)), None],
+            Self::UserEvent(_) | Self::Root(_) | Self::Leaf(_) => [None, None],
         }
     }
 

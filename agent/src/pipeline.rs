@@ -9,24 +9,26 @@
 mod commit;
 mod death;
 mod outage;
+mod routing;
 
-use std::collections::BTreeMap;
+use std::future::pending;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 pub use outage::OUTAGES;
+use routing::went_back;
+pub use routing::{Answer, History, Known, Place, Plan, Routing, Wishes};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::catalog::{CheckStatus, Entry, LocalNode};
-use crate::event::{
-    Change, Context, Event, EventType, Snapshot, SourceState, State, diff, events, failed_nodes,
-};
+use crate::catalog::LocalNode;
+use crate::event::{SourceState, State};
 use crate::handover::Inlets;
-use crate::rules::{Roles, Rule, route};
 use crate::source::{Source, Update, Watch};
-use crate::store::{Lane, NewDelivery, Overlap, Saved, Store};
+use crate::store::Store;
 
 /// One watch, followed.
 pub struct Pipeline {
@@ -42,236 +44,105 @@ pub struct Pipeline {
     pub outage: Option<SourceState>,
 }
 
-/// What an answer means: the pure part.
-#[derive(Debug)]
-pub struct Routing {
-    /// In the order of the configuration.
-    pub rules: Vec<Rule>,
-    /// Which node is primary or secondary for which service.
-    pub roles: Roles,
-    /// Where this is; without it the node's metadata `environment` says it.
-    pub environment: Option<String>,
-    /// What receivers want; one that is not here wants the default.
-    pub wishes: BTreeMap<String, Wishes>,
-}
-
-/// What a receiver wants of the events that rules send to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wishes {
-    /// What happens where it is not done with an earlier one of the same subject. Default: the next one waits.
-    pub overlap: Overlap,
-    /// Whether it is told that a check passes again. Default: it is.
-    pub send_resolved: bool,
-    /// Who gets an event that this receiver did not get in the end. Default: nobody.
-    pub fallback: Option<String>,
-    /// Which of its deliveries wait for each other. Default: those of one subject.
-    pub lane: Lane,
-}
-
-impl Default for Wishes {
-    fn default() -> Self {
-        Self { overlap: Overlap::default(), send_resolved: true, fallback: None, lane: Lane::default() }
-    }
-}
-
-impl Wishes {
-    /// Does the receiver want this event?
-    pub fn want(&self, event: &Event) -> bool {
-        let to = event.data.check().and_then(|check| check.to);
-        let resolved = event.kind == EventType::CheckStatus && to == Some(CheckStatus::Passing);
-        self.send_resolved || !resolved
-    }
-}
-
-/// What is known of a watch before an answer.
-#[derive(Debug, Default)]
-pub struct Known {
-    /// The last committed states.
-    pub states: Snapshot<State>,
-    /// Whether something was ever committed, and by whom.
-    pub history: History,
-}
-
-/// How the known states came to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum History {
-    /// Nothing was ever committed: what is there now is no news.
-    #[default]
-    None,
-    /// They were committed before Lictor was away: what differs now happened meanwhile.
-    Away,
-    /// They are the answer before this one.
-    Live,
-}
-
-impl From<Saved> for Known {
-    fn from(saved: Saved) -> Self {
-        Self { states: saved.states, history: History::Away }
-    }
-}
-
-/// All that a watch follows, as Consul has it at an index.
-#[derive(Debug)]
-pub struct Answer {
-    /// In any order.
-    pub entries: Vec<Entry>,
-    /// Consul's index.
-    pub index: u64,
-    /// The indexes began anew.
-    pub reset: bool,
-}
-
-/// What is to be committed for an answer.
-#[derive(Debug, PartialEq)]
-pub struct Plan {
-    /// The states after it.
-    pub states: Snapshot<State>,
-    /// From the known states to these.
-    pub changes: Vec<Change<State>>,
-    /// What the changes mean.
-    pub events: Vec<Event>,
-    /// Where the events go.
-    pub deliveries: Vec<NewDelivery>,
-}
-
-/// Where an answer comes from.
-#[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
-    /// The node that Lictor runs beside.
-    pub node: &'a LocalNode,
-    /// The datacenter that was asked.
-    pub datacenter: &'a str,
-    /// The name of the watch.
-    pub watch: &'a str,
-    /// The answer has only what was chosen.
-    pub is_a_choice: bool,
-}
-
-impl Routing {
-    /// What `answer` means after what is `known`.
-    pub fn plan(
-        &self,
-        known: &Known,
-        place: Place<'_>,
-        Answer { entries, index, .. }: Answer,
-        now: Timestamp,
-    ) -> Plan {
-        let follow = |entry: Entry| {
-            let key = entry.key();
-            let state = State::follow(known.states.get(&key), entry, now);
-            (key, state)
-        };
-        let states: Snapshot<_> = entries.into_iter().map(follow).collect();
-        self.compare(known, place, states, (index, now))
-    }
-
-    /// What it means that these `states` come after what is `known`, by an answer with this index.
-    fn compare(
-        &self,
-        known: &Known,
-        Place { node, datacenter, watch, is_a_choice }: Place<'_>,
-        states: Snapshot<State>,
-        (index, now): (u64, Timestamp),
-    ) -> Plan {
-        let changes = diff(&known.states, &states);
-        let context = Context {
-            node,
-            datacenter,
-            environment: self.environment(node),
-            node_role: &|service, node| self.roles.node_role(service, node),
-            catch_up: known.history == History::Away,
-            failed_nodes: &failed_nodes(&states),
-            index,
-            is_a_choice,
-            now,
-        };
-        let events = match known.history {
-            History::None => Vec::new(),
-            History::Away | History::Live => events(&known.states, &changes, &context),
-        };
-        let to = |(at, event)| self.deliveries((at, event), Some(watch), now);
-        let deliveries = events.iter().enumerate().flat_map(to).collect();
-        Plan { states, changes, events, deliveries }
-    }
-
-    /// Where this is; empty where nothing says it.
-    fn environment<'a>(&'a self, node: &'a LocalNode) -> &'a str {
-        self.environment
-            .as_deref()
-            .or_else(|| node.meta.get("environment").map(String::as_str))
-            .unwrap_or_default()
-    }
-
-    /// Where the event at a place of its commit goes.
-    fn deliveries<'a>(
-        &'a self,
-        (at, event): (usize, &'a Event),
-        watch: Option<&str>,
-        now: Timestamp,
-    ) -> impl Iterator<Item = NewDelivery> {
-        route(&self.rules, event, watch).flat_map(move |rule| {
-            rule.receivers.iter().filter_map(move |receiver| {
-                let wishes = self.wishes.get(receiver);
-                wishes.is_none_or(|wishes| wishes.want(event)).then(|| NewDelivery {
-                    event: at,
-                    rule: rule.name.clone(),
-                    receiver: receiver.clone(),
-                    due_at: now,
-                    overlap: wishes.map(|wishes| wishes.overlap).unwrap_or_default(),
-                    lane: wishes.map(|wishes| wishes.lane).unwrap_or_default(),
-                })
-            })
-        })
-    }
+/// What a pipeline knows while it follows its source.
+struct Following {
+    known: Known,
+    /// The node, once the source has said which.
+    here: Option<LocalNode>,
+    /// The index of the last answer; none before the first one, and while there is none that can be relied on.
+    index: Option<u64>,
 }
 
 impl Pipeline {
     /// Follows `source`, from what is `known`, until `stop`.
-    pub async fn run(mut self, mut known: Known, mut source: Source, stop: CancellationToken) {
-        let mut here = None;
-        let name = self.watch.name();
-        while let Some(update) = stop.run_until_cancelled(source.next()).await {
-            match update {
-                Update::Node(node) => {
-                    let what = &self.watch.what;
-                    info!(node = node.name, datacenter = node.datacenter, "Following {}.", what.in_words());
-                    let is_other = |state: &State| state.node_name().is_some_and(|of| of != node.name);
-                    if what.is_of_this_node() && known.states.values().any(is_other) {
-                        warn!(
-                            "What is known is of another node; its end and the beginning of this one tell nothing."
-                        );
-                        known.history = History::None;
-                    }
-                    here = Some(node);
+    pub async fn run(mut self, known: Known, mut source: Source, stop: CancellationToken) {
+        let mut following = Following { known, here: None, index: None };
+        loop {
+            let next = async {
+                tokio::select! {
+                    biased;
+                    update = source.next() => Some(update),
+                    () = self.overdue(&following) => None,
                 }
-                Update::Lost { reason } => {
-                    warn!(reason, watch = name, "Consul cannot be followed; trying until it can.");
-                    // Before the first answer ever there is no node that an event could be of.
-                    let Some(node) = &here else { continue };
-                    if self.lost(node, reason, &stop).await.is_break() {
-                        return;
-                    }
-                }
-                Update::Recovered => {
-                    info!(watch = name, "Consul is followed again.");
-                    let Some(node) = &here else { continue };
-                    if self.recovered(node, &stop).await.is_break() {
-                        return;
-                    }
-                }
-                Update::Entries { entries, index, reset } => {
-                    // A source says which node this is before it tells of anything.
-                    let Some(node) = &here else { continue };
-                    let answer = Answer { entries, index: index.get(), reset };
-                    // A loss that was told before Lictor's own start was no loss of this source.
-                    if self.recovered(node, &stop).await.is_break()
-                        || self.take(&mut known, node, answer, &stop).await.is_break()
-                    {
-                        return;
-                    }
-                }
+            };
+            let flow = match stop.run_until_cancelled(next).await {
+                None => return,
+                Some(Some(update)) => self.update(&mut following, update, &stop).await,
+                Some(None) => self.age(&mut following, &stop).await,
+            };
+            if flow.is_break() {
+                return;
             }
         }
+    }
+
+    async fn update(
+        &mut self,
+        following: &mut Following,
+        update: Update,
+        stop: &CancellationToken,
+    ) -> ControlFlow<()> {
+        let name = self.watch.name();
+        if let Update::Node(node) = update {
+            self.located(following, node);
+            return ControlFlow::Continue(());
+        }
+        if let Update::Lost { reason } = &update {
+            following.index = None;
+            warn!(reason, watch = name, "Consul cannot be followed; trying until it can.");
+        }
+        // Before the first answer ever there is no node that an event could be of.
+        let Following { known, here: Some(node), index } = following else {
+            return ControlFlow::Continue(());
+        };
+        match update {
+            Update::Node(_) => ControlFlow::Continue(()),
+            Update::Suspect { reason } => self.suspect(node, reason, stop).await,
+            Update::Lost { reason } => self.lost(node, reason, stop).await,
+            Update::Recovered => {
+                info!(watch = name, "Consul is followed again.");
+                self.recovered(node, stop).await
+            }
+            Update::Entries { entries, index: now, reset } => {
+                // A loss that was told before Lictor's own start was no loss of this source.
+                self.recovered(node, stop).await?;
+                *index = Some(now.get());
+                self.take(known, node, Answer { entries, index: now.get(), reset }, stop).await
+            }
+        }
+    }
+
+    fn located(&self, following: &mut Following, node: LocalNode) {
+        let what = &self.watch.what;
+        info!(node = node.name, datacenter = node.datacenter, "Following {}.", what.in_words());
+        let is_other = |state: &State| state.node_name().is_some_and(|of| of != node.name);
+        if what.is_of_this_node() && following.known.states.values().any(is_other) {
+            warn!("What is known is of another node; its end and the beginning of this one tell nothing.");
+            following.known.history = History::None;
+        }
+        following.here = Some(node);
+    }
+
+    /// Waits until what is known means something else because of the time that went by; for ever where it does not.
+    async fn overdue(&self, following: &Following) {
+        let at = following.index.and_then(|_| self.routing.overdue_at(&following.known));
+        match at {
+            // The wall clock may be set meanwhile; then the next update looks at it again.
+            Some(at) => {
+                sleep(Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default()).await;
+            }
+            None => pending().await,
+        }
+    }
+
+    /// Takes in that time went by.
+    async fn age(&self, following: &mut Following, stop: &CancellationToken) -> ControlFlow<()> {
+        let Following { known, here: Some(node), index: Some(index) } = following else {
+            return ControlFlow::Continue(());
+        };
+        let (now, name) = (Timestamp::now(), self.watch.name());
+        let plan = self.routing.age(known, self.place(node, &name), (*index, now));
+        self.settle((known, plan), node, (*index, false, now), stop).await
     }
 
     /// Takes one answer about `node` in: what it means after what is `known` is committed and handed over.
@@ -283,33 +154,40 @@ impl Pipeline {
         stop: &CancellationToken,
     ) -> ControlFlow<()> {
         let Answer { index, reset, .. } = answer;
-        let now = Timestamp::now();
-        let name = self.watch.name();
+        let (now, name) = (Timestamp::now(), self.watch.name());
         let plan = self.routing.plan(known, self.place(node, &name), answer, now);
         let reset = reset || went_back(&plan.changes);
-        if known.history == History::None || reset || !plan.changes.is_empty() {
-            let states = self.store(plan, (name, node), (index, reset, now), stop).await?;
-            *known = Known { states, history: History::Live };
+        self.settle((known, plan), node, (index, reset, now), stop).await
+    }
+
+    /// Commits a plan if there is something to commit, and goes on from there.
+    async fn settle(
+        &self,
+        (known, plan): (&mut Known, Plan),
+        node: &LocalNode,
+        (index, reset, now): (u64, bool, Timestamp),
+        stop: &CancellationToken,
+    ) -> ControlFlow<()> {
+        let states = if known.history == History::None || reset || !plan.changes.is_empty() {
+            self.store(plan, (self.watch.name(), node), (index, reset, now), stop).await?
         } else {
-            *known = Known { states: plan.states, history: History::Live };
-        }
+            plan.states
+        };
+        *known = Known { states, history: History::Live };
         ControlFlow::Continue(())
     }
 
     /// Where an answer of this watch comes from.
     fn place<'a>(&'a self, node: &'a LocalNode, watch: &'a str) -> Place<'a> {
         let datacenter = self.watch.datacenter.as_ref().unwrap_or(&node.datacenter);
-        Place { node, datacenter, watch, is_a_choice: self.watch.is_a_choice() }
+        Place {
+            node,
+            datacenter,
+            watch,
+            is_a_choice: self.watch.is_a_choice(),
+            by_status: self.watch.is_by_status(),
+        }
     }
-}
-
-/// Consul's indexes began anew while Lictor was away, and the new ones are above ours already: what shows
-/// it is a thing that was written earlier than before.
-fn went_back(changes: &[Change<State>]) -> bool {
-    changes.iter().any(|change| match change {
-        Change::Modified { old, new, .. } => new.modify_index() < old.modify_index(),
-        Change::Added(..) | Change::Removed(..) => false,
-    })
 }
 
 #[cfg(test)]

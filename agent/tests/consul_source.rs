@@ -12,7 +12,7 @@ use std::time::Duration;
 use lictor::catalog::CheckStatus::{Critical, Passing, Warning};
 use lictor::catalog::{Check, CheckStatus, Entry};
 use lictor::consul::{Client, Settings, Token, WaitIndex, What};
-use lictor::source::{Source, Update};
+use lictor::source::{Shown, Source, Update};
 use serde_json::{Value, json};
 use support::consul::{ConsulAgent, binary};
 use support::{PATIENCE, eventually, http_client};
@@ -26,7 +26,7 @@ const WAIT: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(3);
 
 fn source(settings: &Settings, committed: Option<WaitIndex>) -> Source {
-    Source::new(Client::new(settings).unwrap(), What::NodeChecks.into(), WAIT, committed)
+    Source::new(Client::new(settings).unwrap(), What::NodeChecks.into(), WAIT, (committed, Shown::default()))
 }
 
 fn follow(agent: &ConsulAgent, committed: Option<WaitIndex>) -> Source {
@@ -172,7 +172,8 @@ async fn a_consul_that_lost_its_memory_is_a_reset() {
         if let Update::Node(_) = update {
             update = next(&mut source).await;
         }
-        assert_eq!(update, Update::Recovered);
+        assert!(matches!(update, Update::Suspect { .. }), "{update:?}");
+        assert_eq!(next(&mut source).await, Update::Recovered);
         until(&mut source, "alive", Passing).await
     };
     let (agent, (index, reset)) = tokio::join!(restart, told);
@@ -181,6 +182,7 @@ async fn a_consul_that_lost_its_memory_is_a_reset() {
     // A process that starts now, with what the one before it had committed, finds it out too.
     let mut source = follow(&agent, Some(committed));
     assert_started(&mut source, &agent.node().await).await;
+    assert!(matches!(next(&mut source).await, Update::Suspect { .. }));
     assert!(until(&mut source, "alive", Passing).await.1);
 }
 

@@ -9,19 +9,19 @@ use crate::stamps;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Check {
+pub(crate) struct Check {
     #[serde(rename = "CheckID")]
-    check_id: String,
-    status: String,
+    pub(crate) check_id: String,
+    pub(crate) status: String,
 }
 
-/// Follows the checks of `node`, and notes when it has read that `check` changed, until it is killed.
-pub(crate) fn follow(address: &str, node: &str, check: &str, file: &Path) -> ! {
+/// Follows the checks at `path`, and notes when it has read that `check` changed, until it is killed.
+pub(crate) fn follow(address: &str, path: &str, check: &str, file: &Path) -> ! {
     let mut connection = Connection::open(address);
     let (mut index, mut status) = (0, None);
     loop {
-        let path = format!("/v1/health/node/{node}?index={index}&wait=60s");
-        let answer = connection.request("GET", &path, "");
+        let question = format!("{path}?index={index}&wait=60s");
+        let answer = connection.request("GET", &question, "");
         let checks: Vec<Check> = serde_json::from_slice(&answer.body).unwrap();
         let now = checks.into_iter().find(|found| found.check_id == check).map(|found| found.status);
         if now != status {

@@ -40,19 +40,37 @@ impl Connection {
     fn answer(&mut self) -> Answer {
         let status = self.line();
         assert!(status.starts_with("HTTP/1.1 200"), "{status}");
-        let mut answer = Answer::default();
+        let (mut answer, mut in_chunks) = (Answer::default(), false);
         loop {
             let line = self.line();
             let Some((name, value)) = line.split_once(": ") else { break };
             match name.to_ascii_lowercase().as_str() {
                 "x-consul-index" => answer.index = value.parse().unwrap(),
                 "content-length" => answer.body.resize(value.parse().unwrap(), 0),
-                "transfer-encoding" => panic!("an answer this long is not expected here"),
+                "transfer-encoding" => in_chunks = true,
                 _ => {}
             }
         }
-        self.stream.read_exact(&mut answer.body).unwrap();
+        if in_chunks {
+            self.chunks(&mut answer.body);
+        } else {
+            self.stream.read_exact(&mut answer.body).unwrap();
+        }
         answer
+    }
+
+    /// Reads a long body: Consul sends it in chunks, each with its length before it, the last one of length 0.
+    fn chunks(&mut self, body: &mut Vec<u8>) {
+        loop {
+            let length = usize::from_str_radix(&self.line(), 16).unwrap();
+            let start = body.len();
+            body.resize(start + length, 0);
+            self.stream.read_exact(&mut body[start..]).unwrap();
+            assert_eq!(self.line(), "", "a chunk ends with its line");
+            if length == 0 {
+                return;
+            }
+        }
     }
 
     fn line(&mut self) -> String {

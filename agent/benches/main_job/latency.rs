@@ -30,7 +30,7 @@ const OF_WATCH: f64 = 0.7;
 pub(crate) fn measure(place: &Place, table: &mut Table) {
     println!("Measuring the way of an event …");
     fs::write(place.path("stamp.wasm"), guest()).unwrap();
-    let watchers: [fn(&Place, &Path) -> Command; 3] = [bare, Place::consul_watch, stamping_lictor];
+    let watchers: [fn(&Place, &Path) -> Command; 3] = [bare, consul_watch, stamping_lictor];
     let mut found = [const { Samples::new("ms") }; 3];
     for round in 1..=ROUNDS {
         println!("  round {round} of {ROUNDS}");
@@ -77,8 +77,12 @@ fn flip(flips: &mut Flips, stamps: &mut Stamps) -> Option<u64> {
 
 fn bare(place: &Place, stamps: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["bare", &place.address(), place.node(), CHECK]).arg(stamps);
+    command.args(["bare", &place.address(), &format!("/v1/health/node/{}", place.node()), CHECK]).arg(stamps);
     command
+}
+
+fn consul_watch(place: &Place, stamps: &Path) -> Command {
+    Place::consul_watch(&place.url(), stamps)
 }
 
 /// Lictor with one receiver: a plugin that notes when its `handle` begins.

@@ -38,7 +38,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["stamp", file] => stamps::append(file.as_ref(), started),
-        ["bare", address, node, check, file] => bare::follow(address, node, check, file.as_ref()),
+        ["bare", address, path, check, file] => bare::follow(address, path, check, file.as_ref()),
         ref names => measure(names),
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn measure(place: &Place, table: &mut Table) {
 fn after_changes(place: &Place) -> Running {
     let file = place.path("stamps");
     let (mut stamps, mut flips) = (Stamps::new(file.clone()), Flips::new(&place.address()));
-    let watch = Running::start(place.consul_watch(&file), place.path("watcher.log"));
+    let watch = Running::start(Place::consul_watch(&place.url(), &file), place.path("watcher.log"));
     stamps.after(0).expect("consul watch runs its handler at the start");
     for _ in 0..DELIVERIES / RECEIVERS / 2 {
         both_ways(&mut flips);

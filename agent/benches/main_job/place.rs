@@ -44,10 +44,11 @@ impl Place {
         self.dir.path().join(name)
     }
 
-    /// `consul watch` on all checks, with a compiled handler that notes its start in `stamps`.
-    pub(crate) fn consul_watch(&self, stamps: &Path) -> Command {
+    /// `consul watch` on all checks that the agent at `url` knows, with a compiled handler that notes its start in
+    /// `stamps`.
+    pub(crate) fn consul_watch(url: &str, stamps: &Path) -> Command {
         let mut command = Command::new(consul::binary());
-        command.args(["watch", "-type=checks", "-shell=false", &format!("-http-addr={}", self.url())]);
+        command.args(["watch", "-type=checks", "-shell=false", &format!("-http-addr={url}")]);
         command.arg(std::env::current_exe().unwrap()).arg("stamp").arg(stamps);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CONSUL_")) {
             command.env_remove(name);

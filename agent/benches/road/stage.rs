@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use lictor::catalog::{Check, CheckStatus, Entry, LocalNode};
 use lictor::consul::What;
@@ -102,7 +103,13 @@ fn routing(receivers: &[String]) -> Routing {
         unless: Vec::new(),
         receivers: receivers.into(),
     };
-    Routing { rules: vec![rule], roles: Roles::default(), environment: None, wishes: BTreeMap::new() }
+    Routing {
+        rules: vec![rule],
+        roles: Roles::default(),
+        environment: None,
+        initial_grace: Duration::from_mins(5),
+        wishes: BTreeMap::new(),
+    }
 }
 
 impl Stage {

@@ -21,11 +21,12 @@ use crate::chain::chain;
 use crate::config::{Config, Receiver};
 use crate::consul::{Client, WaitIndex};
 use crate::dispatch::{Dispatcher, Settings};
+use crate::event::State;
 use crate::handover::Inlets;
 use crate::metrics::Metrics;
 use crate::pipeline::{History, Known, OUTAGES, Pipeline, Routing};
 use crate::shutdown::Shutdown;
-use crate::source::Source;
+use crate::source::{Shown, Source};
 use crate::store::{AfterDeath, Pruned, Retention, Store};
 
 /// How often it is looked whether something is past its retention.
@@ -80,6 +81,9 @@ impl Running {
         for watch in &config.watches {
             let saved = store.load(&watch.name()).await.context("read the store")?;
             let committed = saved.as_ref().map(|saved| WaitIndex::new(saved.index));
+            let shown =
+                saved.iter().flat_map(|saved| saved.states.values().flat_map(State::rights)).flatten();
+            let committed = (committed, Shown::of(shown));
             let source =
                 Source::new(client.clone(), watch.clone(), config.consul.block_query_wait, committed);
             let pipeline = Pipeline {
@@ -131,6 +135,7 @@ pub(super) fn routing(config: &Config) -> Routing {
         rules: config.rules.clone(),
         roles: config.roles.clone(),
         environment: config.agent.environment.clone(),
+        initial_grace: config.agent.initial_grace,
         wishes: config.receivers.iter().map(wishes).collect(),
     }
 }

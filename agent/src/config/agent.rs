@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::reader::{Entry, Table};
 use crate::store::{Durability, Retention};
 
+/// A check that has not run for a day never will.
+const INITIAL_GRACE_MAX: Duration = Duration::from_hours(24);
+
 /// More than this and a service manager would have killed the process.
 const SHUTDOWN_GRACE_MAX: Duration = Duration::from_mins(10);
 
@@ -25,6 +28,8 @@ pub struct Agent {
     pub environment: Option<String>,
     /// The folder of the database and of compiled plugins. Default: `/var/lib/lictor`.
     pub data_dir: PathBuf,
+    /// How long a check that is registered and has not run is waited for before it counts as critical. Default: 5 min.
+    pub initial_grace: Duration,
     /// How long running calls may go on after the first signal. Default: 10 s.
     pub shutdown_grace: Duration,
     /// How much of the past is kept.
@@ -38,6 +43,7 @@ impl Default for Agent {
         Self {
             environment: None,
             data_dir: PathBuf::from("/var/lib/lictor"),
+            initial_grace: Duration::from_mins(5),
             shutdown_grace: Duration::from_secs(10),
             retention: Retention::default(),
             durability: Durability::default(),
@@ -60,11 +66,14 @@ fn durability(entry: Entry<'_>) -> Option<Durability> {
 
 pub(super) fn read(table: &mut Table<'_>) -> Agent {
     let default = Agent::default();
-    let grace = |entry: Entry<'_>| entry.duration(Duration::ZERO..=SHUTDOWN_GRACE_MAX);
+    let until = |most: Duration| move |entry: Entry<'_>| entry.duration(Duration::ZERO..=most);
     Agent {
         environment: table.get("environment", Entry::string),
         data_dir: table.get("data_dir", Entry::path).unwrap_or(default.data_dir),
-        shutdown_grace: table.get("shutdown_grace", grace).unwrap_or(default.shutdown_grace),
+        initial_grace: table.get("initial_grace", until(INITIAL_GRACE_MAX)).unwrap_or(default.initial_grace),
+        shutdown_grace: table
+            .get("shutdown_grace", until(SHUTDOWN_GRACE_MAX))
+            .unwrap_or(default.shutdown_grace),
         retention: table
             .get("retention", |entry| entry.table("`retention`", retention))
             .unwrap_or(default.retention),

@@ -16,8 +16,8 @@ use url::Url;
 
 use super::error::{ClientError, Garbage, SetupError};
 use super::token::TokenSource;
-use super::{BasicAuth, Settings, WaitIndex, Watch, What, transport, wire};
-use crate::catalog::{Entry, LocalNode};
+use super::{BasicAuth, Settings, WaitIndex, Watch, transport, wire};
+use crate::catalog::{Entry, LocalNode, Right};
 
 /// How long an answer may take beyond the time for which Consul was asked to wait.
 ///
@@ -29,6 +29,9 @@ const BODY_LIMIT: usize = 64 << 20;
 
 /// How much of a refusal's body is shown.
 const REFUSAL_LIMIT: usize = 256;
+
+/// Consul refuses to say more than this about a token's rights at once.
+const RIGHTS_MAX: usize = 64;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-consul-token");
 const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
@@ -159,19 +162,34 @@ impl Client {
         wire::failures(&body).map_err(|source| self.garbage(&url, source))
     }
 
-    /// May the token read what is asked for? Where Consul cannot say (ACLs are off, or it is older than 1.7), it may.
+    /// The first of `rights` that the token does not have, for what `watch` asks. Where Consul cannot say (ACLs are
+    /// off, or it is older than 1.7, or the watch is of a namespace or a partition), it has all.
     ///
-    /// An answer without anything does not tell: it is the same for a service that is gone and for a token that may
+    /// An answer without something does not tell: it is the same for a service that is gone and for a token that may
     /// not see it. The question is the one that Consul's own user interface asks.
-    pub async fn may_read(&self, what: &What) -> Result<bool, ClientError> {
-        let Some((resource, segment)) = what.rights() else { return Ok(true) };
-        let url = self.url(&["internal", "acl", "authorize"]);
-        let question = wire::question(resource, segment);
-        match self.send(&url, Some(question), SLACK).await {
-            Ok((_, body)) => wire::allowed(&body).map_err(|source| self.garbage(&url, source)),
-            Err(ClientError::Status { code: 401 | 404 | 405, .. }) => Ok(true),
-            Err(error) => Err(error),
+    pub async fn denied<'a>(
+        &self,
+        watch: &Watch,
+        rights: &[Right<'a>],
+    ) -> Result<Option<Right<'a>>, ClientError> {
+        if watch.namespace.is_some() || watch.partition.is_some() || !self.0.scope.is_empty() {
+            return Ok(None);
         }
+        let mut url = self.url(&["internal", "acl", "authorize"]);
+        if let Some(datacenter) = &watch.datacenter {
+            url.query_pairs_mut().append_pair("dc", datacenter);
+        }
+        for some in rights.chunks(RIGHTS_MAX) {
+            let denied = match self.send(&url, Some(wire::question(some)), SLACK).await {
+                Ok((_, body)) => wire::first_denied(&body).map_err(|source| self.garbage(&url, source))?,
+                Err(ClientError::Status { code: 401 | 404 | 405, .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            if let Some(denied) = denied.and_then(|at| some.get(at)) {
+                return Ok(Some(*denied));
+            }
+        }
+        Ok(None)
     }
 
     /// An answer, or `null` for what may be missing and is.

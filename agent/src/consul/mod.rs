@@ -49,5 +49,5 @@ pub fn read_as_each_kind(body: &[u8]) {
         What::ConnectLeaf(name()),
     ];
     drop(kinds.map(|what| what.read(body, "n1")));
-    drop((wire::failures(body), wire::local_node(body), wire::allowed(body)));
+    drop((wire::failures(body), wire::local_node(body), wire::first_denied(body)));
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::{Garbage, wire};
-use crate::catalog::Entry;
+use crate::catalog::{Entry, Resource, Right};
 
 /// What a check has, for filters.
 const CHECK_NAMES: [&str; 17] = [
@@ -157,6 +157,22 @@ impl Watch {
 }
 
 impl Watch {
+    /// There is always some, so none is a token that may not read them.
+    pub fn is_never_empty(&self) -> bool {
+        self.filter.is_none() && self.what.is_never_empty()
+    }
+
+    /// A check comes and goes in the answers with its status.
+    pub fn is_by_status(&self) -> bool {
+        let filtered = self.filter.as_ref().is_some_and(|filter| filter.contains("Status"));
+        filtered || matches!(&self.what, What::StateChecks(state) if state != "any")
+    }
+
+    /// Another server than the leader may answer, or the agent from what it keeps: an answer may be behind.
+    pub fn may_be_behind(&self) -> bool {
+        (self.cached || matches!(self.consistency, Consistency::Stale { .. })) && !self.what.is_of_the_agent()
+    }
+
     /// What is there is more than what is chosen, and by more than what is written of it: an instance comes and goes
     /// with its health, and its own indexes stay.
     pub fn is_a_choice(&self) -> bool {
@@ -250,8 +266,8 @@ impl What {
         matches!(self, Self::StateChecks(_) | Self::Services | Self::Nodes)
     }
 
-    /// Each cluster has some, so none is a token that may not read them.
-    pub fn is_never_empty(&self) -> bool {
+    /// Each cluster has some.
+    fn is_never_empty(&self) -> bool {
         match self {
             Self::NodeChecks
             | Self::Services
@@ -286,21 +302,19 @@ impl What {
         matches!(self, Self::Key(_) | Self::KeyPrefix(_) | Self::AgentService(_))
     }
 
-    /// What a token has to be allowed to read, where nothing is an answer like others; none where nothing follows
-    /// from one.
-    pub(super) fn rights(&self) -> Option<(&'static str, &str)> {
+    /// What a token has to be allowed to read so that nothing means that there is nothing, beside the node `here`; none
+    /// where nothing follows from it.
+    pub fn right<'a>(&'a self, here: &'a str) -> Option<Right<'a>> {
         match self {
-            Self::ServiceChecks(service) | Self::Service { service, .. } => Some(("service", service)),
-            Self::Node(node) => node.as_deref().map(|node| ("node", node)),
-            Self::Key(key) | Self::KeyPrefix(key) => Some(("key", key)),
-            Self::NodeChecks
-            | Self::StateChecks(_)
-            | Self::Services
-            | Self::Nodes
-            | Self::Events(_)
-            | Self::AgentService(_)
-            | Self::ConnectRoots
-            | Self::ConnectLeaf(_) => None,
+            Self::ServiceChecks(service) | Self::Service { service, .. } => {
+                Some((Resource::Service, service))
+            }
+            Self::NodeChecks | Self::StateChecks(_) | Self::Services | Self::Nodes => {
+                Some((Resource::Node, here))
+            }
+            Self::Node(node) => Some((Resource::Node, node.as_deref().unwrap_or(here))),
+            Self::Key(key) | Self::KeyPrefix(key) => Some((Resource::Key, key)),
+            Self::Events(_) | Self::AgentService(_) | Self::ConnectRoots | Self::ConnectLeaf(_) => None,
         }
     }
 

@@ -2,14 +2,16 @@
 //!
 //! Consul gives a check that has not run yet the status `critical` and no output (its default, see
 //! the agent's documentation of checks). That is no result: it never counts as a failure, and the
-//! result before it is carried across it. A check that was registered anew shows it by its
+//! result before it is carried across it, but not for ever: a check that stays silent for longer than a bound counts. A check that was registered anew shows it by its
 //! `CreateIndex`. One whose agent restarted with its data does not, so there the kind of check
 //! decides: those that Consul makes itself always say something when they fail.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{About, CheckData, Context, Event, EventType};
+use super::{About, CheckData, Clock, Context, Event, EventType};
 use crate::catalog::{Check, CheckStatus};
 
 /// A check, and what its history says.
@@ -23,6 +25,9 @@ pub struct CheckState {
     pub result: Option<CheckStatus>,
     /// When `result` began.
     pub since: Timestamp,
+    /// Since when it is there without having run; none once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_since: Option<Timestamp>,
 }
 
 /// The kinds of check whose failures have an output: Consul itself writes it. A script or a TTL may
@@ -31,13 +36,26 @@ const ALWAYS_SPEAK: [&str; 5] = ["http", "tcp", "udp", "grpc", "h2ping"];
 
 impl CheckState {
     /// The state of `check` after the state `old`.
-    pub fn follow(old: Option<&Self>, check: Check, now: Timestamp) -> Self {
-        let ran_before = old.is_some_and(|old| old.ran && old.check.create_index == check.create_index);
+    pub fn follow(old: Option<&Self>, check: Check, Clock { now, initial_grace }: Clock) -> Self {
+        let same = old.filter(|old| old.check.create_index == check.create_index);
+        let ran_before = same.is_some_and(|old| old.ran);
         let ran = !check.says_nothing() || ran_before && !ALWAYS_SPEAK.contains(&check.kind.as_str());
-        let result = if ran { Some(check.status) } else { old.and_then(|old| old.result) };
+        let silent_since = (!ran).then(|| same.and_then(|old| old.silent_since).unwrap_or(now));
+        let overdue = silent_since.is_some_and(|since| later(since, initial_grace) <= now);
+        let result = if ran || overdue { Some(check.status) } else { old.and_then(|old| old.result) };
         let since = old.filter(|old| old.result == result).map_or(now, |old| old.since);
-        Self { check, ran, result, since }
+        Self { check, ran, result, since, silent_since }
     }
+
+    /// When it is told that it is critical if it does not run before; none where nothing would be told.
+    pub fn overdue_at(&self, initial_grace: Duration) -> Option<Timestamp> {
+        let counts = self.result == Some(self.check.status);
+        self.silent_since.filter(|_| !counts).map(|since| later(since, initial_grace))
+    }
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 /// The check that says that the cluster finds its node alive.
@@ -62,7 +80,7 @@ impl CheckState {
 
 /// The events that tell of a change, in the order in which they happened.
 pub(super) fn events(changed: &Changed<'_>, context: &Context<'_>) -> Vec<Event> {
-    let kinds = kinds(changed);
+    let kinds = if context.by_status { of_one_state(changed) } else { kinds(changed) };
     kinds.into_iter().filter_map(|kind| event(kind, changed, context)).collect()
 }
 
@@ -90,6 +108,20 @@ fn kinds(changed: &Changed<'_>) -> Vec<EventType> {
         kinds.push(EventType::CheckOutput);
     }
     kinds
+}
+
+/// Where an answer has only checks of some state, one that is no longer there has another state or is gone, and one
+/// that is there was perhaps registered long ago.
+fn of_one_state(changed: &Changed<'_>) -> Vec<EventType> {
+    let check = changed.new.or(changed.old).map(|state| &state.check);
+    match (changed.old, changed.new) {
+        _ if check.is_some_and(Check::is_maintenance) => kinds(changed),
+        (Some(_), None) => vec![EventType::CheckStatus],
+        (None, Some(new)) if new.check.create_index != new.check.modify_index => {
+            kinds(changed).into_iter().filter(|kind| *kind != EventType::CheckRegistered).collect()
+        }
+        _ => kinds(changed),
+    }
 }
 
 /// What a change of the result of `serfHealth` means.
@@ -180,15 +212,25 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
+    /// A check that has not run within five seconds counts.
+    fn clock(second: i64) -> Clock {
+        Clock { now: at(second), initial_grace: Duration::from_secs(5) }
+    }
+
     /// Follows `answers` one second apart and tells of each event: `type from>to since`.
     #[track_caller]
     fn follow(answers: &[Option<(CheckStatus, &str, u64)>], want: &[&str]) {
+        follow_some(false, answers, want);
+    }
+
+    #[track_caller]
+    fn follow_some(by_status: bool, answers: &[Option<(CheckStatus, &str, u64)>], want: &[&str]) {
         let node = LocalNode { name: "web1".into(), datacenter: "dc1".into(), meta: BTreeMap::new() };
         let mut state = None;
         let mut told = Vec::new();
         for (second, answer) in (1..).zip(answers) {
             let new = answer.map(|(status, output, create_index)| {
-                CheckState::follow(state.as_ref(), check(status, output, create_index), at(second))
+                CheckState::follow(state.as_ref(), check(status, output, create_index), clock(second))
             });
             let context = Context {
                 node: &node,
@@ -199,6 +241,7 @@ mod tests {
                 failed_nodes: &BTreeSet::new(),
                 index: 0,
                 is_a_choice: false,
+                by_status,
                 now: at(second),
             };
             let changed = Changed { key: "web1/service:web", old: state.as_ref(), new: new.as_ref() };
@@ -269,7 +312,7 @@ mod tests {
     fn an_agent_that_restarts_with_its_data_is_no_outage_where_consul_makes_the_check() {
         let state = |kind: &str, status, output: &str, old: Option<&CheckState>| {
             let check = Check { kind: kind.into(), ..check(status, output, 7) };
-            CheckState::follow(old, check, at(1))
+            CheckState::follow(old, check, clock(1))
         };
         for (kind, counts) in [("http", false), ("tcp", false), ("script", true), ("ttl", true), ("", true)] {
             let before = state(kind, Passing, "ok", None);
@@ -278,6 +321,54 @@ mod tests {
             let down = state(kind, Critical, "refused", Some(&restarted));
             assert_eq!((down.ran, down.result), (true, Some(Critical)), "{kind}");
         }
+    }
+
+    #[test]
+    fn a_check_that_does_not_run_at_all_counts_after_a_while() {
+        let silent = Some((Critical, "", 7));
+        follow(
+            &[silent, silent, silent, silent, silent, silent, silent, Some((Passing, "ok", 7))],
+            &[
+                "check.registered ->critical 1 initial",
+                "check.status ->critical 1 initial",
+                "check.status critical>passing 6",
+            ],
+        );
+        // Registered anew: it is waited for anew.
+        let again = Some((Critical, "", 9));
+        let answers = [silent, silent, silent, silent, again, again, again, again, Some((Passing, "ok", 9))];
+        follow(
+            &answers,
+            &[
+                "check.registered ->critical 1 initial",
+                "check.registered ->critical 1 initial",
+                "check.status ->passing 1",
+            ],
+        );
+    }
+
+    #[test]
+    fn it_is_known_when_a_silent_check_will_count() {
+        let grace = Duration::from_secs(5);
+        let state = |status, output| CheckState::follow(None, check(status, output, 7), clock(1));
+        let silent = state(Critical, "");
+        assert_eq!(silent.overdue_at(grace), Some(at(6)));
+        let counted = CheckState::follow(Some(&silent), silent.check.clone(), clock(6));
+        assert_eq!((counted.overdue_at(grace), counted.result), (None, Some(Critical)));
+        assert_eq!(state(Critical, "refused").overdue_at(grace), None);
+    }
+
+    #[test]
+    fn of_one_state_a_check_comes_and_goes_and_is_not_registered_by_that() {
+        follow_some(
+            true,
+            &[None, Some((Critical, "refused", 7)), None],
+            &["check.registered ->critical 2", "check.status ->critical 2", "check.status critical>- 2"],
+        );
+        let written = |check| Check { modify_index: 9, ..check };
+        let new = CheckState::follow(None, written(check(Critical, "refused", 7)), clock(1));
+        let changed = Changed { key: "web1/service:web", old: None, new: Some(&new) };
+        assert_eq!(of_one_state(&changed), [EventType::CheckStatus]);
     }
 
     #[test]

@@ -83,6 +83,7 @@ mod tests {
             failed_nodes: &BTreeSet::new(),
             index: 0,
             is_a_choice: false,
+            by_status: false,
             now: Timestamp::UNIX_EPOCH,
         });
         told.map(|event| (event.kind, event.id))

@@ -22,6 +22,6 @@ pub use data::{
     RootData, ServiceData, SourceData, Undelivered,
 };
 pub use diff::{Change, Snapshot, apply, diff};
-pub use source::SourceState;
-pub use state::{Context, State, events, failed_nodes};
+pub use source::{SourceState, suspect};
+pub use state::{Clock, Context, State, events, failed_nodes};
 pub use types::{Event, EventType, NodeRole, UnknownType};

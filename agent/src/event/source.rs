@@ -1,4 +1,4 @@
-//! From the loss of a watch, or its end, to the event that tells of it.
+//! From the loss of a watch, its end, or a doubt, to the event that tells of it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::id::derive;
 use super::{About, Context, Event, EventType, SourceData};
 
-/// A watch that cannot be followed.
+/// A watch that cannot be followed, or whose answer is in doubt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceState {
     /// Its name.
@@ -26,6 +26,15 @@ pub(super) fn event(
 ) -> Option<Event> {
     let state = new.or(old)?;
     let kind = if new.is_some() { EventType::SourceLost } else { EventType::SourceRecovered };
+    Some(told(kind, subject, state, context))
+}
+
+/// An answer of a watch is in doubt: this is told, and changes nothing.
+pub fn suspect(doubt: &SourceState, context: &Context<'_>) -> Event {
+    told(EventType::SourceSuspect, &doubt.watch, doubt, context)
+}
+
+fn told(kind: EventType, subject: &str, state: &SourceState, context: &Context<'_>) -> Event {
     let id = derive(&[
         context.datacenter.as_bytes(),
         context.node.name.as_bytes(),
@@ -39,5 +48,5 @@ pub(super) fn event(
         reason: state.reason.clone(),
         since: state.since,
     };
-    Some(context.event(id, kind, subject, About::Source(data)))
+    context.event(id, kind, subject, About::Source(data))
 }

@@ -1,6 +1,7 @@
 //! The states of the things that a watch follows, and the events that tell of their changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::id::derive;
 use super::{About, Change, CheckState, Event, EventData, EventType, NodeRole, Snapshot, SourceState};
 use super::{check, connect, instance, key, node, service, source, user_event};
-use crate::catalog::{Entry, Instance, KeyValue, Leaf, LocalNode, Node, Root, Service, UserEvent};
+use crate::catalog::{
+    Entry, Instance, KeyValue, Leaf, LocalNode, Node, Resource, Right, Root, Service, UserEvent,
+};
 
 /// One thing as it is, and what its history says. In JSON each has a field that no other one has, by which it is
 /// read back.
@@ -35,6 +38,15 @@ pub enum State {
     Service(Service),
 }
 
+/// What time it is, and how long a check that has not run is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// When the answer was read.
+    pub now: Timestamp,
+    /// A check that is critical without a word for longer than this is critical.
+    pub initial_grace: Duration,
+}
+
 /// What all events of one answer have in common.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -54,6 +66,8 @@ pub struct Context<'a> {
     pub index: u64,
     /// The answer has only what was chosen, so an instance may come and go without being written.
     pub is_a_choice: bool,
+    /// The answer has only checks of some state.
+    pub by_status: bool,
     /// When the answer was read.
     pub now: Timestamp,
 }
@@ -99,9 +113,9 @@ impl Context<'_> {
 
 impl State {
     /// The state of `entry` after the state `old`.
-    pub fn follow(old: Option<&Self>, entry: Entry, now: Timestamp) -> Self {
+    pub fn follow(old: Option<&Self>, entry: Entry, clock: Clock) -> Self {
         match entry {
-            Entry::Check(check) => Self::Check(CheckState::follow(old.and_then(Self::check), check, now)),
+            Entry::Check(check) => Self::Check(CheckState::follow(old.and_then(Self::check), check, clock)),
             Entry::Instance(instance) => Self::Instance(instance),
             Entry::Service(service) => Self::Service(service),
             Entry::Node(node) => Self::Node(node),
@@ -109,6 +123,15 @@ impl State {
             Entry::UserEvent(event) => Self::UserEvent(event),
             Entry::Root(root) => Self::Root(root),
             Entry::Leaf(leaf) => Self::Leaf(leaf),
+        }
+    }
+
+    /// The same thing, later: what has not run for too long counts.
+    #[must_use]
+    pub fn aged(&self, clock: Clock) -> Self {
+        match self {
+            Self::Check(old) => Self::Check(CheckState::follow(Some(old), old.check.clone(), clock)),
+            other => other.clone(),
         }
     }
 
@@ -183,6 +206,18 @@ impl State {
             Self::Check(state) => Some(&state.check.node),
             Self::Instance(instance) => Some(&instance.node),
             _ => None,
+        }
+    }
+
+    /// What a token has to be allowed to read to be shown it.
+    pub fn rights(&self) -> [Option<Right<'_>>; 2] {
+        match self {
+            Self::Check(state) => state.check.rights(),
+            Self::Instance(instance) => instance.rights(),
+            Self::Service(service) => [Some((Resource::Service, &service.service_name)), None],
+            Self::Node(node) => [Some((Resource::Node, &node.node)), None],
+            Self::Key(key) => [Some((Resource::Key, &key.key)), None],
+            Self::UserEvent(_) | Self::Root(_) | Self::Leaf(_) | Self::Source(_) => [None, None],
         }
     }
 

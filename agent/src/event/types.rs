@@ -11,7 +11,8 @@ use super::EventData;
 /// What kind of change an event tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventType {
-    /// A check has another result than before.
+    /// A check has another result than before. Where a watch has only those of one state: it came into that state, or
+    /// left it for one that is not known.
     CheckStatus,
     /// A check appeared, or was registered anew.
     CheckRegistered,
@@ -53,6 +54,8 @@ pub enum EventType {
     RootRemoved,
     /// A service's certificate was issued anew.
     LeafIssued,
+    /// An answer is in doubt, and nothing follows from it before the leader was asked.
+    SourceSuspect,
     /// Something that is followed cannot be any more.
     SourceLost,
     /// It can again.
@@ -68,7 +71,7 @@ pub struct UnknownType(pub String);
 
 impl EventType {
     /// Every type, in the order of the documentation.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::CheckStatus,
         Self::CheckRegistered,
         Self::CheckDeregistered,
@@ -90,6 +93,7 @@ impl EventType {
         Self::RootChanged,
         Self::RootRemoved,
         Self::LeafIssued,
+        Self::SourceSuspect,
         Self::SourceLost,
         Self::SourceRecovered,
         Self::DeliveryDead,
@@ -119,6 +123,7 @@ impl EventType {
             Self::RootChanged => "root.changed",
             Self::RootRemoved => "root.removed",
             Self::LeafIssued => "leaf.issued",
+            Self::SourceSuspect => "source.suspect",
             Self::SourceLost => "source.lost",
             Self::SourceRecovered => "source.recovered",
             Self::DeliveryDead => "delivery.dead",

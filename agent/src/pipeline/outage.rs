@@ -3,17 +3,29 @@
 //! That it was told is kept like what a watch follows: in the snapshot of a watch of its own, which Consul knows
 //! nothing of.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-use super::{History, Known, Pipeline};
+use super::{History, Known, Pipeline, Place, Plan, Routing};
 use crate::catalog::LocalNode;
-use crate::event::{Snapshot, SourceState, State};
+use crate::event::{Snapshot, SourceState, State, suspect};
 
 /// The name in the store under which it is kept that watches cannot be followed.
 pub const OUTAGES: &str = "lictor/outages";
+
+impl Routing {
+    /// What it means that an answer is in doubt: it is told, and no state is another.
+    fn doubt(&self, doubt: &SourceState, place: Place<'_>, now: Timestamp) -> Plan {
+        let event = self
+            .in_context(History::Live, place, (&BTreeSet::new(), 0, now), |context| suspect(doubt, context));
+        let deliveries = self.deliveries((0, &event), Some(place.watch), now).collect();
+        Plan { states: Snapshot::new(), changes: Vec::new(), events: vec![event], deliveries }
+    }
+}
 
 impl Pipeline {
     /// The watch cannot be followed.
@@ -29,6 +41,21 @@ impl Pipeline {
         let now = Timestamp::now();
         let outage = SourceState { watch: self.watch.name(), reason, since: now };
         self.turn(node, Some(outage), stop).await
+    }
+
+    /// An answer of the watch is in doubt.
+    pub(super) async fn suspect(
+        &self,
+        node: &LocalNode,
+        reason: String,
+        stop: &CancellationToken,
+    ) -> ControlFlow<()> {
+        let (now, watch) = (Timestamp::now(), self.watch.name());
+        warn!(reason, watch, "An answer of Consul is in doubt; the leader is asked.");
+        let doubt = SourceState { watch: watch.clone(), reason, since: now };
+        let plan = self.routing.doubt(&doubt, self.place(node, &watch), now);
+        self.store(plan, (OUTAGES.into(), node), (0, false, now), stop).await?;
+        ControlFlow::Continue(())
     }
 
     /// The watch is followed.

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::*;
-use crate::catalog::Check;
-use crate::event::EventType;
-use crate::rules::{Attribute, Matcher, Pattern, ServiceRoles};
-use crate::store::{Aftermath, Claimed, Fallback, StoredEvent};
+use crate::catalog::{Check, CheckStatus, Entry};
+use crate::event::{Event, EventType};
+use crate::rules::{Attribute, Matcher, Pattern, Rule, ServiceRoles};
+use crate::store::{Aftermath, Claimed, Fallback, Lane, Overlap, StoredEvent};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -46,6 +47,7 @@ fn routing() -> Routing {
         rules: vec![rule("all", vec![], &["log", "mail"]), rule("web", vec![web], &["pager"])],
         roles: [("web".to_owned(), active)].into_iter().collect(),
         environment: None,
+        initial_grace: Duration::from_mins(5),
         wishes: BTreeMap::new(),
     }
 }
@@ -59,7 +61,13 @@ fn plan(history: History, before: Vec<Check>, now: Vec<Check>) -> Plan {
 
 fn plan_of(routing: &Routing, known: &Known, checks: Vec<Check>) -> Plan {
     let answer = Answer { entries: checks.into_iter().map(Entry::Check).collect(), index: 7, reset: false };
-    let place = Place { node: &node(), datacenter: "dc1", watch: "checks/node", is_a_choice: false };
+    let place = Place {
+        node: &node(),
+        datacenter: "dc1",
+        watch: "checks/node",
+        is_a_choice: false,
+        by_status: false,
+    };
     routing.plan(known, place, answer, NOW)
 }
 

@@ -7,6 +7,7 @@
 //! Consul being gone is a state, not an end: the stream goes on for ever.
 
 mod pace;
+mod shown;
 mod state;
 
 use std::collections::VecDeque;
@@ -18,8 +19,9 @@ use tracing::debug;
 
 use crate::catalog::{Check, Entry, LocalNode};
 use crate::chain::chain;
-use crate::consul::{Answer, Client, ClientError, Query, WaitIndex};
+use crate::consul::{Client, ClientError, Query, WaitIndex};
 pub use crate::consul::{Watch, What};
+pub use shown::Shown;
 use state::{Ask, Heard, Moment, State};
 
 /// Something new from Consul.
@@ -37,6 +39,11 @@ pub enum Update {
         /// Consul's history began anew, so its indexes are no longer comparable with earlier ones.
         reset: bool,
     },
+    /// An answer is in doubt, so nothing follows from it: the leader is asked. Said once until an answer is plain.
+    Suspect {
+        /// What is wrong with it, in one line.
+        reason: String,
+    },
     /// Consul cannot be asked, or its answers make no sense. Said once; then we go on trying.
     Lost {
         /// The error and its causes in one line, without secrets.
@@ -52,6 +59,7 @@ pub enum Update {
 pub struct Source {
     client: Client,
     watch: Watch,
+    shown: Shown,
     state: State,
     pending: VecDeque<Update>,
 }
@@ -61,10 +69,16 @@ impl Source {
     ///
     /// `wait` is how long a query waits for a change. `committed` is the index of the last answer
     /// that was committed, perhaps by the process before this one: it is not waited from (the first
-    /// query asks for all), it only tells whether Consul's history began anew in between.
-    pub fn new(client: Client, watch: Watch, wait: Duration, committed: Option<WaitIndex>) -> Self {
-        let state = State::new(watch.what.clone(), wait, committed);
-        Self { client, watch, state, pending: VecDeque::new() }
+    /// query asks for all), it only tells whether Consul's history began anew in between. `shown` are the
+    /// names in that answer.
+    pub fn new(
+        client: Client,
+        watch: Watch,
+        wait: Duration,
+        (committed, shown): (Option<WaitIndex>, Shown),
+    ) -> Self {
+        let state = State::new(watch.clone(), wait, committed);
+        Self { client, watch, shown, state, pending: VecDeque::new() }
     }
 
     /// Waits for the next update.
@@ -81,7 +95,7 @@ impl Source {
                 sleep_until(at).await;
             }
             let asked = Instant::now();
-            let heard = ask(&self.client, &self.watch, next.ask).await;
+            let heard = ask(&self.client, &self.watch, &mut self.shown, next.ask).await;
             if let Heard::Failed { reason } = &heard {
                 debug!(reason, "A query to Consul failed.");
             }
@@ -91,10 +105,10 @@ impl Source {
     }
 }
 
-async fn ask(client: &Client, watch: &Watch, ask: Ask<'_>) -> Heard {
+async fn ask(client: &Client, watch: &Watch, shown: &mut Shown, ask: Ask<'_>) -> Heard {
     let heard = match ask {
         Ask::Node => client.local_node().await.map(Heard::Node),
-        Ask::Entries { node, query } => entries(client, watch, node, query).await.map(Heard::Entries),
+        Ask::Entries { node, query } => entries(client, watch, shown, (node, query)).await,
     };
     heard.unwrap_or_else(|error| Heard::Failed { reason: chain(&error) })
 }
@@ -102,18 +116,27 @@ async fn ask(client: &Client, watch: &Watch, ask: Ask<'_>) -> Heard {
 async fn entries(
     client: &Client,
     watch: &Watch,
-    node: &str,
-    query: Query,
-) -> Result<Answer<Vec<Entry>>, ClientError> {
+    shown: &mut Shown,
+    (node, query): (&str, Query),
+) -> Result<Heard, ClientError> {
     let mut answer = client.entries(watch, node, query).await?;
     if watch.what == What::NodeChecks {
         complete(client, &mut answer.value).await;
     }
-    if query.consistent && answer.value.is_empty() && !client.may_read(&watch.what).await? {
-        // Newer Consuls say themselves that a token hides something, older ones do not.
-        answer.filtered_by_acls = true;
+    let mut doubtful = shown.missing(&watch.what, &answer.value);
+    if query.consistent && answer.value.is_empty() {
+        doubtful.extend(watch.what.right(node));
     }
-    Ok(answer)
+    if let Some((resource, name)) = client.denied(watch, &doubtful).await? {
+        let (what, resource) = (watch.what.in_words(), resource.as_str());
+        let reason = format!(
+            "the token may not read the {resource} {name:?} (any more), so Consul hides it in {what}; what is hidden \
+             is not gone"
+        );
+        return Ok(Heard::Failed { reason });
+    }
+    shown.follow(&watch.what, &answer.value);
+    Ok(Heard::Entries(answer))
 }
 
 /// Where a check is critical without a word, it has not run yet, or it has and the catalog does not know

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use super::Update;
 use super::pace::{Bucket, backoff};
 use crate::catalog::{Entry, LocalNode};
-use crate::consul::{Answer, Progress, Query, WaitIndex, What};
+use crate::consul::{Answer, Progress, Query, WaitIndex, Watch, What};
 
 /// How long a query waits while a check is critical without a word. Its first result changes nothing in the
 /// catalog if it is critical too, so no query would come back for it.
@@ -37,7 +37,7 @@ const MISSING_WAIT: Duration = Duration::from_secs(1);
 /// Everything between two queries.
 #[derive(Clone, Debug)]
 pub(super) struct State {
-    what: What,
+    watch: Watch,
     phase: Phase,
     wait: Duration,
     node: Option<LocalNode>,
@@ -49,6 +49,8 @@ pub(super) struct State {
     silent: usize,
     /// `Lost` was said, and not yet `Recovered`.
     lost: bool,
+    /// `Suspect` was said, and no plain answer came since.
+    suspect: bool,
     /// Errors since a query that waited was answered. An answer at once does not count: where only the
     /// queries that wait fail, the pauses must grow all the same.
     failures: u32,
@@ -65,7 +67,8 @@ enum Phase {
     Ask,
     /// Wait for something newer.
     Wait,
-    /// The last answer was in doubt: ask the leader, without an index.
+    /// The last answer was in doubt, or a query came back empty-handed from who may be behind: ask the leader, without
+    /// an index.
     Confirm,
 }
 
@@ -122,9 +125,9 @@ pub(super) struct Moment {
 }
 
 impl State {
-    pub(super) fn new(what: What, wait: Duration, committed: Option<WaitIndex>) -> Self {
+    pub(super) fn new(watch: Watch, wait: Duration, committed: Option<WaitIndex>) -> Self {
         Self {
-            what,
+            watch,
             phase: Phase::Locate,
             wait,
             node: None,
@@ -132,6 +135,7 @@ impl State {
             content: None,
             silent: 0,
             lost: false,
+            suspect: false,
             failures: 0,
             bucket: Bucket::default(),
             not_before: None,
@@ -140,8 +144,7 @@ impl State {
 
     /// What to ask next.
     pub(super) fn next(&self) -> Next<'_> {
-        let wait = if self.silent > 0 { self.wait.min(SILENT_WAIT) } else { self.wait };
-        let query = |index, consistent| Query { index, wait, consistent };
+        let query = |index, consistent| Query { index, wait: self.wait(), consistent };
         let ask = match (&self.node, self.phase) {
             (None, _) | (_, Phase::Locate) => Ask::Node,
             (Some(node), Phase::Ask) => Ask::Entries { node: &node.name, query: query(None, false) },
@@ -149,6 +152,11 @@ impl State {
             (Some(node), Phase::Confirm) => Ask::Entries { node: &node.name, query: query(None, true) },
         };
         Next { not_before: self.not_before, ask }
+    }
+
+    /// How long a query waits.
+    fn wait(&self) -> Duration {
+        if self.silent > 0 { self.wait.min(SILENT_WAIT) } else { self.wait }
     }
 
     /// Takes in what was heard; gives what is to be passed on, in this order.
@@ -174,7 +182,9 @@ impl State {
         if self.node.as_ref() == Some(&node) {
             return Vec::new();
         }
-        if self.what.is_of_this_node() && self.node.as_ref().is_some_and(|known| known.name != node.name) {
+        if self.watch.what.is_of_this_node()
+            && self.node.as_ref().is_some_and(|known| known.name != node.name)
+        {
             // Another node's checks say nothing about these.
             self.content = None;
         }
@@ -190,11 +200,14 @@ impl State {
         {
             return self.failed(reason, moment);
         }
-        if self.phase != Phase::Confirm && self.doubts(&answer, relation) {
+        if self.phase != Phase::Confirm
+            && let Some(doubt) = self.doubt(&answer, relation)
+        {
             self.phase = Phase::Confirm;
-            return Vec::new();
+            let told = doubt.reason().filter(|_| !std::mem::replace(&mut self.suspect, true));
+            return told.map(|reason| Update::Suspect { reason }).into_iter().collect();
         }
-        let silent = match self.what {
+        let silent = match self.watch.what {
             What::NodeChecks => {
                 answer.value.iter().filter_map(Entry::check).filter(|check| check.says_nothing()).count()
             }
@@ -205,7 +218,7 @@ impl State {
         if !news && moment.now.duration_since(moment.asked) < self.wait {
             // A history that begins anew again and again is paced too: two servers may disagree.
             let pause = self.bucket.take(moment.now);
-            let nothing = answer.value.is_empty() && self.what.is_asked_again_where_missing();
+            let nothing = answer.value.is_empty() && self.watch.what.is_asked_again_where_missing();
             let pause = if nothing { pause.max(MISSING_WAIT) } else { pause };
             self.not_before = (!pause.is_zero()).then(|| moment.now + pause);
         }
@@ -215,8 +228,11 @@ impl State {
         }
         if self.phase == Phase::Wait {
             self.failures = 0;
+            self.suspect = false;
         }
-        self.phase = Phase::Wait;
+        let empty_handed = !news && moment.now.duration_since(moment.asked) >= self.wait();
+        let ask_the_leader = self.phase == Phase::Wait && empty_handed && self.watch.may_be_behind();
+        self.phase = if ask_the_leader { Phase::Confirm } else { Phase::Wait };
         self.index = Some(answer.index);
         self.content = Some(content);
         self.silent = silent;
@@ -232,13 +248,13 @@ impl State {
     /// Newer Consuls say themselves when the token hides something.
     fn hidden(&self, answer: &Answer<Vec<Entry>>) -> Option<String> {
         let count = answer.value.len();
-        if count == 0 && self.what.is_never_empty() {
+        if count == 0 && self.watch.is_never_empty() {
             return Some(self.nothing());
         }
         if !answer.filtered_by_acls {
             return None;
         }
-        let what = self.what.in_words();
+        let what = self.watch.what.in_words();
         if count == 0 {
             return Some(format!("the token may not read {what}: Consul shows it nothing"));
         }
@@ -250,7 +266,7 @@ impl State {
     }
 
     fn nothing(&self) -> String {
-        match (&self.what, &self.node) {
+        match (&self.watch.what, &self.node) {
             (What::NodeChecks, Some(LocalNode { name, .. })) => format!(
                 "Consul shows no check of the node {name}, not even serfHealth: its agent is not registered (yet), \
                  or the token lacks node:read and service:read"
@@ -265,7 +281,7 @@ impl State {
     fn relation(&self, index: WaitIndex, content: Content) -> Relation {
         match WaitIndex::progress(self.index, index) {
             Progress::Advanced => Relation::Newer,
-            Progress::Reset if !self.what.has_order() => Relation::Newer,
+            Progress::Reset if !self.watch.what.has_order() => Relation::Newer,
             Progress::Reset => Relation::Anew,
             Progress::Unchanged => match self.content {
                 // The answer that was committed by the process before us; its content is not known here.
@@ -276,14 +292,62 @@ impl State {
         }
     }
 
-    fn doubts(&self, answer: &Answer<Vec<Entry>>, relation: Relation) -> bool {
+    /// What is doubtful in an answer that did not come from the leader's certain knowledge.
+    fn doubt(&self, answer: &Answer<Vec<Entry>>, relation: Relation) -> Option<Doubt> {
         let count = answer.value.len();
-        // Without knowledge of what was, nothing and less are doubtful too: it costs one query.
-        let emptied = count == 0 && self.content.is_none_or(|known| known.count > 0);
-        let hidden = answer.filtered_by_acls && self.content.is_none_or(|known| count < known.count);
-        let most_gone = self.what.has_order() && self.content.is_some_and(|known| count < known.count / 2);
-        let unsure = answer.known_leader == Some(false) || answer.too_old;
-        relation == Relation::Anew || unsure || emptied || hidden || most_gone
+        let known = self.content.map(|known| known.count);
+        let less = known.is_none_or(|known| count < known);
+        let most_gone = self.watch.what.has_order() && known.is_some_and(|known| count < known / 2);
+        let shorter = Doubt::Shorter { known, count };
+        if relation == Relation::Anew {
+            Some(Doubt::Anew { known: self.index, index: answer.index })
+        } else if answer.known_leader == Some(false) {
+            Some(Doubt::NoLeader)
+        } else if answer.too_old {
+            Some(Doubt::TooOld)
+        } else if answer.filtered_by_acls && less {
+            Some(known.map_or(shorter, |_| Doubt::Hidden))
+        } else {
+            // Without knowledge of what was, nothing is doubtful too: it costs one query.
+            (most_gone || count == 0 && less).then_some(shorter)
+        }
+    }
+}
+
+/// Why an answer is not believed before the leader was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    Anew { known: Option<WaitIndex>, index: WaitIndex },
+    NoLeader,
+    TooOld,
+    Hidden,
+    Shorter { known: Option<usize>, count: usize },
+}
+
+impl Doubt {
+    /// In words. None where it is the way of the world: the last of a kind is gone, or nothing is known yet.
+    fn reason(self) -> Option<String> {
+        Some(match self {
+            Self::Anew { known: Some(known), index } if index < known => {
+                format!(
+                    "Consul's index went back from {known} to {index}: its history began anew, or a server is behind"
+                )
+            }
+            Self::Anew { index, .. } => {
+                format!(
+                    "Consul shows something else than before at the same index {index}: its history began anew"
+                )
+            }
+            Self::NoLeader => "the server that answered knows no leader".into(),
+            Self::TooOld => {
+                "the server that answered has not heard of its leader for longer than `max_stale`".into()
+            }
+            Self::Hidden => "fewer things are shown than before, and the token hides some".into(),
+            Self::Shorter { known: Some(known), count } if known > 1 => {
+                format!("{count} things are shown, and there were {known} before")
+            }
+            Self::Shorter { .. } => return None,
+        })
     }
 }
 

@@ -49,7 +49,7 @@ impl Script {
             Client::new(&self.settings).unwrap(),
             What::NodeChecks.into(),
             self.settings.block_query_wait,
-            None,
+            (None, Shown::default()),
         )
     }
 
@@ -78,6 +78,7 @@ fn show(update: &Update) -> String {
             format!("{} at {index}{}", states.join(" "), if *reset { ", reset" } else { "" })
         }
         Update::Lost { reason } => format!("lost: {}", reason.split_once("/v1/").unwrap().1),
+        Update::Suspect { reason } => format!("suspect: {reason}"),
         Update::Recovered => "recovered".into(),
     }
 }
@@ -129,16 +130,20 @@ async fn a_suspicious_answer_is_confirmed_by_the_leader() {
         ok(1, SELF),
         ok(7, check("passing", 7)),
         ok(8, "[]"),
+        (401, 1, "ACL support disabled".into()),
         ok(9, check("passing", 7)),
         ok(3, check("critical", 2)),
         ok(4, check("critical", 2)),
     ])
     .await;
     let mut source = script.source();
-    let told = take(&mut source, 4).await;
-    assert_eq!(told, ["node n1", "passing at 7", "passing at 9", "critical at 4, reset"]);
+    let told = take(&mut source, 5).await;
+    let suspect =
+        "suspect: Consul's index went back from 9 to 3: its history began anew, or a server is behind";
+    assert_eq!(told, ["node n1", "passing at 7", "passing at 9", suspect, "critical at 4, reset"]);
     let asked = script.asked();
-    assert_eq!((asked[3].as_str(), asked[5].as_str()), ("checks?consistent", "checks?consistent"));
+    assert_eq!((asked[4].as_str(), asked[6].as_str()), ("checks?consistent", "checks?consistent"));
+    assert_eq!(asked[3], "/v1/internal/acl/authorize", "the last trace of the node disappeared");
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ pub(crate) fn state(key: &str, status: CheckStatus) -> State {
         create_index: u64::MAX,
         modify_index: 7,
     };
-    State::Check(CheckState { check, ran: true, result: Some(status), since: at(0) })
+    State::Check(CheckState { check, ran: true, result: Some(status), since: at(0), silent_since: None })
 }
 
 /// An event about `subject`.

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 pub(super) use agent::{leaf, own_service, roots};
 pub(super) use entries::{instances, keys, nodes, of_node, services, user_events};
-pub(super) use rights::{allowed, question};
+pub(super) use rights::{first_denied, question};
 
 use super::Garbage;
 use crate::catalog::{self, CheckStatus, LocalNode};

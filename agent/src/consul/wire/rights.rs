@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Garbage;
+use crate::catalog::Right;
 
 /// May the token read this?
 #[derive(Serialize)]
@@ -19,30 +20,36 @@ struct Verdict {
     allow: bool,
 }
 
-/// Whether `segment` of a kind of resource may be read.
-pub(in crate::consul) fn question(resource: &str, segment: &str) -> String {
-    let question = Question { resource, access: "read", segment };
+/// Whether all of these may be read.
+pub(in crate::consul) fn question(rights: &[Right<'_>]) -> String {
+    let all = rights.iter().map(|(resource, segment)| Question {
+        resource: resource.as_str(),
+        access: "read",
+        segment,
+    });
     // Texts alone can always be encoded.
-    serde_json::to_string(&[question]).unwrap_or_default()
+    serde_json::to_string(&all.collect::<Vec<_>>()).unwrap_or_default()
 }
 
-/// Whether all of it is allowed.
-pub(in crate::consul) fn allowed(body: &[u8]) -> Result<bool, Garbage> {
+/// The place in the question of the first that is not allowed.
+pub(in crate::consul) fn first_denied(body: &[u8]) -> Result<Option<usize>, Garbage> {
     let verdicts: Vec<Verdict> = serde_json::from_slice(body)?;
-    Ok(verdicts.iter().all(|verdict| verdict.allow))
+    Ok(verdicts.iter().position(|verdict| !verdict.allow))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Resource;
 
     #[test]
     fn a_question_is_asked_and_its_answer_read() {
         let want = r#"[{"Resource":"key","Access":"read","Segment":"app/\"x\""}]"#;
-        assert_eq!(question("key", "app/\"x\""), want);
-        let said = br#"[{"Resource":"service","Segment":"db","Access":"read","Allow":false}]"#;
-        assert!(!allowed(said).unwrap());
-        assert!(allowed(br#"[{"Allow": true}]"#).unwrap());
-        assert!(allowed(b"{}").is_err());
+        assert_eq!(question(&[(Resource::Key, "app/\"x\"")]), want);
+        let said =
+            br#"[{"Allow": true}, {"Resource":"service","Segment":"db","Access":"read","Allow":false}]"#;
+        assert_eq!(first_denied(said).unwrap(), Some(1));
+        assert_eq!(first_denied(br#"[{"Allow": true}]"#).unwrap(), None);
+        assert!(first_denied(b"{}").is_err());
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::catalog::{Check, CheckStatus};
+use crate::consul::Consistency;
 
 const WAIT: Duration = Duration::from_mins(1);
 
@@ -92,6 +93,7 @@ fn show_update(update: &Update) -> String {
             format!("{word} {index} [{}]", ids.join(" "))
         }
         Update::Lost { reason } => format!("lost: {}", reason.split(',').next().unwrap_or_default()),
+        Update::Suspect { reason } => format!("suspect: {}", reason.split(':').next().unwrap_or_default()),
         Update::Recovered => "recovered".into(),
     }
 }
@@ -116,7 +118,16 @@ fn show_next(next: &Next<'_>, now: Instant) -> String {
 /// Each step: what is heard, the updates it gives, the next query.
 #[track_caller]
 fn check(committed: Option<u64>, script: impl IntoIterator<Item = (Say, &'static str, &'static str)>) {
-    let mut state = State::new(What::NodeChecks, WAIT, committed.map(WaitIndex::new));
+    check_watch(&What::NodeChecks.into(), committed, script);
+}
+
+#[track_caller]
+fn check_watch(
+    watch: &Watch,
+    committed: Option<u64>,
+    script: impl IntoIterator<Item = (Say, &'static str, &'static str)>,
+) {
+    let mut state = State::new(watch.clone(), WAIT, committed.map(WaitIndex::new));
     let mut now = Instant::now();
     for (number, (say, updates, next)) in script.into_iter().enumerate() {
         let asked = state.next().not_before.unwrap_or(now);
@@ -134,7 +145,7 @@ fn check(committed: Option<u64>, script: impl IntoIterator<Item = (Say, &'static
 #[test]
 fn the_node_is_asked_for_first_and_then_everything_without_an_index() {
     assert_eq!(
-        State::new(What::NodeChecks, WAIT, Some(WaitIndex::new(7))).next(),
+        State::new(What::NodeChecks.into(), WAIT, Some(WaitIndex::new(7))).next(),
         Next { not_before: None, ask: Ask::Node }
     );
     check(
@@ -172,7 +183,7 @@ fn a_lower_index_is_confirmed_without_an_index_and_is_a_reset() {
         [
             (node("n1"), "node n1", "n1 all"),
             (checks(56, "a@50 b@56"), "checks 56 [a@50 b@56]", "n1 wait 56"),
-            (checks(11, "a@11"), "", "n1 leader"),
+            (checks(11, "a@11"), "suspect: Consul's index went back from 56 to 11", "n1 leader"),
             (checks(12, "a@12"), "reset 12 [a@12]", "n1 wait 12"),
             (checks(13, "a@13"), "checks 13 [a@13]", "n1 wait 13"),
         ],
@@ -186,10 +197,13 @@ fn a_lower_index_that_the_leader_denies_is_no_reset() {
         [
             (node("n1"), "node n1", "n1 all"),
             (checks(56, "a@56"), "checks 56 [a@56]", "n1 wait 56"),
-            (checks(11, "a@11"), "", "n1 leader"),
+            (checks(11, "a@11"), "suspect: Consul's index went back from 56 to 11", "n1 leader"),
             (checks(56, "a@56"), "", "n1 wait 56"),
+            // Told once, until a plain answer.
             (checks(11, "a@11"), "", "n1 leader"),
             (checks(57, "a@57"), "checks 57 [a@57]", "n1 wait 57"),
+            (checks(58, "a@58"), "checks 58 [a@58]", "n1 wait 58"),
+            (checks(11, "a@11"), "suspect: Consul's index went back from 58 to 11", "n1 leader"),
         ],
     );
 }
@@ -200,7 +214,7 @@ fn a_committed_index_tells_a_reset_across_a_restart_and_is_not_waited_from() {
         Some(56),
         [
             (node("n1"), "node n1", "n1 all"),
-            (checks(11, "a@11"), "", "n1 leader"),
+            (checks(11, "a@11"), "suspect: Consul's index went back from 56 to 11", "n1 leader"),
             (checks(11, "a@11"), "reset 11 [a@11]", "n1 wait 11"),
         ],
     );
@@ -271,7 +285,7 @@ fn after_an_error_nothing_is_waited_for_until_the_index_is_compared() {
     check(
         None,
         start().into_iter().chain([
-            (checks(11, "a@11"), "", "n1 leader"),
+            (checks(11, "a@11"), "suspect: Consul's index went back from 56 to 11", "n1 leader"),
             (checks(11, "a@11"), "recovered, reset 11 [a@11]", "n1 wait 11"),
         ]),
     );
@@ -279,7 +293,11 @@ fn after_an_error_nothing_is_waited_for_until_the_index_is_compared() {
     check(
         None,
         start().into_iter().chain([
-            (checks(56, "a@11"), "", "n1 leader"),
+            (
+                checks(56, "a@11"),
+                "suspect: Consul shows something else than before at the same index 56",
+                "n1 leader",
+            ),
             (checks(56, "a@11"), "recovered, reset 56 [a@11]", "n1 wait 56"),
         ]),
     );
@@ -338,14 +356,54 @@ fn an_answer_without_a_leader_is_confirmed() {
         None,
         [
             (node("n1"), "node n1", "n1 all"),
-            (checks(7, "a@7").leaderless(), "", "n1 leader"),
+            (checks(7, "a@7").leaderless(), "suspect: the server that answered knows no leader", "n1 leader"),
             (checks(9, "a@9"), "checks 9 [a@9]", "n1 wait 9"),
-            (checks(10, "a@10").leaderless(), "", "n1 leader"),
             (checks(10, "a@10"), "checks 10 [a@10]", "n1 wait 10"),
-            (checks(11, "a@11").too_old(), "", "n1 leader"),
+            (
+                checks(11, "a@11").too_old(),
+                "suspect: the server that answered has not heard of its leader for longer than `max_stale`",
+                "n1 leader",
+            ),
             (failed(), "lost: refused", "self in 500 ms"),
         ],
     );
+}
+
+const FEWER: &str = "suspect: fewer things are shown than before, and the token hides some";
+
+#[test]
+fn most_of_the_checks_gone_at_once_is_told_and_confirmed() {
+    check(
+        None,
+        [
+            (node("n1"), "node n1", "n1 all"),
+            (checks(7, "a@5 b@6 c@7"), "checks 7 [a@5 b@6 c@7]", "n1 wait 7"),
+            (checks(8, ""), "suspect: 0 things are shown, and there were 3 before", "n1 leader"),
+            (checks(9, "a@5 b@6 c@9"), "checks 9 [a@5 b@6 c@9]", "n1 wait 9"),
+        ],
+    );
+}
+
+#[test]
+fn who_may_be_behind_is_compared_with_the_leader_when_a_query_comes_back_empty_handed() {
+    let stale = Watch { consistency: Consistency::Stale { max: None }, ..What::NodeChecks.into() };
+    for watch in [stale, Watch { cached: true, ..What::NodeChecks.into() }] {
+        check_watch(
+            &watch,
+            None,
+            [
+                (node("n1"), "node n1", "n1 all"),
+                (checks(57, "a@57"), "checks 57 [a@57]", "n1 wait 57"),
+                (checks(57, "a@57").late(), "", "n1 leader"),
+                // The follower knew nothing of a restored leader.
+                (checks(11, "a@11"), "reset 11 [a@11]", "n1 wait 11"),
+                (checks(11, "a@11"), "", "n1 wait 11"),
+                (checks(11, "a@11").late(), "", "n1 leader"),
+                (checks(11, "a@11"), "", "n1 wait 11"),
+                (checks(12, "a@12").late(), "checks 12 [a@12]", "n1 wait 12"),
+            ],
+        );
+    }
 }
 
 #[test]
@@ -356,7 +414,7 @@ fn fewer_checks_under_a_filter_are_confirmed_and_as_many_are_not() {
             (node("n1"), "node n1", "n1 all"),
             (checks(7, "a@5 b@7"), "checks 7 [a@5 b@7]", "n1 wait 7"),
             (checks(8, "a@8 b@7").filtered(), "checks 8 [a@8 b@7]", "n1 wait 8"),
-            (checks(9, "a@8").filtered(), "", "n1 leader"),
+            (checks(9, "a@8").filtered(), FEWER, "n1 leader"),
             (checks(9, "a@8").filtered(), "checks 9 [a@8]", "n1 wait 9"),
             (checks(10, "a@10").filtered(), "checks 10 [a@10]", "n1 wait 10"),
         ],
@@ -395,7 +453,7 @@ fn a_token_that_begins_to_hide_checks_is_a_loss() {
         [
             (node("n1"), "node n1", "n1 all"),
             (checks(7, "a@5 b@7"), "checks 7 [a@5 b@7]", "n1 wait 7"),
-            (checks(8, "a@5").filtered(), "", "n1 leader"),
+            (checks(8, "a@5").filtered(), FEWER, "n1 leader"),
             (checks(8, "a@5").filtered(), lost, "self in 500 ms"),
             (node("n1"), "", "n1 all"),
             (checks(9, "a@5 b@7"), "recovered, checks 9 [a@5 b@7]", "n1 wait 9"),
@@ -440,7 +498,7 @@ fn two_servers_that_disagree_do_not_make_a_busy_loop() {
         [
             (node("n1"), "node n1", "n1 all"),
             (checks(50, "a@50"), "checks 50 [a@50]", "n1 wait 50"),
-            (checks(9, "a@9"), "", "n1 leader"),
+            (checks(9, "a@9"), "suspect: Consul's index went back from 50 to 9", "n1 leader"),
             (checks(50, "a@50"), "", "n1 wait 50"),
             (checks(9, "a@9"), "", "n1 leader"),
             (checks(50, "a@50"), "", "n1 wait 50"),

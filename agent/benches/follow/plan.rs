@@ -1,0 +1,95 @@
+//! The pure cost of a flipped check: from all checks of an answer to what is to be committed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lictor::catalog::{Check, CheckStatus, Entry, LocalNode};
+use lictor::event::EventType;
+use lictor::pipeline::{Answer, History, Known, Place, Routing};
+use lictor::rules::{Roles, Rule};
+use tokio::time::Instant;
+
+use crate::checks::check;
+use crate::table::{Samples, Table};
+
+/// How many checks there are, and how often one of them flips.
+const SIZES: [(usize, usize, &str); 4] =
+    [(100, 2_000, "100"), (1_000, 1_000, "1,000"), (10_000, 200, "10,000"), (100_000, 40, "100,000")];
+
+/// The step from one flip to the next; no multiple of it is a multiple of a size.
+const STRIDE: usize = 37;
+
+/// Measures each size.
+pub(crate) fn measure(table: &mut Table) {
+    println!("Measuring the pure cost of a flip …");
+    for (checks, runs, written) in SIZES {
+        let (planned, freed) = flips(checks, runs);
+        table.row(&format!("1 of {written} flips → what is to be committed"), &planned);
+        table.row("… and the former states are let go", &freed);
+    }
+}
+
+/// Flips one check after another.
+fn flips(count: usize, runs: usize) -> (Samples, Samples) {
+    let (mut planned, mut freed) = (Samples::new("µs"), Samples::new("µs"));
+    let (routing, node, now) = (routing(), node(), Timestamp::UNIX_EPOCH);
+    let place = Place {
+        node: &node,
+        datacenter: "dc1",
+        watch: "checks/state/any",
+        is_a_choice: false,
+        by_status: false,
+    };
+    let mut checks: Vec<_> = (0..count).map(check).collect();
+    let first = routing.plan(&Known::default(), place, answer(&checks, 1), now);
+    let mut known = Known { states: first.states, history: History::Live };
+    for run in 0..runs {
+        let index = (count + 1_000 + run) as u64;
+        flip(&mut checks[run * STRIDE % count], index);
+        let answer = answer(&checks, index);
+        let start = Instant::now();
+        let plan = routing.plan(&known, place, answer, now);
+        planned.add(start.elapsed().as_secs_f64() * 1e6);
+        assert_eq!((plan.changes.len(), plan.events.len(), plan.deliveries.len()), (1, 1, 1));
+        let start = Instant::now();
+        known.states = plan.states;
+        freed.add(start.elapsed().as_secs_f64() * 1e6);
+    }
+    (planned, freed)
+}
+
+fn flip(check: &mut Check, index: u64) {
+    check.modify_index = index;
+    check.status = match check.status {
+        CheckStatus::Passing => CheckStatus::Critical,
+        CheckStatus::Warning | CheckStatus::Critical => CheckStatus::Passing,
+    };
+}
+
+fn answer(checks: &[Check], index: u64) -> Answer {
+    Answer { entries: checks.iter().cloned().map(Entry::Check).collect(), index, reset: false }
+}
+
+fn node() -> LocalNode {
+    LocalNode { name: "app0000".into(), datacenter: "dc1".into(), meta: BTreeMap::new() }
+}
+
+/// One rule that wants every change of a status.
+fn routing() -> Routing {
+    let rule = Rule {
+        name: "all".into(),
+        on: vec![EventType::CheckStatus],
+        watches: Vec::new(),
+        matches: Vec::new(),
+        unless: Vec::new(),
+        receivers: vec!["journal".into()],
+    };
+    Routing {
+        rules: vec![rule],
+        roles: Roles::default(),
+        environment: None,
+        initial_grace: Duration::from_mins(5),
+        wishes: BTreeMap::new(),
+    }
+}

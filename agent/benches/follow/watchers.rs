@@ -1,0 +1,114 @@
+//! The three programs that follow the same checks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::flips::CHECK;
+use crate::place::Place;
+use crate::support::lictor;
+
+/// Which checks are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Those of the agent's node.
+    Node,
+    /// All.
+    Datacenter,
+}
+
+/// What a watcher is started for.
+pub(crate) struct Job<'a> {
+    pub(crate) place: &'a Place,
+    pub(crate) scope: Scope,
+    /// The host and port of the agent, or of what stands before it.
+    pub(crate) agent: &'a str,
+    /// Where it notes what it knows of.
+    pub(crate) file: &'a Path,
+}
+
+/// A program that follows checks, in order of what each costs.
+pub(crate) const WATCHERS: [fn(&Job<'_>) -> Command; 3] = [bare, stamping_lictor, consul_watch];
+
+impl Scope {
+    fn path(self, place: &Place) -> String {
+        match self {
+            Self::Node => format!("/v1/health/node/{}", place.node()),
+            Self::Datacenter => "/v1/health/state/any".into(),
+        }
+    }
+
+    /// Lictor's watch; that of the node is its default.
+    fn watch(self) -> &'static str {
+        match self {
+            Self::Node => "",
+            Self::Datacenter => "[[watch]]\ntype = \"checks\"\nscope = \"datacenter\"",
+        }
+    }
+}
+
+fn bare(job: &Job<'_>) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["bare", job.agent, &job.scope.path(job.place), CHECK]).arg(job.file);
+    command
+}
+
+/// The bare client that notes each transition.
+pub(crate) fn counting_bare(job: &Job<'_>) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["count", job.agent, &job.scope.path(job.place)]).arg(job.file);
+    command
+}
+
+/// It always follows all checks of the datacenter: it has no narrower watch of them but that of one service.
+pub(crate) fn consul_watch(job: &Job<'_>) -> Command {
+    Place::consul_watch(&format!("http://{}", job.agent), job.file)
+}
+
+/// Lictor with a plugin that notes when its `handle` begins.
+fn stamping_lictor(job: &Job<'_>) -> Command {
+    let (plugin, file) = (job.place.path("stamp.wasm"), job.file.display());
+    let receiver = format!(
+        r#"
+        plugin = "{}"
+        config = {{ do = "stamp", path = "{file}", request = true }}
+        allow.append = ["{file}"]
+        "#,
+        plugin.display()
+    );
+    run(job, "match = { service = \"web\" }", &receiver)
+}
+
+/// Lictor with a file that gets each change of a status.
+pub(crate) fn filing_lictor(job: &Job<'_>) -> Command {
+    let receiver = format!("plugin = \"file\"\nconfig = {{ path = \"{}\" }}", job.file.display());
+    run(job, "", &receiver)
+}
+
+fn run(job: &Job<'_>, matches: &str, receiver: &str) -> Command {
+    let data: PathBuf = job.place.path(&format!("{:?}", job.scope));
+    let config = format!(
+        r#"
+        [agent]
+        data_dir = "{}"
+        [consul]
+        address = "http://{}"
+        {}
+        [[rules]]
+        name = "all"
+        on = ["check.status"]
+        {matches}
+        receivers = ["note"]
+        [receivers.note]
+        {receiver}
+        "#,
+        data.display(),
+        job.agent,
+        job.scope.watch()
+    );
+    let file = data.with_extension("toml");
+    fs::write(&file, config).unwrap();
+    let mut command = lictor::command();
+    command.arg("run").arg("-c").arg(file);
+    command
+}

@@ -1,0 +1,244 @@
+//! What an answer means: pure.
+//!
+//! Boundary: no clock, no store; the time is an argument, and what to commit is the result.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::catalog::{CheckStatus, Entry, LocalNode};
+use crate::event::{Change, Clock, Context, Event, EventType, Snapshot, State, diff, events, failed_nodes};
+use crate::rules::{Roles, Rule, route};
+use crate::store::{Lane, NewDelivery, Overlap, Saved};
+
+/// What an answer means: the pure part.
+#[derive(Debug)]
+pub struct Routing {
+    /// In the order of the configuration.
+    pub rules: Vec<Rule>,
+    /// Which node is primary or secondary for which service.
+    pub roles: Roles,
+    /// Where this is; without it the node's metadata `environment` says it.
+    pub environment: Option<String>,
+    /// How long a check that has not run is waited for before it counts as critical.
+    pub initial_grace: Duration,
+    /// What receivers want; one that is not here wants the default.
+    pub wishes: BTreeMap<String, Wishes>,
+}
+
+/// What a receiver wants of the events that rules send to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wishes {
+    /// What happens where it is not done with an earlier one of the same subject. Default: the next one waits.
+    pub overlap: Overlap,
+    /// Whether it is told that a check passes again. Default: it is.
+    pub send_resolved: bool,
+    /// Who gets an event that this receiver did not get in the end. Default: nobody.
+    pub fallback: Option<String>,
+    /// Which of its deliveries wait for each other. Default: those of one subject.
+    pub lane: Lane,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Self { overlap: Overlap::default(), send_resolved: true, fallback: None, lane: Lane::default() }
+    }
+}
+
+impl Wishes {
+    /// Does the receiver want this event?
+    pub fn want(&self, event: &Event) -> bool {
+        let to = event.data.check().and_then(|check| check.to);
+        let resolved = event.kind == EventType::CheckStatus && to == Some(CheckStatus::Passing);
+        self.send_resolved || !resolved
+    }
+}
+
+/// What is known of a watch before an answer.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The last committed states.
+    pub states: Snapshot<State>,
+    /// Whether something was ever committed, and by whom.
+    pub history: History,
+}
+
+/// How the known states came to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum History {
+    /// Nothing was ever committed: what is there now is no news.
+    #[default]
+    None,
+    /// They were committed before Lictor was away: what differs now happened meanwhile.
+    Away,
+    /// They are the answer before this one.
+    Live,
+}
+
+impl From<Saved> for Known {
+    fn from(saved: Saved) -> Self {
+        Self { states: saved.states, history: History::Away }
+    }
+}
+
+/// All that a watch follows, as Consul has it at an index.
+#[derive(Debug)]
+pub struct Answer {
+    /// In any order.
+    pub entries: Vec<Entry>,
+    /// Consul's index.
+    pub index: u64,
+    /// The indexes began anew.
+    pub reset: bool,
+}
+
+/// What is to be committed for an answer.
+#[derive(Debug, PartialEq)]
+pub struct Plan {
+    /// The states after it.
+    pub states: Snapshot<State>,
+    /// From the known states to these.
+    pub changes: Vec<Change<State>>,
+    /// What the changes mean.
+    pub events: Vec<Event>,
+    /// Where the events go.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// Where an answer comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The node that Lictor runs beside.
+    pub node: &'a LocalNode,
+    /// The datacenter that was asked.
+    pub datacenter: &'a str,
+    /// The name of the watch.
+    pub watch: &'a str,
+    /// The answer has only what was chosen.
+    pub is_a_choice: bool,
+    /// The answer has only checks of some state.
+    pub by_status: bool,
+}
+
+impl Routing {
+    /// What `answer` means after what is `known`.
+    pub fn plan(
+        &self,
+        known: &Known,
+        place: Place<'_>,
+        Answer { entries, index, .. }: Answer,
+        now: Timestamp,
+    ) -> Plan {
+        let clock = self.clock(now);
+        let follow = |entry: Entry| {
+            let key = entry.key();
+            let state = State::follow(known.states.get(&key), entry, clock);
+            (key, state)
+        };
+        let states: Snapshot<_> = entries.into_iter().map(follow).collect();
+        self.compare(known, place, states, (index, now))
+    }
+
+    /// What it means that time went by since the answer with this index.
+    pub fn age(&self, known: &Known, place: Place<'_>, (index, now): (u64, Timestamp)) -> Plan {
+        let clock = self.clock(now);
+        let states = known.states.iter().map(|(key, state)| (key.clone(), state.aged(clock))).collect();
+        self.compare(known, place, states, (index, now))
+    }
+
+    fn clock(&self, now: Timestamp) -> Clock {
+        Clock { now, initial_grace: self.initial_grace }
+    }
+
+    /// When that means something next.
+    pub(super) fn overdue_at(&self, known: &Known) -> Option<Timestamp> {
+        let checks = known.states.values().filter_map(State::check);
+        checks.filter_map(|check| check.overdue_at(self.initial_grace)).min()
+    }
+
+    /// What it means that these `states` come after what is `known`, by an answer with this index.
+    pub(super) fn compare(
+        &self,
+        known: &Known,
+        place: Place<'_>,
+        states: Snapshot<State>,
+        (index, now): (u64, Timestamp),
+    ) -> Plan {
+        let changes = diff(&known.states, &states);
+        let events =
+            self.in_context(
+                known.history,
+                place,
+                (&failed_nodes(&states), index, now),
+                |context| match known.history {
+                    History::None => Vec::new(),
+                    History::Away | History::Live => events(&known.states, &changes, context),
+                },
+            );
+        let to = |(at, event)| self.deliveries((at, event), Some(place.watch), now);
+        let deliveries = events.iter().enumerate().flat_map(to).collect();
+        Plan { states, changes, events, deliveries }
+    }
+
+    /// What `told` makes of what all events of an answer have in common.
+    pub(super) fn in_context<T>(
+        &self,
+        history: History,
+        Place { node, datacenter, is_a_choice, by_status, .. }: Place<'_>,
+        (failed_nodes, index, now): (&BTreeSet<&str>, u64, Timestamp),
+        told: impl FnOnce(&Context<'_>) -> T,
+    ) -> T {
+        told(&Context {
+            node,
+            datacenter,
+            environment: self.environment(node),
+            node_role: &|service, node| self.roles.node_role(service, node),
+            catch_up: history == History::Away,
+            failed_nodes,
+            index,
+            is_a_choice,
+            by_status,
+            now,
+        })
+    }
+
+    /// Where this is; empty where nothing says it.
+    pub(super) fn environment<'a>(&'a self, node: &'a LocalNode) -> &'a str {
+        self.environment
+            .as_deref()
+            .or_else(|| node.meta.get("environment").map(String::as_str))
+            .unwrap_or_default()
+    }
+
+    /// Where the event at a place of its commit goes.
+    pub(super) fn deliveries<'a>(
+        &'a self,
+        (at, event): (usize, &'a Event),
+        watch: Option<&str>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = NewDelivery> {
+        route(&self.rules, event, watch).flat_map(move |rule| {
+            rule.receivers.iter().filter_map(move |receiver| {
+                let wishes = self.wishes.get(receiver);
+                wishes.is_none_or(|wishes| wishes.want(event)).then(|| NewDelivery {
+                    event: at,
+                    rule: rule.name.clone(),
+                    receiver: receiver.clone(),
+                    due_at: now,
+                    overlap: wishes.map(|wishes| wishes.overlap).unwrap_or_default(),
+                    lane: wishes.map(|wishes| wishes.lane).unwrap_or_default(),
+                })
+            })
+        })
+    }
+}
+
+/// Consul's indexes began anew while Lictor was away, and the new ones are above ours already: what shows
+/// it is a thing that was written earlier than before.
+pub(super) fn went_back(changes: &[Change<State>]) -> bool {
+    changes.iter().any(|change| match change {
+        Change::Modified { old, new, .. } => new.modify_index() < old.modify_index(),
+        Change::Added(..) | Change::Removed(..) => false,
+    })
+}
