@@ -17,31 +17,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-pub use outage::OUTAGES;
+pub use outage::{OUTAGES, Trouble};
 use routing::went_back;
 pub use routing::{Answer, History, Known, Place, Plan, Routing, Wishes};
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::catalog::LocalNode;
-use crate::event::{SourceState, State};
+use crate::event::State;
 use crate::handover::Inlets;
 use crate::source::{Source, Update, Watch};
 use crate::store::Store;
 
-/// One watch, followed.
+/// One query, followed: that of a watch, or one of several that follow it.
 pub struct Pipeline {
     /// What is followed.
     pub watch: Watch,
+    /// Under which name its answers are kept.
+    pub name: String,
+    /// The name of the watch that rules know, and that the trouble with it is told of.
+    pub told_as: String,
     /// What an answer means.
     pub routing: Arc<Routing>,
     /// Where all of it is kept.
     pub store: Store,
     /// Where what was committed is delivered.
     pub inlets: Inlets,
-    /// Since when it is known and told that the watch cannot be followed.
-    pub outage: Option<SourceState>,
+    /// What is known of the trouble with the watch; all its queries share it.
+    pub trouble: Arc<Mutex<Trouble>>,
 }
 
 /// What a pipeline knows while it follows its source.
@@ -55,7 +60,7 @@ struct Following {
 
 impl Pipeline {
     /// Follows `source`, from what is `known`, until `stop`.
-    pub async fn run(mut self, known: Known, mut source: Source, stop: CancellationToken) {
+    pub async fn run(self, known: Known, mut source: Source, stop: CancellationToken) {
         let mut following = Following { known, here: None, index: None };
         loop {
             let next = async {
@@ -77,12 +82,12 @@ impl Pipeline {
     }
 
     async fn update(
-        &mut self,
+        &self,
         following: &mut Following,
         update: Update,
         stop: &CancellationToken,
     ) -> ControlFlow<()> {
-        let name = self.watch.name();
+        let name = &self.name;
         if let Update::Node(node) = update {
             self.located(following, node);
             return ControlFlow::Continue(());
@@ -140,8 +145,8 @@ impl Pipeline {
         let Following { known, here: Some(node), index: Some(index) } = following else {
             return ControlFlow::Continue(());
         };
-        let (now, name) = (Timestamp::now(), self.watch.name());
-        let plan = self.routing.age(known, self.place(node, &name), (*index, now));
+        let now = Timestamp::now();
+        let plan = self.routing.age(known, self.place(node), (*index, now));
         self.settle((known, plan), node, (*index, false, now), stop).await
     }
 
@@ -154,8 +159,8 @@ impl Pipeline {
         stop: &CancellationToken,
     ) -> ControlFlow<()> {
         let Answer { index, reset, .. } = answer;
-        let (now, name) = (Timestamp::now(), self.watch.name());
-        let plan = self.routing.plan(known, self.place(node, &name), answer, now);
+        let now = Timestamp::now();
+        let plan = self.routing.plan(known, self.place(node), answer, now);
         let reset = reset || went_back(&plan.changes);
         self.settle((known, plan), node, (index, reset, now), stop).await
     }
@@ -169,7 +174,7 @@ impl Pipeline {
         stop: &CancellationToken,
     ) -> ControlFlow<()> {
         let states = if known.history == History::None || reset || !plan.changes.is_empty() {
-            self.store(plan, (self.watch.name(), node), (index, reset, now), stop).await?
+            self.store(plan, (&self.name, node), (index, reset, now), stop).await?
         } else {
             plan.states
         };
@@ -177,13 +182,12 @@ impl Pipeline {
         ControlFlow::Continue(())
     }
 
-    /// Where an answer of this watch comes from.
-    fn place<'a>(&'a self, node: &'a LocalNode, watch: &'a str) -> Place<'a> {
-        let datacenter = self.watch.datacenter.as_ref().unwrap_or(&node.datacenter);
+    /// Where an answer of this query comes from.
+    fn place<'a>(&'a self, node: &'a LocalNode) -> Place<'a> {
         Place {
             node,
-            datacenter,
-            watch,
+            datacenter: self.watch.datacenter.as_ref().unwrap_or(&node.datacenter),
+            watch: &self.told_as,
             is_a_choice: self.watch.is_a_choice(),
             by_status: self.watch.is_by_status(),
         }

@@ -7,13 +7,21 @@ use support::consul::ConsulAgent;
 use support::home::{Delivery, Home};
 
 fn config(home: &Home, consul: &ConsulAgent, watches: &str) -> String {
+    of_services(home, consul, "'*'", watches)
+}
+
+/// One rule for the checks of the services that fit, and for the source.
+fn of_services(home: &Home, consul: &ConsulAgent, services: &str, watches: &str) -> String {
+    let wanted =
+        if services == "'*'" { String::new() } else { format!("match = {{ service = [{services}] }}") };
     format!(
         "agent.initial_grace = '2s'
         consul.address = '{}'
-        rules = [{{ name = 'all', receivers = ['file'], on = [
-            'check.status', 'check.registered', 'check.deregistered', 'node.failed', 'source.suspect',
-        ] }}]
         [receivers.file]\nplugin = 'file'\nconfig = {{ path = '{}' }}
+        [[rules]]\nname = 'source'\nreceivers = ['file']
+        on = ['source.suspect', 'source.lost', 'source.recovered']
+        [[rules]]\nname = 'checks'\nreceivers = ['file']
+        on = ['check.status', 'check.registered', 'check.deregistered', 'node.failed']\n{wanted}
         {watches}",
         consul.address(),
         home.path("log").display(),
@@ -64,7 +72,7 @@ async fn of_a_watch_of_one_state_a_check_comes_and_goes_and_stays_registered() {
 async fn a_history_that_begins_anew_is_a_doubt_that_is_told_once() {
     let (mut consul, home) = (ConsulAgent::start().await, Home::warm());
     consul.register_ttl_check("web", "web").await;
-    for state in ["fail", "pass"] {
+    for state in ["fail", "pass", "warn", "pass"] {
         consul.ttl("web", state, "so that the index is high").await;
     }
     let mut lictor = home.follow(&config(&home, &consul, "")).await;
@@ -81,4 +89,73 @@ async fn a_history_that_begins_anew_is_a_doubt_that_is_told_once() {
     assert_eq!(doubts.len(), 1, "{told:?}");
     assert!(doubts[0].word("reason").starts_with("Consul's index went back from"), "{}", doubts[0].data);
     assert_eq!(lictor.terminate().await, 0);
+}
+
+const DATACENTER: &str = "[[watch]]\ntype = 'checks'\nscope = 'datacenter'";
+
+#[tokio::test]
+async fn a_datacenter_is_asked_service_by_service_where_the_rules_name_them_and_nothing_is_lost_or_told_twice()
+ {
+    let (mut consul, home) = (ConsulAgent::start().await, Home::warm());
+    for name in ["web", "db", "mail"] {
+        consul.register_ttl_check(name, name).await;
+    }
+    let mut lictor = home.follow(&config(&home, &consul, DATACENTER)).await;
+    consul.ttl("web", "fail", "while all is asked for").await;
+    home.settled(&mut lictor, 1).await;
+    assert_eq!(lictor.terminate().await, 0);
+
+    // Other rules, other queries: what is known of these services stays known.
+    consul.ttl("web", "pass", "while Lictor is away").await;
+    let narrow = of_services(&home, &consul, "'web', 'db'", DATACENTER);
+    let mut lictor = home.start(&narrow);
+    let told = home.settled(&mut lictor, 2).await;
+    assert_eq!(
+        (&shown(&told)[1][..], &told[1].data["catch_up"]),
+        ("check.status critical>passing", &json!(true))
+    );
+    lictor.told("Following the checks of the service db.", 1).await;
+    consul.ttl("mail", "fail", "nobody asks for it").await;
+    consul.ttl("db", "warn", "by hand").await;
+    let told = home.settled(&mut lictor, 3).await;
+    assert_eq!((told[2].word("service"), &shown(&told)[2][..]), ("db", "check.status passing>warning"));
+
+    // Two queries, one loss.
+    consul.stop().await;
+    let told = home.settled(&mut lictor, 4).await;
+    assert_eq!((&told[3].kind[..], &told[3].subject[..]), ("source.lost", "checks/state/any"));
+    assert_eq!(lictor.terminate().await, 0);
+    let mut lictor = home.start(&narrow);
+    lictor.told("Consul cannot be followed; trying until it can.", 2).await;
+    consul.restart().await;
+    for name in ["web", "db"] {
+        consul.register_ttl_check(name, name).await;
+    }
+    lictor.told("Consul is followed again.", 2).await;
+    let recovered = async || {
+        let told = home.deliveries();
+        let count = |kind: &str| told.iter().filter(|one| one.kind == kind).count();
+        (count("source.recovered") == 1).then(|| (count("source.lost"), count("source.suspect")))
+    };
+    assert_eq!(lictor.until("tell the end of the loss", recovered).await, (1, 1));
+    assert_eq!(lictor.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn it_is_told_how_a_datacenter_is_asked_and_what_that_costs() {
+    let (consul, home) = (ConsulAgent::start().await, Home::warm());
+    let validate = |config: String| {
+        home.write("lictor.toml", format!("agent.data_dir = 'data'\n{config}"));
+        String::from_utf8(home.run(&["validate", "-c", "lictor.toml"]).stdout).unwrap()
+    };
+    let narrow = validate(of_services(&home, &consul, "'web', 'db'", DATACENTER));
+    assert!(
+        narrow.contains("of these services, by a query for each of them: db, web (each change sends"),
+        "{narrow}"
+    );
+    let wide = validate(config(&home, &consul, DATACENTER));
+    assert!(
+        wide.contains("by one query, since the rule `checks` does not name its services (each"),
+        "{wide}"
+    );
 }

@@ -128,8 +128,15 @@ impl Stage {
         let dispatcher = Dispatcher::start(host.runtime(), &store, all, &Settings::default(), &shutdown);
         let routing = Arc::new(routing(&names));
         let inlets = dispatcher.inlets();
-        let pipeline =
-            Pipeline { watch: What::NodeChecks.into(), routing, store: store.clone(), inlets, outage: None };
+        let pipeline = Pipeline {
+            watch: What::NodeChecks.into(),
+            name: "checks/node".into(),
+            told_as: "checks/node".into(),
+            routing,
+            store: store.clone(),
+            inlets,
+            trouble: Arc::default(),
+        };
         let known = Known::default();
         let mut stage = Self { folder, host, store, pipeline, count, shutdown, dispatcher, known, index: 0 };
         stage.answer(|_| CheckStatus::Passing).await;

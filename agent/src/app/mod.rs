@@ -5,6 +5,7 @@
 
 mod life;
 mod lists;
+mod plan;
 mod receivers;
 mod running;
 
@@ -33,6 +34,7 @@ use crate::shutdown::Shutdown;
 use crate::store::{Recovered, Store};
 use life::Life;
 use lists::Watched;
+pub use plan::Plan;
 use receivers::Ready;
 use running::{Place, Running};
 

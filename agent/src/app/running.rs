@@ -9,22 +9,24 @@ use std::time::Duration;
 use anyhow::Context;
 use jiff::Timestamp;
 use lictor_host::Host;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::lists::Watched;
+use super::plan::{Plan, Query};
 use super::receivers::Ready;
 use super::{AppError, receiver};
 use crate::chain::chain;
 use crate::config::{Config, Receiver};
 use crate::consul::{Client, WaitIndex};
 use crate::dispatch::{Dispatcher, Settings};
-use crate::event::State;
+use crate::event::{Snapshot, State};
 use crate::handover::Inlets;
 use crate::metrics::Metrics;
-use crate::pipeline::{History, Known, OUTAGES, Pipeline, Routing};
+use crate::pipeline::{History, Known, OUTAGES, Pipeline, Routing, Trouble};
 use crate::shutdown::Shutdown;
 use crate::source::{Shown, Source};
 use crate::store::{AfterDeath, Pruned, Retention, Store};
@@ -77,24 +79,8 @@ impl Running {
         let dispatcher = Dispatcher::start(host.runtime(), store, receivers, &settings, &shutdown);
         let mut pipelines = JoinSet::new();
         pipelines.spawn(keep_small(store.clone(), config.agent.retention, stop.clone()));
-        let outages = store.load(OUTAGES).await.context("read the store")?.map(|saved| saved.states);
-        for watch in &config.watches {
-            let saved = store.load(&watch.name()).await.context("read the store")?;
-            let committed = saved.as_ref().map(|saved| WaitIndex::new(saved.index));
-            let shown =
-                saved.iter().flat_map(|saved| saved.states.values().flat_map(State::rights)).flatten();
-            let committed = (committed, Shown::of(shown));
-            let source =
-                Source::new(client.clone(), watch.clone(), config.consul.block_query_wait, committed);
-            let pipeline = Pipeline {
-                watch: watch.clone(),
-                routing: Arc::clone(&routing),
-                store: store.clone(),
-                inlets: dispatcher.inlets(),
-                outage: outages.as_ref().and_then(|known| known.get(&watch.name())?.source()).cloned(),
-            };
-            let known = saved.map_or_else(Known::default, |saved| Known { states: saved.states, history });
-            pipelines.spawn(pipeline.run(known, source, stop.clone()));
+        for pipeline in follow(config, (store, client, history), &routing, &dispatcher).await? {
+            pipelines.spawn(pipeline.run(stop.clone()));
         }
         Ok(Self { host, dispatcher, pipelines, stop, shutdown })
     }
@@ -126,6 +112,71 @@ impl Running {
         while self.pipelines.join_next().await.is_some() {}
         self.shutdown.retire.cancel();
     }
+}
+
+/// A pipeline, where it begins, and where its answers come from.
+struct Followed(Pipeline, Known, Source);
+
+impl Followed {
+    async fn run(self, stop: CancellationToken) {
+        let Self(pipeline, known, source) = self;
+        pipeline.run(known, source, stop).await;
+    }
+}
+
+/// A pipeline for each query of each watch.
+async fn follow(
+    config: &Config,
+    (store, client, history): (&Store, &Client, History),
+    routing: &Arc<Routing>,
+    dispatcher: &Dispatcher,
+) -> Result<Vec<Followed>, AppError> {
+    let load = async |name: &str| store.load(name).await.context("read the store");
+    let outages = load(OUTAGES).await?.map(|saved| saved.states).unwrap_or_default();
+    let (mut followed, mut names, mut all_known) = (Vec::new(), vec![OUTAGES.to_owned()], true);
+    for watch in &config.watches {
+        let told_as = watch.name();
+        let queries = Plan::of(watch, &config.rules).queries(watch);
+        let told = outages.get(&told_as).and_then(State::source).cloned();
+        let trouble = Trouble::since(told, queries.iter().map(|query| query.name.clone()));
+        let trouble = Arc::new(Mutex::new(trouble));
+        for Query { watch, name, service } in queries {
+            let mut saved = load(&name).await?.map(|saved| (Some(WaitIndex::new(saved.index)), saved.states));
+            all_known &= saved.is_some();
+            if let (None, Some(service)) = (&saved, service) {
+                // The last time, all checks were asked for. The indexes of the two queries cannot be compared.
+                saved = load(&told_as).await?.map(|saved| (None, of_service(saved.states, &service)));
+            }
+            let (index, known) = match saved {
+                Some((index, states)) => (index, Known { states, history }),
+                None => (None, Known::default()),
+            };
+            let shown = Shown::of(known.states.values().flat_map(State::rights).flatten());
+            let wait = config.consul.block_query_wait;
+            let source = Source::new(client.clone(), watch.clone(), wait, (index, shown));
+            names.push(name.clone());
+            let pipeline = Pipeline {
+                watch,
+                name,
+                told_as: told_as.clone(),
+                routing: Arc::clone(routing),
+                store: store.clone(),
+                inlets: dispatcher.inlets(),
+                trouble: Arc::clone(&trouble),
+            };
+            followed.push(Followed(pipeline, known, source));
+        }
+    }
+    if all_known {
+        // What is followed no more would be old news when it is followed again.
+        store.forget_all_but(names).await.context("write to the store")?;
+    }
+    Ok(followed)
+}
+
+fn of_service(states: Snapshot<State>, service: &str) -> Snapshot<State> {
+    let is_its = |state: &State| state.check().is_some_and(|state| state.check.service == service);
+    states.into_iter().filter(|(_, state)| is_its(state)).collect()
 }
 
 /// What a configuration makes of an answer.

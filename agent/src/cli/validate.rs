@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use anyhow::Context;
 
 use super::{ConfigArgs, counted, runtime, variable};
-use crate::app::{self, AppError, Granted, Sources};
-use crate::config::{Look, Watch};
+use crate::app::{self, AppError, Granted, Plan, Sources};
+use crate::config::{Config, Look, Watch};
 
 pub(super) fn validate(args: &ConfigArgs, offline: bool) -> Result<(), AppError> {
     let look = if offline { Look::Inside } else { Look::Everywhere };
@@ -16,20 +16,35 @@ pub(super) fn validate(args: &ConfigArgs, offline: bool) -> Result<(), AppError>
         Ok::<_, AppError>((config, granted))
     })?;
     let (rules, receivers) = (counted(config.rules.len(), "rule"), counted(granted.len(), "receiver"));
-    let followed: String = config.watches.iter().map(followed).collect();
+    let followed: String = config.watches.iter().map(|watch| followed(&config, watch)).collect();
     let grants: String = granted.iter().map(in_words).collect();
     let text = format!("{followed}\n{grants}The configuration is right: {rules}, {receivers}.\n");
     Ok(io::stdout().write_all(text.as_bytes()).context("write to the standard output")?)
 }
 
 /// What is asked of Consul, and what that costs.
-fn followed(watch: &Watch) -> String {
-    let cost = if watch.what.is_wide() {
-        " (each change sends all of them, to every Lictor that has this watch, and its rules fire beside each)"
-    } else {
-        ""
-    };
-    format!("follows {}{cost}\n", watch.what.in_words())
+fn followed(config: &Config, watch: &Watch) -> String {
+    let beside = "its rules fire beside every Lictor that has this watch";
+    let what = watch.what.in_words();
+    match Plan::of(watch, &config.rules) {
+        Plan::Services(services) => {
+            let names = services.into_iter().collect::<Vec<_>>().join(", ");
+            format!(
+                "follows {what} of these services, by a query for each of them: {names} (each change sends the checks of \
+                 one service; {beside})\n"
+            )
+        }
+        Plan::Wide(because) => format!(
+            "follows {what} by one query, since {because} (each change sends all of them, to every Lictor that has this \
+             watch; {beside})\n"
+        ),
+        Plan::AsItIs if watch.what.is_wide() => {
+            format!(
+                "follows {what} (each change sends all of them, to every Lictor that has this watch; {beside})\n"
+            )
+        }
+        Plan::AsItIs => format!("follows {what}\n"),
+    }
 }
 
 /// What a person reads before giving the grants.

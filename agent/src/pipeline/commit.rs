@@ -25,13 +25,14 @@ impl Pipeline {
     pub(super) async fn store(
         &self,
         plan: Plan,
-        (watch, node): (String, &LocalNode),
+        (watch, node): (&str, &LocalNode),
         (index, reset, now): (u64, bool, Timestamp),
         stop: &CancellationToken,
     ) -> ControlFlow<(), Snapshot<State>> {
         let Plan { states, changes, events, deliveries } = plan;
         let commit = Commit {
-            watch,
+            watch: watch.to_owned(),
+            told_as: self.told_as.clone(),
             index,
             reset,
             changes,

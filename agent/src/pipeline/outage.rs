@@ -1,12 +1,15 @@
-//! A watch that cannot be followed: told once when it begins and once when it is over, also if Lictor ends meanwhile.
+//! A watch that cannot be followed: told once when it begins and once when it is over, also if Lictor ends meanwhile,
+//! and also if several queries follow it.
 //!
 //! That it was told is kept like what a watch follows: in the snapshot of a watch of its own, which Consul knows
 //! nothing of.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -16,6 +19,29 @@ use crate::event::{Snapshot, SourceState, State, suspect};
 
 /// The name in the store under which it is kept that watches cannot be followed.
 pub const OUTAGES: &str = "lictor/outages";
+
+/// Several queries of one watch that are in doubt at about the same time are one doubt.
+const ONE_DOUBT: Duration = Duration::from_secs(10);
+
+/// What is known of the trouble with one watch, whatever number of queries follows it.
+#[derive(Debug, Default)]
+pub struct Trouble {
+    /// Since when it is told that it cannot be followed.
+    told: Option<SourceState>,
+    /// The queries that cannot be followed.
+    lost: BTreeSet<String>,
+    /// When it was told that an answer is in doubt.
+    doubted: Option<Instant>,
+}
+
+impl Trouble {
+    /// What an earlier Lictor has `told`, if it did, of the watch of these `queries`: it holds until each of them is
+    /// followed.
+    pub fn since(told: Option<SourceState>, queries: impl IntoIterator<Item = String>) -> Self {
+        let lost = if told.is_some() { queries.into_iter().collect() } else { BTreeSet::new() };
+        Self { told, lost, doubted: None }
+    }
+}
 
 impl Routing {
     /// What it means that an answer is in doubt: it is told, and no state is another.
@@ -30,17 +56,18 @@ impl Routing {
 impl Pipeline {
     /// The watch cannot be followed.
     pub(super) async fn lost(
-        &mut self,
+        &self,
         node: &LocalNode,
         reason: String,
         stop: &CancellationToken,
     ) -> ControlFlow<()> {
-        if self.outage.is_some() {
+        let mut trouble = self.trouble.lock().await;
+        trouble.lost.insert(self.name.clone());
+        if trouble.told.is_some() {
             return ControlFlow::Continue(());
         }
-        let now = Timestamp::now();
-        let outage = SourceState { watch: self.watch.name(), reason, since: now };
-        self.turn(node, Some(outage), stop).await
+        let outage = SourceState { watch: self.told_as.clone(), reason, since: Timestamp::now() };
+        self.turn(node, (&mut trouble.told, Some(outage)), stop).await
     }
 
     /// An answer of the watch is in doubt.
@@ -50,37 +77,43 @@ impl Pipeline {
         reason: String,
         stop: &CancellationToken,
     ) -> ControlFlow<()> {
-        let (now, watch) = (Timestamp::now(), self.watch.name());
-        warn!(reason, watch, "An answer of Consul is in doubt; the leader is asked.");
-        let doubt = SourceState { watch: watch.clone(), reason, since: now };
-        let plan = self.routing.doubt(&doubt, self.place(node, &watch), now);
-        self.store(plan, (OUTAGES.into(), node), (0, false, now), stop).await?;
+        warn!(reason, watch = self.name, "An answer of Consul is in doubt; the leader is asked.");
+        let mut trouble = self.trouble.lock().await;
+        let before = trouble.doubted.replace(Instant::now());
+        if before.is_some_and(|before| before.elapsed() < ONE_DOUBT) {
+            return ControlFlow::Continue(());
+        }
+        let now = Timestamp::now();
+        let doubt = SourceState { watch: self.told_as.clone(), reason, since: now };
+        let plan = self.routing.doubt(&doubt, self.place(node), now);
+        self.store(plan, (OUTAGES, node), (0, false, now), stop).await?;
         ControlFlow::Continue(())
     }
 
     /// The watch is followed.
-    pub(super) async fn recovered(&mut self, node: &LocalNode, stop: &CancellationToken) -> ControlFlow<()> {
-        if self.outage.is_none() {
+    pub(super) async fn recovered(&self, node: &LocalNode, stop: &CancellationToken) -> ControlFlow<()> {
+        let mut trouble = self.trouble.lock().await;
+        trouble.lost.remove(&self.name);
+        if trouble.told.is_none() || !trouble.lost.is_empty() {
             return ControlFlow::Continue(());
         }
-        self.turn(node, None, stop).await
+        self.turn(node, (&mut trouble.told, None), stop).await
     }
 
     async fn turn(
-        &mut self,
+        &self,
         node: &LocalNode,
-        outage: Option<SourceState>,
+        (told, outage): (&mut Option<SourceState>, Option<SourceState>),
         stop: &CancellationToken,
     ) -> ControlFlow<()> {
         let now = Timestamp::now();
         let snapshot = |outage: &Option<SourceState>| -> Snapshot<State> {
             outage.iter().map(|outage| (outage.watch.clone(), State::Source(outage.clone()))).collect()
         };
-        let known = Known { states: snapshot(&self.outage), history: History::Live };
-        let name = self.watch.name();
-        let plan = self.routing.compare(&known, self.place(node, &name), snapshot(&outage), (0, now));
-        self.store(plan, (OUTAGES.into(), node), (0, false, now), stop).await?;
-        self.outage = outage;
+        let known = Known { states: snapshot(told), history: History::Live };
+        let plan = self.routing.compare(&known, self.place(node), snapshot(&outage), (0, now));
+        self.store(plan, (OUTAGES, node), (0, false, now), stop).await?;
+        *told = outage;
         ControlFlow::Continue(())
     }
 }

@@ -18,6 +18,7 @@ pub(super) const LANE_IS_OPEN: &str = "
 pub(super) struct Encoded {
     index: u64,
     reset: bool,
+    watch: String,
     /// Key and JSON; without JSON the thing is gone.
     states: Vec<(String, Option<String>)>,
     news: News,
@@ -52,8 +53,9 @@ impl Encoded {
             states: commit.changes.iter().map(encode_change).collect::<Result<_, _>>()?,
             index: commit.index,
             reset: commit.reset,
+            watch: commit.watch.clone(),
             news: News {
-                watch: commit.watch.clone(),
+                watch: commit.told_as.clone(),
                 events: commit.events.iter().map(encode).collect::<Result<_, _>>()?,
                 deliveries: commit.deliveries.clone(),
                 claim: commit.claim.clone(),
@@ -115,7 +117,7 @@ fn write_watch(transaction: &Connection, commit: &Encoded) -> rusqlite::Result<u
         .prepare_cached(
             "SELECT (SELECT generation FROM watch WHERE name = ?1), coalesce((SELECT max(generation) FROM watch), 0)",
         )?
-        .query_row([&commit.news.watch], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .query_row([&commit.watch], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let begins = commit.reset && own.is_none_or(|own| own == highest);
     let generation = highest.cast_unsigned() + u64::from(begins);
     transaction
@@ -126,7 +128,7 @@ fn write_watch(transaction: &Connection, commit: &Encoded) -> rusqlite::Result<u
                generation = excluded.generation, committed_at = excluded.committed_at",
         )?
         .execute((
-            &commit.news.watch,
+            &commit.watch,
             commit.index.cast_signed(),
             generation.cast_signed(),
             commit.news.now.as_millisecond(),
@@ -142,8 +144,8 @@ fn write_states(transaction: &Connection, commit: &Encoded) -> rusqlite::Result<
     let mut remove = transaction.prepare_cached("DELETE FROM snapshot WHERE watch = ?1 AND key = ?2")?;
     for (key, state) in &commit.states {
         match state {
-            Some(state) => put.execute((&commit.news.watch, key, state))?,
-            None => remove.execute((&commit.news.watch, key))?,
+            Some(state) => put.execute((&commit.watch, key, state))?,
+            None => remove.execute((&commit.watch, key))?,
         };
     }
     Ok(())

@@ -82,6 +82,7 @@ pub(crate) fn delivery(receiver: &str) -> NewDelivery {
 pub(crate) fn nothing() -> Commit {
     Commit {
         watch: "checks".into(),
+        told_as: "checks".into(),
         index: 7,
         reset: false,
         changes: Vec::new(),

@@ -70,6 +70,30 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Forgets what the watches knew that are none of these. The events that they told stay.
+    pub async fn forget_all_but(&self, watches: Vec<String>) -> Result<(), StoreError> {
+        self.run(move |connection| forget_all_but(connection, &watches)).await
+    }
+}
+
+fn forget_all_but(connection: &mut Connection, watches: &[String]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // How often the indexes began anew is kept beside each watch, and the highest number counts.
+    let generation: i64 =
+        transaction.query_row("SELECT coalesce(max(generation), 0) FROM watch", (), |row| row.get(0))?;
+    let known: Vec<String> = transaction
+        .prepare("SELECT name FROM watch")?
+        .query_map((), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for name in known.iter().filter(|name| !watches.contains(name)) {
+        transaction.execute("DELETE FROM snapshot WHERE watch = ?1", [name])?;
+        transaction.execute("DELETE FROM watch WHERE name = ?1", [name])?;
+    }
+    transaction.execute("UPDATE watch SET generation = ?1 WHERE generation < ?1", [generation])?;
+    transaction.commit()
+}
+
 fn batch(
     connection: &mut Connection,
     size: u64,

@@ -25,8 +25,10 @@ pub struct Saved {
 /// One answer of a watch with all that it caused: it is stored whole, or not at all.
 #[derive(Clone, Debug)]
 pub struct Commit {
-    /// The watch that was answered.
+    /// The query that was answered.
     pub watch: String,
+    /// The name of its watch that rules know.
+    pub told_as: String,
     /// Consul's index of the answer.
     pub index: u64,
     /// Consul's indexes have started over: ids that come again tell of new events.

@@ -98,3 +98,22 @@ async fn what_cannot_be_mended_is_set_aside() {
     assert!(std::fs::read(&aside).unwrap().starts_with(b"no database"));
     assert!(!path.exists());
 }
+
+#[tokio::test]
+async fn what_is_followed_no_more_is_forgotten_and_how_often_consul_began_anew_is_not() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).unwrap();
+    let answer = |watch: &str, reset| Commit {
+        watch: watch.into(),
+        reset,
+        changes: vec![Change::Added("web1/a".into(), state("a", CheckStatus::Passing))],
+        ..nothing()
+    };
+    for (watch, reset) in [("one", false), ("other", false), ("other", true)] {
+        store.commit(&answer(watch, reset), |_| ()).await.unwrap();
+    }
+    store.forget_all_but(vec!["one".into(), "none".into()]).await.unwrap();
+    assert_eq!(store.load("other").await.unwrap(), None);
+    let kept = store.load("one").await.unwrap().unwrap();
+    assert_eq!((kept.generation, kept.states.len()), (1, 1));
+}
