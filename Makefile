@@ -13,10 +13,10 @@ FUZZ_COVERAGE := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 
 	-Cllvm-args=-sanitizer-coverage-trace-compares
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak fuzz lint bench build
+.PHONY: help setup demo cluster-demo test soak fuzz lint bench build
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
 
 setup: ## Bring what is missing (wasm32-wasip2, Consul) into target/; nothing system-wide
 	@.ci/setup
@@ -26,6 +26,10 @@ setup: ## Bring what is missing (wasm32-wasip2, Consul) into target/; nothing sy
 demo: setup ## Show it: a real Consul check fails, and four plugins act
 	@$(CARGO) build --locked
 	@$${CARGO_TARGET_DIR:-target}/debug/quickstart
+
+# A demonstration that is also a test.
+cluster-demo: setup ## Show it on a cluster: three Consul agents with ACLs, a Lictor beside each, eleven steps
+	@$(CARGO) test --locked --workspace --test cluster -- --nocapture
 
 test: ## Run every test, with a real Consul, mail server and nginx
 	@.ci/setup test

@@ -67,7 +67,7 @@ impl Pipeline {
                 tokio::select! {
                     biased;
                     update = source.next() => Some(update),
-                    () = self.overdue(&following) => None,
+                    () = self.due(&following) => None,
                 }
             };
             let flow = match stop.run_until_cancelled(next).await {
@@ -129,8 +129,8 @@ impl Pipeline {
     }
 
     /// Waits until what is known means something else because of the time that went by; for ever where it does not.
-    async fn overdue(&self, following: &Following) {
-        let at = following.index.and_then(|_| self.routing.overdue_at(&following.known));
+    async fn due(&self, following: &Following) {
+        let at = following.index.and_then(|_| self.routing.due_at(&following.known));
         match at {
             // The wall clock may be set meanwhile; then the next update looks at it again.
             Some(at) => {

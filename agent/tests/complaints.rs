@@ -262,6 +262,46 @@ async fn complaint_9_child_processes_leak_and_block_the_watch() {
 }
 
 #[tokio::test]
+async fn complaint_10_there_is_no_flap_detection_and_no_history() {
+    let (consul, home) = (ConsulAgent::start().await, Home::warm());
+    consul.register_ttl_check("web", "web").await;
+    // Once it flaps, only that is told, and its end.
+    let quiet = "unless = { flapping = true }
+        [[rules]]\nname = 'flapping'\non = ['flapping.started', 'flapping.stopped']\nreceivers = ['file']";
+    let timing =
+        "agent.flap_interval = '1s'\nagent.low_flap_threshold = 20\nagent.high_flap_threshold = 22\n"
+            .to_owned();
+    let config = config(&home, &consul.address(), &["check.status"], quiet);
+    let config = timing + &config;
+    let mut lictor = home.follow(&config).await;
+    let mut flips = 0;
+    let count = |kind: &str| home.deliveries().iter().filter(|one| one.kind == kind).count();
+    while count("flapping.started") == 0 && flips < 40 {
+        consul.ttl("web", ["fail", "pass"][flips % 2], "to and fro").await;
+        flips += 1;
+        sleep(Duration::from_millis(500)).await;
+    }
+    let told = count("check.status");
+    for more in 0..4 {
+        consul.ttl("web", ["fail", "pass"][(flips + more) % 2], "to and fro").await;
+        sleep(Duration::from_millis(200)).await;
+    }
+    let stopped = async || (count("flapping.stopped") == 1).then_some(());
+    lictor.until("tell that it flaps no more", stopped).await;
+    assert_eq!(
+        (count("flapping.started"), count("check.status")),
+        (1, told),
+        "{:?}",
+        shown(&home.deliveries())
+    );
+    assert_eq!(lictor.terminate().await, 0);
+    // Each change is in the history, also while Lictor does not run.
+    let listed =
+        home.run(&["events", "list", "--type", "check.status", "--service", "web", "--limit", "100"]);
+    assert_eq!(String::from_utf8(listed.stdout).unwrap().lines().count(), flips + 4);
+}
+
+#[tokio::test]
 async fn complaint_11_an_empty_answer_is_believed() {
     let (consul, home) = (FakeConsul::start().await, Home::warm());
     let on = ["check.status", "check.registered", "check.deregistered", "source.lost", "source.recovered"];

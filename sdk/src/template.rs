@@ -28,7 +28,7 @@ const NAMES: [&str; 11] =
 ///
 /// A template that names another one is refused with its configuration: it would be found out only when the
 /// mail that it was written for is not sent.
-pub const DATA: [&str; 58] = [
+pub const DATA: [&str; 59] = [
     "datacenter",
     "environment",
     "catch_up",
@@ -47,6 +47,7 @@ pub const DATA: [&str; 58] = [
     "notes",
     "initial",
     "coalesced",
+    "flapping",
     "node_failed",
     "node_role",
     "create_index",

@@ -53,7 +53,7 @@ fn main() {
     }
 }
 
-/// Measures what is named: `diff`, `node`, `datacenter`, `flips`; without a name all of it.
+/// Measures what is named: `diff`, `node`, `service`, `datacenter`, `flips`; without a name all of it.
 fn measure(names: &[&str]) {
     // Cargo says `--bench` to each benchmark.
     let names: Vec<_> = names.iter().filter(|name| !name.starts_with("--")).collect();
@@ -64,7 +64,7 @@ fn measure(names: &[&str]) {
         reading::measure(&mut table);
         println!("\n{table}");
     }
-    let scopes = [("node", Scope::Node), ("datacenter", Scope::Datacenter)];
+    let scopes = [("node", Scope::Node), ("service", Scope::Service), ("datacenter", Scope::Datacenter)];
     let scopes: Vec<_> = scopes.into_iter().filter(|(name, _)| wanted(*name)).collect();
     if !scopes.is_empty() {
         let place = start();

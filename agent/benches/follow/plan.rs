@@ -1,11 +1,10 @@
 //! The pure cost of a flipped check: from all checks of an answer to what is to be committed.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use lictor::catalog::{Check, CheckStatus, Entry, LocalNode};
-use lictor::event::EventType;
+use lictor::event::{EventType, Timing};
 use lictor::pipeline::{Answer, History, Known, Place, Routing};
 use lictor::rules::{Roles, Rule};
 use tokio::time::Instant;
@@ -89,7 +88,7 @@ fn routing() -> Routing {
         rules: vec![rule],
         roles: Roles::default(),
         environment: None,
-        initial_grace: Duration::from_mins(5),
+        timing: Timing::default(),
         wishes: BTreeMap::new(),
     }
 }

@@ -13,8 +13,10 @@ use crate::support::lictor;
 pub(crate) enum Scope {
     /// Those of the agent's node.
     Node,
-    /// All.
+    /// All, by one query.
     Datacenter,
+    /// All of the datacenter that rules name: those of one service.
+    Service,
 }
 
 /// What a watcher is started for.
@@ -35,6 +37,7 @@ impl Scope {
         match self {
             Self::Node => format!("/v1/health/node/{}", place.node()),
             Self::Datacenter => "/v1/health/state/any".into(),
+            Self::Service => "/v1/health/checks/web".into(),
         }
     }
 
@@ -42,7 +45,15 @@ impl Scope {
     fn watch(self) -> &'static str {
         match self {
             Self::Node => "",
-            Self::Datacenter => "[[watch]]\ntype = \"checks\"\nscope = \"datacenter\"",
+            Self::Datacenter | Self::Service => "[[watch]]\ntype = \"checks\"\nscope = \"datacenter\"",
+        }
+    }
+
+    /// Lictor's rule: where it names no service, the datacenter is asked as a whole.
+    fn matches(self) -> String {
+        match self {
+            Self::Node | Self::Datacenter => format!("match = {{ check_id = \"{CHECK}\" }}"),
+            Self::Service => "match = { service = \"web\" }".into(),
         }
     }
 }
@@ -76,7 +87,7 @@ fn stamping_lictor(job: &Job<'_>) -> Command {
         "#,
         plugin.display()
     );
-    run(job, "match = { service = \"web\" }", &receiver)
+    run(job, &job.scope.matches(), &receiver)
 }
 
 /// Lictor with a file that gets each change of a status.

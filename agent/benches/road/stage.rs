@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use lictor::catalog::{Check, CheckStatus, Entry, LocalNode};
 use lictor::consul::What;
 use lictor::dispatch::{Answer as Call, Delivery, Dispatcher, Handler, PluginHandler, Receiver, Settings};
-use lictor::event::{EventType, State};
+use lictor::event::{EventType, State, Timing};
 use lictor::pipeline::{Answer, Known, Pipeline, Routing};
 use lictor::rules::{Roles, Rule};
 use lictor::shutdown::Shutdown;
@@ -107,7 +106,7 @@ fn routing(receivers: &[String]) -> Routing {
         rules: vec![rule],
         roles: Roles::default(),
         environment: None,
-        initial_grace: Duration::from_mins(5),
+        timing: Timing::default(),
         wishes: BTreeMap::new(),
     }
 }

@@ -186,7 +186,7 @@ pub(super) fn routing(config: &Config) -> Routing {
         rules: config.rules.clone(),
         roles: config.roles.clone(),
         environment: config.agent.environment.clone(),
-        initial_grace: config.agent.initial_grace,
+        timing: config.agent.timing,
         wishes: config.receivers.iter().map(wishes).collect(),
     }
 }

@@ -24,25 +24,22 @@ pub(super) fn validate(args: &ConfigArgs, offline: bool) -> Result<(), AppError>
 
 /// What is asked of Consul, and what that costs.
 fn followed(config: &Config, watch: &Watch) -> String {
-    let beside = "its rules fire beside every Lictor that has this watch";
+    let cost = |sent: &str| {
+        format!(
+            "(each change sends {sent}, to every Lictor that has this watch, and its rules fire beside each)"
+        )
+    };
     let what = watch.what.in_words();
     match Plan::of(watch, &config.rules) {
         Plan::Services(services) => {
             let names = services.into_iter().collect::<Vec<_>>().join(", ");
-            format!(
-                "follows {what} of these services, by a query for each of them: {names} (each change sends the checks of \
-                 one service; {beside})\n"
-            )
+            let cost = cost("the checks of one service");
+            format!("follows {what} of these services, by a query for each of them: {names} {cost}\n")
         }
-        Plan::Wide(because) => format!(
-            "follows {what} by one query, since {because} (each change sends all of them, to every Lictor that has this \
-             watch; {beside})\n"
-        ),
-        Plan::AsItIs if watch.what.is_wide() => {
-            format!(
-                "follows {what} (each change sends all of them, to every Lictor that has this watch; {beside})\n"
-            )
+        Plan::Wide(because) => {
+            format!("follows {what} by one query, since {because} {}\n", cost("all of them"))
         }
+        Plan::AsItIs if watch.what.is_wide() => format!("follows {what} {}\n", cost("all of them")),
         Plan::AsItIs => format!("follows {what}\n"),
     }
 }

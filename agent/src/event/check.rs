@@ -11,7 +11,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{About, CheckData, Clock, Context, Event, EventType};
+use super::flapping::Flaps;
+use super::{About, CheckData, Clock, Context, Event, EventType, Timing};
 use crate::catalog::{Check, CheckStatus};
 
 /// A check, and what its history says.
@@ -28,6 +29,9 @@ pub struct CheckState {
     /// Since when it is there without having run; none once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent_since: Option<Timestamp>,
+    /// How often `result` was another of late; none where it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flaps: Option<Flaps>,
 }
 
 /// The kinds of check whose failures have an output: Consul itself writes it. A script or a TTL may
@@ -36,21 +40,30 @@ const ALWAYS_SPEAK: [&str; 5] = ["http", "tcp", "udp", "grpc", "h2ping"];
 
 impl CheckState {
     /// The state of `check` after the state `old`.
-    pub fn follow(old: Option<&Self>, check: Check, Clock { now, initial_grace }: Clock) -> Self {
+    pub fn follow(old: Option<&Self>, check: Check, Clock { now, timing }: Clock<'_>) -> Self {
         let same = old.filter(|old| old.check.create_index == check.create_index);
         let ran_before = same.is_some_and(|old| old.ran);
         let ran = !check.says_nothing() || ran_before && !ALWAYS_SPEAK.contains(&check.kind.as_str());
         let silent_since = (!ran).then(|| same.and_then(|old| old.silent_since).unwrap_or(now));
-        let overdue = silent_since.is_some_and(|since| later(since, initial_grace) <= now);
+        let overdue = silent_since.is_some_and(|since| later(since, timing.initial_grace) <= now);
         let result = if ran || overdue { Some(check.status) } else { old.and_then(|old| old.result) };
         let since = old.filter(|old| old.result == result).map_or(now, |old| old.since);
-        Self { check, ran, result, since, silent_since }
+        let before = old.and_then(|old| old.result);
+        let flaps = old.and_then(|old| old.flaps);
+        let flaps = Flaps::follow(flaps, before.is_some() && before != result, now, timing);
+        Self { check, ran, result, since, silent_since, flaps }
     }
 
-    /// When it is told that it is critical if it does not run before; none where nothing would be told.
-    pub fn overdue_at(&self, initial_grace: Duration) -> Option<Timestamp> {
+    /// When time alone makes something else of it; none where it does not.
+    pub fn due_at(&self, timing: &Timing) -> Option<Timestamp> {
         let counts = self.result == Some(self.check.status);
-        self.silent_since.filter(|_| !counts).map(|since| later(since, initial_grace))
+        let overdue = self.silent_since.filter(|_| !counts).map(|since| later(since, timing.initial_grace));
+        let calm = self.flaps.and_then(|flaps| flaps.ends_at(timing));
+        overdue.into_iter().chain(calm).min()
+    }
+
+    fn is_flapping(&self) -> bool {
+        self.flaps.is_some_and(|flaps| flaps.flapping)
     }
 }
 
@@ -97,6 +110,7 @@ fn kinds(changed: &Changed<'_>) -> Vec<EventType> {
     }
     let Some(new) = new else { return vec![EventType::CheckDeregistered] };
     let mut kinds = Vec::new();
+    let flapped = old.is_some_and(CheckState::is_flapping);
     let anew = old.is_none_or(|old| old.check.create_index != new.check.create_index);
     if anew {
         kinds.push(EventType::CheckRegistered);
@@ -106,6 +120,11 @@ fn kinds(changed: &Changed<'_>) -> Vec<EventType> {
         kinds.extend(node_fate(old, new));
     } else if !anew && old.is_some_and(|old| says_other(old, new) || coalesced(old, new)) {
         kinds.push(EventType::CheckOutput);
+    }
+    match (flapped, new.is_flapping()) {
+        (false, true) => kinds.push(EventType::FlappingStarted),
+        (true, false) => kinds.push(EventType::FlappingStopped),
+        _ => {}
     }
     kinds
 }
@@ -175,6 +194,7 @@ fn event(kind: EventType, changed: &Changed<'_>, context: &Context<'_>) -> Optio
         notes: check.notes.clone(),
         initial: !gone && !state.ran,
         coalesced: kind == EventType::CheckOutput && old.is_some_and(|old| coalesced(old, state)),
+        flapping: state.is_flapping(),
         node_failed: context.failed_nodes.contains(check.node.as_str()),
         node_role: (context.node_role)(&check.service, &check.node),
         create_index: check.create_index,
@@ -212,9 +232,16 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    /// A check that has not run within five seconds counts.
-    fn clock(second: i64) -> Clock {
-        Clock { now: at(second), initial_grace: Duration::from_secs(5) }
+    const TIMING: Timing = Timing {
+        initial_grace: Duration::from_secs(5),
+        flap_interval: Duration::from_secs(1),
+        low_flap_threshold: 20,
+        high_flap_threshold: 30,
+    };
+
+    /// A check that has not run within five seconds counts, and a flap of a second.
+    fn clock(second: i64) -> Clock<'static> {
+        Clock { now: at(second), timing: &TIMING }
     }
 
     /// Follows `answers` one second apart and tells of each event: `type from>to since`.
@@ -349,13 +376,36 @@ mod tests {
 
     #[test]
     fn it_is_known_when_a_silent_check_will_count() {
-        let grace = Duration::from_secs(5);
         let state = |status, output| CheckState::follow(None, check(status, output, 7), clock(1));
         let silent = state(Critical, "");
-        assert_eq!(silent.overdue_at(grace), Some(at(6)));
+        assert_eq!(silent.due_at(&TIMING), Some(at(6)));
         let counted = CheckState::follow(Some(&silent), silent.check.clone(), clock(6));
-        assert_eq!((counted.overdue_at(grace), counted.result), (None, Some(Critical)));
-        assert_eq!(state(Critical, "refused").overdue_at(grace), None);
+        assert_eq!((counted.due_at(&TIMING), counted.result), (None, Some(Critical)));
+        assert_eq!(state(Critical, "refused").due_at(&TIMING), None);
+    }
+
+    #[test]
+    fn a_check_that_goes_to_and_fro_is_told_once_and_its_end_too() {
+        let (up, down) = (Some((Passing, "ok", 7)), Some((Critical, "refused", 7)));
+        let mut answers: Vec<_> = (0..10).map(|second| if second % 2 == 0 { up } else { down }).collect();
+        answers.extend([down; 20]);
+        let mut state = None;
+        let mut told = Vec::new();
+        for (second, answer) in (1..).zip(&answers) {
+            let (status, output, create_index) = answer.unwrap();
+            let new = CheckState::follow(state.as_ref(), check(status, output, create_index), clock(second));
+            if state.as_ref() != Some(&new) {
+                let changed = Changed { key: "web1/service:web", old: state.as_ref(), new: Some(&new) };
+                told.extend(kinds(&changed).into_iter().map(|kind| (kind, second)));
+            }
+            state = Some(new);
+        }
+        let flapping: Vec<_> =
+            told.iter().filter(|(kind, _)| kind.as_str().starts_with("flapping")).collect();
+        assert_eq!(flapping.len(), 2, "{told:?}");
+        assert_eq!(flapping[0], &(EventType::FlappingStarted, 7), "the sixth transition");
+        assert_eq!(flapping[1].0, EventType::FlappingStopped);
+        assert!((16..30).contains(&flapping[1].1), "{told:?}");
     }
 
     #[test]

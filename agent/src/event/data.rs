@@ -52,6 +52,7 @@ pub enum About {
 }
 
 /// A check.
+#[expect(clippy::struct_excessive_bools, reason = "each is an attribute of its own, that rules match")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckData {
     /// The node that the check belongs to.
@@ -84,6 +85,9 @@ pub struct CheckData {
     /// and its way back, for example.
     #[serde(default)]
     pub coalesced: bool,
+    /// Its result goes to and fro too often.
+    #[serde(default)]
+    pub flapping: bool,
     /// The cluster finds the check's node dead, so what the check said is of the past.
     #[serde(default)]
     pub node_failed: bool,
@@ -349,6 +353,7 @@ mod tests {
             notes: text(),
             initial: false,
             coalesced: true,
+            flapping: false,
             node_failed: false,
             node_role: NodeRole::Primary,
             create_index: u64::MAX,

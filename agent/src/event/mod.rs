@@ -6,6 +6,7 @@ mod check;
 mod connect;
 mod data;
 mod diff;
+mod flapping;
 pub(crate) mod id;
 mod instance;
 mod key;
@@ -23,5 +24,5 @@ pub use data::{
 };
 pub use diff::{Change, Snapshot, apply, diff};
 pub use source::{SourceState, suspect};
-pub use state::{Clock, Context, State, events, failed_nodes};
+pub use state::{Clock, Context, State, Timing, events, failed_nodes};
 pub use types::{Event, EventType, NodeRole, UnknownType};

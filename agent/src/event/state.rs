@@ -38,13 +38,37 @@ pub enum State {
     Service(Service),
 }
 
-/// What time it is, and how long a check that has not run is waited for.
+/// When time alone makes something of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// A check that is critical without a word for longer than this is critical. Default: 5 min.
+    pub initial_grace: Duration,
+    /// How often it is looked whether a check's result was another meanwhile. Default: 30 s.
+    pub flap_interval: Duration,
+    /// A check that flaps does so until its share of such intervals is below this, in percent. Default: 20.
+    pub low_flap_threshold: u32,
+    /// A check flaps once its share is this, in percent. Default: 30.
+    pub high_flap_threshold: u32,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            initial_grace: Duration::from_mins(5),
+            flap_interval: Duration::from_secs(30),
+            low_flap_threshold: 20,
+            high_flap_threshold: 30,
+        }
+    }
+}
+
+/// What time it is, and what that means.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub struct Clock<'a> {
     /// When the answer was read.
     pub now: Timestamp,
-    /// A check that is critical without a word for longer than this is critical.
-    pub initial_grace: Duration,
+    /// The bounds that count.
+    pub timing: &'a Timing,
 }
 
 /// What all events of one answer have in common.
@@ -113,7 +137,7 @@ impl Context<'_> {
 
 impl State {
     /// The state of `entry` after the state `old`.
-    pub fn follow(old: Option<&Self>, entry: Entry, clock: Clock) -> Self {
+    pub fn follow(old: Option<&Self>, entry: Entry, clock: Clock<'_>) -> Self {
         match entry {
             Entry::Check(check) => Self::Check(CheckState::follow(old.and_then(Self::check), check, clock)),
             Entry::Instance(instance) => Self::Instance(instance),
@@ -128,7 +152,7 @@ impl State {
 
     /// The same thing, later: what has not run for too long counts.
     #[must_use]
-    pub fn aged(&self, clock: Clock) -> Self {
+    pub fn aged(&self, clock: Clock<'_>) -> Self {
         match self {
             Self::Check(old) => Self::Check(CheckState::follow(Some(old), old.check.clone(), clock)),
             other => other.clone(),

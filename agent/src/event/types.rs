@@ -44,6 +44,10 @@ pub enum EventType {
     KvSet,
     /// A key is gone.
     KvDeleted,
+    /// A check goes to and fro too often.
+    FlappingStarted,
+    /// It does so no more.
+    FlappingStopped,
     /// Somebody fired a user event.
     EventFired,
     /// Connect's certificate authority has another root.
@@ -71,7 +75,7 @@ pub struct UnknownType(pub String);
 
 impl EventType {
     /// Every type, in the order of the documentation.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::CheckStatus,
         Self::CheckRegistered,
         Self::CheckDeregistered,
@@ -88,6 +92,8 @@ impl EventType {
         Self::MaintenanceEnded,
         Self::KvSet,
         Self::KvDeleted,
+        Self::FlappingStarted,
+        Self::FlappingStopped,
         Self::EventFired,
         Self::RootAdded,
         Self::RootChanged,
@@ -118,6 +124,8 @@ impl EventType {
             Self::MaintenanceEnded => "maintenance.ended",
             Self::KvSet => "kv.set",
             Self::KvDeleted => "kv.deleted",
+            Self::FlappingStarted => "flapping.started",
+            Self::FlappingStopped => "flapping.stopped",
             Self::EventFired => "event.fired",
             Self::RootAdded => "root.added",
             Self::RootChanged => "root.changed",

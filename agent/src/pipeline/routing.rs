@@ -3,12 +3,13 @@
 //! Boundary: no clock, no store; the time is an argument, and what to commit is the result.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::catalog::{CheckStatus, Entry, LocalNode};
-use crate::event::{Change, Clock, Context, Event, EventType, Snapshot, State, diff, events, failed_nodes};
+use crate::event::{
+    Change, Clock, Context, Event, EventType, Snapshot, State, Timing, diff, events, failed_nodes,
+};
 use crate::rules::{Roles, Rule, route};
 use crate::store::{Lane, NewDelivery, Overlap, Saved};
 
@@ -21,8 +22,8 @@ pub struct Routing {
     pub roles: Roles,
     /// Where this is; without it the node's metadata `environment` says it.
     pub environment: Option<String>,
-    /// How long a check that has not run is waited for before it counts as critical.
-    pub initial_grace: Duration,
+    /// When time alone makes something of a check.
+    pub timing: Timing,
     /// What receivers want; one that is not here wants the default.
     pub wishes: BTreeMap<String, Wishes>,
 }
@@ -147,14 +148,14 @@ impl Routing {
         self.compare(known, place, states, (index, now))
     }
 
-    fn clock(&self, now: Timestamp) -> Clock {
-        Clock { now, initial_grace: self.initial_grace }
+    fn clock(&self, now: Timestamp) -> Clock<'_> {
+        Clock { now, timing: &self.timing }
     }
 
     /// When that means something next.
-    pub(super) fn overdue_at(&self, known: &Known) -> Option<Timestamp> {
+    pub(super) fn due_at(&self, known: &Known) -> Option<Timestamp> {
         let checks = known.states.values().filter_map(State::check);
-        checks.filter_map(|check| check.overdue_at(self.initial_grace)).min()
+        checks.filter_map(|check| check.due_at(&self.timing)).min()
     }
 
     /// What it means that these `states` come after what is `known`, by an answer with this index.

@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::*;
 use crate::catalog::{Check, CheckStatus, Entry};
-use crate::event::{Event, EventType};
+use crate::event::{Event, EventType, Timing};
 use crate::rules::{Attribute, Matcher, Pattern, Rule, ServiceRoles};
 use crate::store::{Aftermath, Claimed, Fallback, Lane, Overlap, StoredEvent};
 
@@ -47,7 +46,7 @@ fn routing() -> Routing {
         rules: vec![rule("all", vec![], &["log", "mail"]), rule("web", vec![web], &["pager"])],
         roles: [("web".to_owned(), active)].into_iter().collect(),
         environment: None,
-        initial_grace: Duration::from_mins(5),
+        timing: Timing::default(),
         wishes: BTreeMap::new(),
     }
 }

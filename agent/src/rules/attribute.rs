@@ -74,6 +74,8 @@ pub enum Attribute {
     Initial,
     /// Consul wrote the check more often than it showed.
     Coalesced,
+    /// The check's result goes to and fro too often.
+    Flapping,
     /// The cluster finds the check's node dead.
     NodeFailed,
     /// It happened while Lictor was away.
@@ -88,7 +90,7 @@ pub enum Attribute {
     Outcome,
 }
 
-const NAMED: [(&str, Attribute); 34] = [
+const NAMED: [(&str, Attribute); 35] = [
     ("node", Attribute::Node),
     ("datacenter", Attribute::Datacenter),
     ("check_id", Attribute::CheckId),
@@ -117,6 +119,7 @@ const NAMED: [(&str, Attribute); 34] = [
     ("notes", Attribute::Notes),
     ("initial", Attribute::Initial),
     ("coalesced", Attribute::Coalesced),
+    ("flapping", Attribute::Flapping),
     ("node_failed", Attribute::NodeFailed),
     ("catch_up", Attribute::CatchUp),
     ("environment", Attribute::Environment),
@@ -151,8 +154,8 @@ impl<'a> Value<'a> {
 
 impl Attribute {
     /// The names that rules use; besides them there are `node_meta.<key>` and `service_meta.<key>`.
-    pub const NAMES: [&str; 34] = {
-        let mut names = [""; 34];
+    pub const NAMES: [&str; 35] = {
+        let mut names = [""; 35];
         let mut at = 0;
         while at < names.len() {
             names[at] = NAMED[at].0;
@@ -181,8 +184,15 @@ impl Attribute {
 
     /// Can `pattern` ever fit a value of this attribute? The error says what would.
     pub fn check(&self, pattern: &Pattern) -> Result<(), String> {
-        let flag =
-            matches!(self, Self::Initial | Self::CatchUp | Self::Coalesced | Self::NodeFailed | Self::Active);
+        let flag = matches!(
+            self,
+            Self::Initial
+                | Self::CatchUp
+                | Self::Coalesced
+                | Self::Flapping
+                | Self::NodeFailed
+                | Self::Active
+        );
         match pattern {
             Pattern::Flag(_) if !flag => Err("it is a text, not true or false".into()),
             Pattern::Flag(_) => Ok(()),
@@ -256,6 +266,7 @@ impl Attribute {
             Self::Notes => Value::Text(&check.notes),
             Self::Initial => Value::Flag(check.initial),
             Self::Coalesced => Value::Flag(check.coalesced),
+            Self::Flapping => Value::Flag(check.flapping),
             Self::NodeFailed => Value::Flag(check.node_failed),
             Self::NodeRole => Value::Text(check.node_role.as_str()),
             _ => Value::Missing,

@@ -22,6 +22,7 @@ fn event() -> Event {
         notes: String::new(),
         initial: false,
         coalesced: false,
+        flapping: false,
         node_failed: false,
         node_role: NodeRole::Primary,
         create_index: 7,

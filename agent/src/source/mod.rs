@@ -22,6 +22,7 @@ use crate::chain::chain;
 use crate::consul::{Client, ClientError, Query, WaitIndex};
 pub use crate::consul::{Watch, What};
 pub use shown::Shown;
+use shown::rights;
 use state::{Ask, Heard, Moment, State};
 
 /// Something new from Consul.
@@ -123,7 +124,8 @@ async fn entries(
     if watch.what == What::NodeChecks {
         complete(client, &mut answer.value).await;
     }
-    let mut doubtful = shown.missing(&watch.what, &answer.value);
+    let now = rights(&watch.what, &answer.value);
+    let mut doubtful = shown.missing(&now);
     if query.consistent && answer.value.is_empty() {
         doubtful.extend(watch.what.right(node));
     }
@@ -135,7 +137,7 @@ async fn entries(
         );
         return Ok(Heard::Failed { reason });
     }
-    shown.follow(&watch.what, &answer.value);
+    shown.follow(now);
     Ok(Heard::Entries(answer))
 }
 

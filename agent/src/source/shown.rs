@@ -21,9 +21,8 @@ impl Shown {
         Self(rights.into_iter().map(|(resource, name)| (resource, name.to_owned())).collect())
     }
 
-    /// What `entries` show nothing of any more.
-    pub(super) fn missing(&self, what: &What, entries: &[Entry]) -> Vec<Right<'_>> {
-        let now = rights(what, entries);
+    /// What an answer that shows what is `now` shows nothing of any more.
+    pub(super) fn missing(&self, now: &HashSet<Right<'_>>) -> Vec<Right<'_>> {
         self.0
             .iter()
             .map(|(resource, name)| (*resource, &name[..]))
@@ -31,9 +30,8 @@ impl Shown {
             .collect()
     }
 
-    /// Goes on with what `entries` show.
-    pub(super) fn follow(&mut self, what: &What, entries: &[Entry]) {
-        let now = rights(what, entries);
+    /// Goes on with what is shown `now`.
+    pub(super) fn follow(&mut self, now: HashSet<Right<'_>>) {
         self.0.retain(|(resource, name)| now.contains(&(*resource, &name[..])));
         // Most answers show what the one before did.
         if self.0.len() < now.len() {
@@ -42,10 +40,25 @@ impl Shown {
     }
 }
 
-/// What a token has to be allowed to read to be shown these. An agent shows its own service whatever node it is on.
-fn rights<'a>(what: &What, entries: &'a [Entry]) -> HashSet<Right<'a>> {
-    let all = entries.iter().flat_map(Entry::rights).flatten();
-    all.filter(|(resource, _)| *resource != Resource::Node || !what.is_of_the_agent()).collect()
+/// What a token has to be allowed to read to be shown `entries`. An agent shows its own service whatever node it is on.
+pub(super) fn rights<'a>(what: &What, entries: &'a [Entry]) -> HashSet<Right<'a>> {
+    let (mut all, mut before) = (HashSet::new(), [None, None]);
+    for entry in entries {
+        let rights = entry.rights();
+        // Those of one node follow each other, as do those of one service.
+        all.extend(
+            rights
+                .iter()
+                .zip(before)
+                .filter(|(right, before)| *right != before)
+                .filter_map(|(right, _)| *right),
+        );
+        before = rights;
+    }
+    if what.is_of_the_agent() {
+        all.retain(|(resource, _)| *resource != Resource::Node);
+    }
+    all
 }
 
 #[cfg(test)]
@@ -62,12 +75,13 @@ mod tests {
     fn what_is_shown_no_more_is_missing_until_it_is_let_go() {
         let mut shown = Shown::of([(Resource::Service, "db")]);
         let (before, now) = (services(&["db", "web"]), services(&["web", "mail"]));
-        assert_eq!(shown.missing(&What::Services, &before), []);
-        shown.follow(&What::Services, &before);
-        assert_eq!(shown.missing(&What::Services, &now), [(Resource::Service, "db")]);
-        shown.follow(&What::Services, &now);
-        assert_eq!(shown.missing(&What::Services, &now), []);
+        let rights = |entries| rights(&What::Services, entries);
+        assert_eq!(shown.missing(&rights(&before)), []);
+        shown.follow(rights(&before));
+        assert_eq!(shown.missing(&rights(&now)), [(Resource::Service, "db")]);
+        shown.follow(rights(&now));
+        assert_eq!(shown.missing(&rights(&now)), []);
         let both = [(Resource::Service, "mail"), (Resource::Service, "web")];
-        assert_eq!(shown.missing(&What::Services, &[]), both);
+        assert_eq!(shown.missing(&rights(&[])), both);
     }
 }

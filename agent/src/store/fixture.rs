@@ -30,7 +30,14 @@ pub(crate) fn state(key: &str, status: CheckStatus) -> State {
         create_index: u64::MAX,
         modify_index: 7,
     };
-    State::Check(CheckState { check, ran: true, result: Some(status), since: at(0), silent_since: None })
+    State::Check(CheckState {
+        check,
+        ran: true,
+        result: Some(status),
+        since: at(0),
+        silent_since: None,
+        flaps: None,
+    })
 }
 
 /// An event about `subject`.
@@ -50,6 +57,7 @@ pub(crate) fn event(id: &str, subject: &str) -> Event {
         notes: String::new(),
         initial: false,
         coalesced: false,
+        flapping: false,
         node_failed: false,
         node_role: NodeRole::Standalone,
         create_index: 7,

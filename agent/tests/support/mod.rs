@@ -62,7 +62,8 @@ pub async fn eventually<T>(mut probe: impl AsyncFnMut() -> Option<T>) -> Option<
 pub fn http_client(builder: reqwest::ClientBuilder) -> reqwest::Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
-        rustls::crypto::ring::default_provider().install_default().expect("nobody else chose one");
+        // Where Lictor's own client runs in this process too, it has chosen the same.
+        rustls::crypto::ring::default_provider().install_default().ok();
     });
     builder.no_proxy().timeout(PATIENCE).build().unwrap()
 }
