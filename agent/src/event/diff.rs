@@ -2,6 +2,7 @@
 //!
 //! Invariant: `apply(old, &diff(old, new)) == new`, whatever the two hold.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// The things that one watch follows, by their key.
@@ -25,22 +26,28 @@ pub enum Change<T> {
     Removed(String, T),
 }
 
-/// The differences from `old` to `new`, in the order of their keys.
+/// The differences from `old` to `new`, in the order of their keys: both are gone through once, side by side.
 pub fn diff<T: Clone + PartialEq>(old: &Snapshot<T>, new: &Snapshot<T>) -> Vec<Change<T>> {
-    let removed = old
-        .iter()
-        .filter(|(key, _)| !new.contains_key(*key))
-        .map(|(key, old)| Change::Removed(key.clone(), old.clone()));
-    let present = new.iter().filter_map(|(key, new)| match old.get(key) {
-        None => Some(Change::Added(key.clone(), new.clone())),
-        Some(old) if old != new => {
-            Some(Change::Modified { key: key.clone(), old: old.clone(), new: new.clone() })
+    let (mut before, mut after) = (old.iter().peekable(), new.iter().peekable());
+    let mut changes = Vec::new();
+    loop {
+        let order = match (before.peek(), after.peek()) {
+            (None, None) => return changes,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((old, _)), Some((new, _))) => old.cmp(new),
+        };
+        let old = if order.is_le() { before.next() } else { None };
+        let new = if order.is_ge() { after.next() } else { None };
+        match (old, new) {
+            (Some((key, old)), None) => changes.push(Change::Removed(key.clone(), old.clone())),
+            (None, Some((key, new))) => changes.push(Change::Added(key.clone(), new.clone())),
+            (Some((key, old)), Some((_, new))) if old != new => {
+                changes.push(Change::Modified { key: key.clone(), old: old.clone(), new: new.clone() });
+            }
+            _ => {}
         }
-        Some(_) => None,
-    });
-    let mut changes: Vec<_> = removed.chain(present).collect();
-    changes.sort_by(|a, b| a.key().cmp(b.key()));
-    changes
+    }
 }
 
 /// Carries `changes` out on `snapshot`.

@@ -23,11 +23,11 @@
 //! shows as negative. They are never compared or ordered in SQL, but for the small generations.
 //!
 //! ```text
-//! watch      one row per watch; written by commit, deleted by no one
-//!   name         as the configuration says
-//!   wait_index   Consul's index of the last committed answer
+//! watch      one row per query; written by commit, deleted where the query is not asked any more
+//!   name         that of its watch, with the service where it is one of several
+//!   wait_index   Consul's index of the last committed answer that is not the highest one of its states
 //!   generation   how often Consul's indexes had started over at its last commit; the highest one is that of all
-//!   committed_at
+//!   committed_at when this row was written
 //!
 //! snapshot   the last committed answer; written and deleted by commit
 //!   watch, key   the thing, and the watch that follows it
@@ -132,6 +132,7 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::event::{self, Snapshot};
 use thread::{Command, Open, Waiting, serve};
 
 pub use error::StoreError;
@@ -218,11 +219,9 @@ impl Store {
             Ok(state) => Ok((key, state)),
             Err(error) => Err(StoreError::Corrupt { path: self.path.to_path_buf(), source: error.into() }),
         });
-        Ok(Some(Saved {
-            index: rows.index,
-            generation: rows.generation,
-            states: states.collect::<Result<_, _>>()?,
-        }))
+        let states = states.collect::<Result<Snapshot<event::State>, _>>()?;
+        let written = states.values().filter_map(event::State::modify_index).max().unwrap_or(0);
+        Ok(Some(Saved { index: rows.index.max(written), generation: rows.generation, states }))
     }
 
     /// Stores an answer of a watch with its events and deliveries: whole, or, on an error, not at all.
