@@ -291,8 +291,8 @@ impl Entry {
     /// What tells it from the others of an answer, and the subject of its events.
     pub fn key(&self) -> String {
         match self {
-            Self::Check(check) => format!("{}/{}", check.node, check.check_id),
-            Self::Instance(instance) => format!("{}/{}", instance.node, instance.service_id),
+            Self::Check(check) => [&check.node, "/", &check.check_id].concat(),
+            Self::Instance(instance) => [&instance.node, "/", &instance.service_id].concat(),
             Self::Service(service) => service.service_name.clone(),
             Self::Node(node) => node.node.clone(),
             Self::Key(key) => key.key.clone(),

@@ -132,9 +132,13 @@ impl Routing {
         now: Timestamp,
     ) -> Plan {
         let clock = self.clock(now);
-        let follow = |entry: Entry| {
-            let key = entry.key();
-            let state = State::follow(known.states.get(&key), entry, clock);
+        let entries: BTreeMap<_, _> = entries.into_iter().map(|entry| (entry.key(), entry)).collect();
+        // Both are in the order of their keys, so what is known is gone through once.
+        let mut before = known.states.iter().peekable();
+        let follow = |(key, entry): (String, Entry)| {
+            while before.next_if(|(known, _)| **known < key).is_some() {}
+            let old = before.next_if(|(known, _)| **known == key).map(|(_, state)| state);
+            let state = State::follow(old, entry, clock);
             (key, state)
         };
         let states: Snapshot<_> = entries.into_iter().map(follow).collect();
