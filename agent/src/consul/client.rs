@@ -3,21 +3,25 @@
 //! Boundary: asks once and says what came of it. When to ask again is `source`'s decision.
 //!
 //! The one exception is a refused token from a file: if the file holds another by now (it was
-//! rotated between our reading and Consul's answer), the query is sent once more with it.
+//! rotated between our reading and Consul's answer), the query is sent once more with it. Certificates are
+//! read anew after each query that did not reach a Consul over TLS.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use tracing::debug;
 use url::Url;
 
+use super::answer::{Answer, INDEX, answer, position};
 use super::error::{ClientError, Garbage, SetupError};
 use super::token::TokenSource;
 use super::{BasicAuth, Settings, WaitIndex, Watch, transport, wire};
 use crate::catalog::{Entry, LocalNode, Right};
+use crate::chain::chain;
 
 /// How long an answer may take beyond the time for which Consul was asked to wait.
 ///
@@ -34,11 +38,6 @@ const REFUSAL_LIMIT: usize = 256;
 const RIGHTS_MAX: usize = 64;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-consul-token");
-const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
-const HASH: HeaderName = HeaderName::from_static("x-consul-contenthash");
-const LAST_CONTACT: HeaderName = HeaderName::from_static("x-consul-lastcontact");
-const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownleader");
-const FILTERED: HeaderName = HeaderName::from_static("x-consul-results-filtered-by-acls");
 
 /// A connection to one Consul agent. Clones share it.
 #[derive(Clone, Debug)]
@@ -46,7 +45,9 @@ pub struct Client(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    http: reqwest::Client,
+    http: RwLock<reqwest::Client>,
+    /// As they were when the client was made, to make another one.
+    settings: Settings,
     base: Url,
     /// Where queries go, for messages: a socket has no URL.
     place: String,
@@ -67,28 +68,14 @@ pub struct Query {
     pub consistent: bool,
 }
 
-/// What Consul said, and how far it is to be trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer<T> {
-    /// What was asked for.
-    pub value: T,
-    /// The position to wait from.
-    pub index: WaitIndex,
-    /// Whether there was a leader; none if Consul did not say.
-    pub known_leader: Option<bool>,
-    /// The token hides some of the truth.
-    pub filtered_by_acls: bool,
-    /// It is from a server that has not heard of the leader for longer than the watch allows.
-    pub too_old: bool,
-}
-
 impl Client {
     /// Reads certificates and prepares the connection; nothing is sent yet.
     pub fn new(settings: &Settings) -> Result<Self, SetupError> {
         let (http, base) = transport::build(settings)?;
         let scope = [("ns", &settings.namespace), ("partition", &settings.partition)];
         Ok(Self(Arc::new(Inner {
-            http,
+            http: RwLock::new(http),
+            settings: settings.clone(),
             place: settings.address.socket().map_or_else(
                 || base.as_str().trim_end_matches('/').to_owned(),
                 |socket| format!("unix://{}:", socket.display()),
@@ -230,6 +217,10 @@ impl Client {
     ) -> Result<(HeaderMap, Vec<u8>), ClientError> {
         let token = self.0.token.header()?;
         match self.attempt(url, json.clone(), token.clone(), patience).await {
+            Err(unreachable @ ClientError::Unreachable { .. }) => {
+                self.renew();
+                Err(unreachable)
+            }
             Err(refused @ ClientError::Status { code: 403, .. }) => {
                 match self.0.token.renewed(token.as_ref())? {
                     Some(renewed) => self.attempt(url, json, Some(renewed), patience).await,
@@ -237,6 +228,17 @@ impl Client {
                 }
             }
             other => other,
+        }
+    }
+
+    /// The certificates may have been rotated: from now on those count that the files hold by then.
+    fn renew(&self) {
+        if self.0.base.scheme() != "https" {
+            return;
+        }
+        match transport::build(&self.0.settings) {
+            Ok((http, _)) => *self.0.http.write().unwrap_or_else(PoisonError::into_inner) = http,
+            Err(error) => debug!(reason = chain(&error), "The certificates cannot be read (yet)."),
         }
     }
 
@@ -262,9 +264,10 @@ impl Client {
             url: self.shown(url),
             source: error.without_url(),
         };
+        let http = self.0.http.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut request = match json {
-            None => self.0.http.get(url.clone()),
-            Some(json) => self.0.http.post(url.clone()).body(json),
+            None => http.get(url.clone()),
+            Some(json) => http.post(url.clone()).body(json),
         };
         if let Some(token) = token {
             request = request.header(TOKEN, token);
@@ -325,37 +328,6 @@ async fn read(response: &mut reqwest::Response, limit: usize) -> reqwest::Result
         body.extend_from_slice(&chunk);
     }
     Ok((body, true))
-}
-
-fn answer(
-    headers: &HeaderMap,
-    body: &[u8],
-    (watch, here): (&Watch, &str),
-) -> Result<Answer<Vec<Entry>>, Garbage> {
-    let text = |name| text(headers, name);
-    let last_contact = text(LAST_CONTACT).and_then(|millis| millis.parse().ok()).map(Duration::from_millis);
-    let known_leader = text(KNOWN_LEADER).filter(|_| !watch.what.is_of_the_agent());
-    Ok(Answer {
-        index: position(headers, watch)?,
-        known_leader: known_leader.map(|value| value == "true"),
-        filtered_by_acls: text(FILTERED).is_some_and(|value| value == "true"),
-        too_old: watch.consistency.is_too_old(last_contact),
-        value: watch.what.read(body, here)?,
-    })
-}
-
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<Cow<'_, str>> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
-}
-
-/// The position to wait from.
-fn position(headers: &HeaderMap, watch: &Watch) -> Result<WaitIndex, Garbage> {
-    if watch.what.is_hashed() {
-        // Where there is nothing, there is no hash of it.
-        let hash = text(headers, HASH);
-        return Ok(hash.map_or(Ok(WaitIndex::new(1)), |hash| WaitIndex::parse_hash(&hash))?);
-    }
-    Ok(WaitIndex::parse(&text(headers, INDEX).ok_or(Garbage::NoIndex)?)?)
 }
 
 /// Consul adds up to a sixteenth to the wait, so that not all clients come back at once.

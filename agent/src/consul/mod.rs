@@ -7,6 +7,7 @@
 //! Invariant: no error, log line or `Debug` output of this module shows a token or a password.
 
 mod address;
+mod answer;
 mod client;
 mod env;
 mod error;
@@ -21,7 +22,8 @@ mod watch;
 mod wire;
 
 pub use address::{Address, AddressError};
-pub use client::{Answer, Client, Query};
+pub use answer::Answer;
+pub use client::{Client, Query};
 pub use env::EnvError;
 pub use error::{ClientError, Garbage, SetupError};
 pub use filter::{FilterError, check as check_filter};

@@ -125,6 +125,19 @@ async fn errors_and_garbage_are_one_loss_and_the_stream_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_consul_that_is_gone_for_an_hour_is_one_loss_and_what_happened_meanwhile_is_told_once() {
+    let gone = std::iter::repeat_n((500, 1, "No cluster leader".to_owned()), 160);
+    let script = [ok(1, SELF), ok(7, check("passing", 7))].into_iter().chain(gone);
+    let script = Script::new(script.chain([ok(1, SELF), ok(9, check("critical", 9))])).await;
+    let (mut source, start) = (script.source(), Instant::now());
+    let told = take(&mut source, 3).await;
+    assert!(told[2].starts_with("lost: "), "{told:?}");
+    let rest = timeout(Duration::from_hours(24), async { [source.next().await, source.next().await] }).await;
+    assert_eq!(rest.unwrap().each_ref().map(show), ["recovered", "critical at 9"]);
+    assert!(start.elapsed() > Duration::from_hours(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_suspicious_answer_is_confirmed_by_the_leader() {
     let script = Script::new([
         ok(1, SELF),

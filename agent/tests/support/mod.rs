@@ -28,6 +28,7 @@ pub mod lictor;
 pub mod mail;
 pub mod nginx;
 mod process;
+pub mod secured;
 pub mod small_disk;
 
 use std::collections::HashSet;

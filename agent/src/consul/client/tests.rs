@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::*;
 use crate::chain::chain;
+use crate::consul::answer::{FILTERED, KNOWN_LEADER};
 use crate::consul::{Address, Secret, Token, What};
 
 type Reply = Response<Body>;
