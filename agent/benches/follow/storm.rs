@@ -21,7 +21,7 @@ use crate::watchers::{Job, Scope, consul_watch, counting_bare, filing_lictor};
 
 const CHECKS: usize = 1_000;
 const FLIPS: usize = 10_000;
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 4;
 
 /// How often it is looked at what a watcher has noted. It is done where it noted nothing for so many looks, and is
 /// waited for no longer than for so many.

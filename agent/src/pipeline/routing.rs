@@ -132,8 +132,9 @@ impl Routing {
         now: Timestamp,
     ) -> Plan {
         let clock = self.clock(now);
-        let entries: BTreeMap<_, _> = entries.into_iter().map(|entry| (entry.key(), entry)).collect();
-        // Both are in the order of their keys, so what is known is gone through once.
+        let mut entries: Vec<_> = entries.into_iter().map(|entry| (entry.key(), entry)).collect();
+        // What is known is in the order of the keys too, so it is gone through once.
+        entries.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mut before = known.states.iter().peekable();
         let follow = |(key, entry): (String, Entry)| {
             while before.next_if(|(known, _)| **known < key).is_some() {}

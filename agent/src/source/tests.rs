@@ -126,7 +126,7 @@ async fn errors_and_garbage_are_one_loss_and_the_stream_goes_on_where_it_was() {
 
 #[tokio::test(start_paused = true)]
 async fn a_consul_that_is_gone_for_an_hour_is_one_loss_and_what_happened_meanwhile_is_told_once() {
-    let gone = std::iter::repeat_n((500, 1, "No cluster leader".to_owned()), 160);
+    let gone = std::iter::repeat_n((500, 1, "No cluster leader".to_owned()), 200);
     let script = [ok(1, SELF), ok(7, check("passing", 7))].into_iter().chain(gone);
     let script = Script::new(script.chain([ok(1, SELF), ok(9, check("critical", 9))])).await;
     let (mut source, start) = (script.source(), Instant::now());
