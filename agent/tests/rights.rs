@@ -2,6 +2,7 @@
 
 mod support;
 
+use rustix::process::Signal;
 use serde_json::json;
 use support::cluster::agents;
 use support::home::Home;
@@ -120,5 +121,28 @@ async fn a_token_that_is_narrowed_for_a_part_of_what_is_followed_makes_no_event_
     let mut gone: Vec<_> = all[8..].iter().map(|one| &one.kind[..]).collect();
     gone.sort_unstable();
     assert_eq!(gone, ["check.deregistered", "service.deregistered", "service.deregistered"]);
+
+    // A token that is meant to see less: what a watch knew is forgotten with it.
+    agent.put("/v1/agent/service/register", &json!({ "ID": "db", "Name": "db" })).await;
+    home.settled(&mut lictor, 13).await;
+    agent.permit(PART).await;
+    home.settled(&mut lictor, 16).await;
+    let agent_table = "agent.data_dir = \"data\"\nagent.environment = \"test\"\n";
+    let (common, watches) = config.split_once("[[watch]]").unwrap();
+    let only_nodes = format!("{common}[[watch]]\ntype = 'nodes'");
+    for (count, config) in [(1, &only_nodes), (2, &format!("{common}[[watch]]{watches}"))] {
+        home.write("lictor.toml", format!("{agent_table}{config}"));
+        lictor.send(Signal::HUP);
+        lictor.told("Lictor runs with the configuration as it is now.", count).await;
+    }
+    agent.put("/v1/agent/check/fail/web?note=down", &json!(null)).await;
+    let fails = async || home.deliveries().into_iter().find(|one| one.word("to") == "critical");
+    lictor.until("tell that a check fails", fails).await;
+    let all = home.settled(&mut lictor, 17).await;
+    let after: Vec<_> = all[13..].iter().map(|one| &one.kind[..]).collect();
+    assert!(
+        after[..3].iter().all(|kind| *kind == "source.lost") && after[3..] == ["check.status"],
+        "{after:?}"
+    );
     assert_eq!(lictor.terminate().await, 0);
 }
