@@ -60,7 +60,7 @@ lint: ## Check formatting, clippy, documentation, licences and bans
 		$(CARGO) deny --manifest-path $$dir/Cargo.toml --locked --config $(CURDIR)/deny.toml check --hide-inclusion-graph \
 		bans licenses sources || exit 1; done
 
-bench: setup ## Measure: latency, memory and cold start beside a bare client and consul watch
+bench: setup ## Measure: latency, CPU, memory and cold start beside a bare client and consul watch
 	$(CARGO) bench --locked -p lictor
 
 build: setup ## Build target/release/lictor

@@ -54,14 +54,16 @@ struct Following {
     known: Known,
     /// The node, once the source has said which.
     here: Option<LocalNode>,
-    /// The index of the last answer; none before the first one, and while there is none that can be relied on.
+    /// The index of the last answer; none before the first one.
     index: Option<u64>,
+    /// The source is lost, so nothing is concluded from time that goes by.
+    lost: bool,
 }
 
 impl Pipeline {
     /// Follows `source`, from what is `known`, until `stop`.
     pub async fn run(self, known: Known, mut source: Source, stop: CancellationToken) {
-        let mut following = Following { known, here: None, index: None };
+        let mut following = Following { known, here: None, index: None, lost: false };
         loop {
             let next = async {
                 tokio::select! {
@@ -93,11 +95,11 @@ impl Pipeline {
             return ControlFlow::Continue(());
         }
         if let Update::Lost { reason } = &update {
-            following.index = None;
+            following.lost = true;
             warn!(reason, watch = name, "Consul cannot be followed; trying until it can.");
         }
         // Before the first answer ever there is no node that an event could be of.
-        let Following { known, here: Some(node), index } = following else {
+        let Following { known, here: Some(node), index, lost } = following else {
             return ControlFlow::Continue(());
         };
         match update {
@@ -105,6 +107,7 @@ impl Pipeline {
             Update::Suspect { reason } => self.suspect(node, reason, stop).await,
             Update::Lost { reason } => self.lost(node, reason, stop).await,
             Update::Recovered => {
+                *lost = false;
                 info!(watch = name, "Consul is followed again.");
                 self.recovered(node, stop).await
             }
@@ -130,7 +133,8 @@ impl Pipeline {
 
     /// Waits until what is known means something else because of the time that went by; for ever where it does not.
     async fn due(&self, following: &Following) {
-        let at = following.index.and_then(|_| self.routing.due_at(&following.known));
+        let is_true = following.index.is_some() && !following.lost;
+        let at = is_true.then(|| self.routing.due_at(&following.known)).flatten();
         match at {
             // The wall clock may be set meanwhile; then the next update looks at it again.
             Some(at) => {
@@ -142,7 +146,7 @@ impl Pipeline {
 
     /// Takes in that time went by.
     async fn age(&self, following: &mut Following, stop: &CancellationToken) -> ControlFlow<()> {
-        let Following { known, here: Some(node), index: Some(index) } = following else {
+        let Following { known, here: Some(node), index: Some(index), .. } = following else {
             return ControlFlow::Continue(());
         };
         let now = Timestamp::now();

@@ -4,26 +4,29 @@ mod support;
 
 use serde_json::json;
 use support::consul::ConsulAgent;
+use support::fake_consul::FakeConsul;
 use support::home::{Delivery, Home};
 
 fn config(home: &Home, consul: &ConsulAgent, watches: &str) -> String {
-    of_services(home, consul, "'*'", watches)
+    at(home, &consul.address(), "", watches)
 }
 
 /// One rule for the checks of the services that fit, and for the source.
 fn of_services(home: &Home, consul: &ConsulAgent, services: &str, watches: &str) -> String {
-    let wanted =
-        if services == "'*'" { String::new() } else { format!("match = {{ service = [{services}] }}") };
+    let wanted = format!("match = {{ service = [{services}] }}");
+    at(home, &consul.address(), &wanted, watches)
+}
+
+fn at(home: &Home, address: &str, wanted: &str, watches: &str) -> String {
     format!(
         "agent.initial_grace = '2s'
-        consul.address = '{}'
+        consul.address = '{address}'
         [receivers.file]\nplugin = 'file'\nconfig = {{ path = '{}' }}
         [[rules]]\nname = 'source'\nreceivers = ['file']
         on = ['source.suspect', 'source.lost', 'source.recovered']
         [[rules]]\nname = 'checks'\nreceivers = ['file']
         on = ['check.status', 'check.registered', 'check.deregistered', 'node.failed']\n{wanted}
         {watches}",
-        consul.address(),
         home.path("log").display(),
     )
 }
@@ -48,6 +51,23 @@ async fn a_check_that_does_not_run_counts_once_its_grace_is_over() {
         (&shown(&told)[2][..], &told[2].data["initial"]),
         ("check.status critical>passing", &json!(false))
     );
+    assert_eq!(lictor.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn the_grace_of_a_check_goes_on_after_a_loss_and_not_during_it() {
+    let (consul, home) = (FakeConsul::start().await, Home::warm());
+    let mut lictor = home.follow(&at(&home, consul.address(), "", "")).await;
+    consul.set("silent");
+    consul.asked(2).await;
+    consul.trouble(Some((500, "No cluster leader")));
+    home.settled(&mut lictor, 1).await;
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    consul.trouble(None);
+    let told = home.settled(&mut lictor, 3).await;
+    let kinds: Vec<_> = told.iter().map(|one| &one.kind[..]).collect();
+    assert_eq!(kinds, ["source.lost", "source.recovered", "check.status"]);
+    assert_eq!(shown(&told)[2], "check.status passing>critical");
     assert_eq!(lictor.terminate().await, 0);
 }
 

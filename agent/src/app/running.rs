@@ -151,7 +151,7 @@ async fn follow(
                 Some((index, states)) => (index, Known { states, history }),
                 None => (None, Known::default()),
             };
-            let shown = Shown::of(known.states.values().flat_map(State::rights).flatten());
+            let shown = Shown::of(&watch.what, known.states.values().flat_map(State::rights).flatten());
             let wait = config.consul.block_query_wait;
             let source = Source::new(client.clone(), watch.clone(), wait, (index, shown));
             names.push(name.clone());

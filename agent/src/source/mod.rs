@@ -125,7 +125,7 @@ async fn entries(
         complete(client, &mut answer.value).await;
     }
     let now = rights(&watch.what, &answer.value);
-    let mut doubtful = shown.missing(&now);
+    let mut doubtful = shown.missing((&watch.what, node), &now);
     if query.consistent && answer.value.is_empty() {
         doubtful.extend(watch.what.right(node));
     }

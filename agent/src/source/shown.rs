@@ -16,18 +16,20 @@ use crate::consul::What;
 pub struct Shown(BTreeSet<(Resource, String)>);
 
 impl Shown {
-    /// Those that these rights, of what was committed, are about.
-    pub fn of<'a>(rights: impl IntoIterator<Item = Right<'a>>) -> Self {
-        Self(rights.into_iter().map(|(resource, name)| (resource, name.to_owned())).collect())
+    /// Those that these rights, of what was committed of `what`, are about.
+    pub fn of<'a>(what: &What, rights: impl IntoIterator<Item = Right<'a>>) -> Self {
+        let rights = rights.into_iter().filter(|right| is_needed(what, right));
+        Self(rights.map(|(resource, name)| (resource, name.to_owned())).collect())
     }
 
-    /// What an answer that shows what is `now` shows nothing of any more.
-    pub(super) fn missing(&self, now: &HashSet<Right<'_>>) -> Vec<Right<'_>> {
-        self.0
-            .iter()
-            .map(|(resource, name)| (*resource, &name[..]))
-            .filter(|right| !now.contains(right))
-            .collect()
+    /// What an answer to `what` that shows what is `now`, beside the node `here`, shows nothing of any more.
+    pub(super) fn missing(&self, (what, here): (&What, &str), now: &HashSet<Right<'_>>) -> Vec<Right<'_>> {
+        // The agent may have another name than before, which says nothing of the old one.
+        let is_past = |right: &Right<'_>| {
+            what.is_of_this_node() && matches!(right, (Resource::Node, name) if *name != here)
+        };
+        let all = self.0.iter().map(|(resource, name)| (*resource, &name[..]));
+        all.filter(|right| !now.contains(right) && !is_past(right)).collect()
     }
 
     /// Goes on with what is shown `now`.
@@ -40,7 +42,12 @@ impl Shown {
     }
 }
 
-/// What a token has to be allowed to read to be shown `entries`. An agent shows its own service whatever node it is on.
+/// An agent shows its own service whatever node it is on.
+fn is_needed(what: &What, (resource, _): &Right<'_>) -> bool {
+    *resource != Resource::Node || !what.is_of_the_agent()
+}
+
+/// What a token has to be allowed to read to be shown `entries`.
 pub(super) fn rights<'a>(what: &What, entries: &'a [Entry]) -> HashSet<Right<'a>> {
     let (mut all, mut before) = (HashSet::new(), [None, None]);
     for entry in entries {
@@ -55,9 +62,7 @@ pub(super) fn rights<'a>(what: &What, entries: &'a [Entry]) -> HashSet<Right<'a>
         );
         before = rights;
     }
-    if what.is_of_the_agent() {
-        all.retain(|(resource, _)| *resource != Resource::Node);
-    }
+    all.retain(|right| is_needed(what, right));
     all
 }
 
@@ -73,15 +78,26 @@ mod tests {
 
     #[test]
     fn what_is_shown_no_more_is_missing_until_it_is_let_go() {
-        let mut shown = Shown::of([(Resource::Service, "db")]);
+        let mut shown = Shown::of(&What::Services, [(Resource::Service, "db")]);
         let (before, now) = (services(&["db", "web"]), services(&["web", "mail"]));
         let rights = |entries| rights(&What::Services, entries);
-        assert_eq!(shown.missing(&rights(&before)), []);
+        assert_eq!(shown.missing((&What::Services, "n1"), &rights(&before)), []);
         shown.follow(rights(&before));
-        assert_eq!(shown.missing(&rights(&now)), [(Resource::Service, "db")]);
+        assert_eq!(shown.missing((&What::Services, "n1"), &rights(&now)), [(Resource::Service, "db")]);
         shown.follow(rights(&now));
-        assert_eq!(shown.missing(&rights(&now)), []);
+        assert_eq!(shown.missing((&What::Services, "n1"), &rights(&now)), []);
         let both = [(Resource::Service, "mail"), (Resource::Service, "web")];
-        assert_eq!(shown.missing(&rights(&[])), both);
+        assert_eq!(shown.missing((&What::Services, "n1"), &rights(&[])), both);
+    }
+
+    #[test]
+    fn an_agents_own_services_need_no_right_to_its_node_and_another_name_of_it_says_nothing() {
+        let of = |what: &What| Shown::of(what, [(Resource::Node, "n1"), (Resource::Service, "web")]);
+        let now = HashSet::from([(Resource::Service, "web")]);
+        let agent = What::AgentService("web".into());
+        assert_eq!(of(&agent).missing((&agent, "n1"), &now), []);
+        assert_eq!(of(&What::NodeChecks).missing((&What::NodeChecks, "n1"), &now), [(Resource::Node, "n1")]);
+        assert_eq!(of(&What::NodeChecks).missing((&What::NodeChecks, "n2"), &now), []);
+        assert_eq!(of(&What::Nodes).missing((&What::Nodes, "n2"), &now), [(Resource::Node, "n1")]);
     }
 }

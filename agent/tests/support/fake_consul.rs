@@ -54,7 +54,7 @@ impl FakeConsul {
         &self.address
     }
 
-    /// Gives the check another status, which is seen once there is no trouble.
+    /// Gives the check another status (also `silent`), which is seen once there is no trouble.
     pub fn set(&self, status: &'static str) {
         self.state.send_modify(|state| (state.index, state.status) = (state.index + 1, status));
     }
@@ -92,8 +92,10 @@ async fn answer(uri: Uri, mut state: watch::Receiver<State>) -> Response<Body> {
     let body = if uri.path() == "/v1/agent/self" {
         json!({ "Config": { "NodeName": "n1", "Datacenter": "dc1" }, "Meta": {} })
     } else {
+        // A check that has not run yet is critical without a word.
+        let (status, output) = if status == "silent" { ("critical", "") } else { (status, status) };
         json!([{
-            "Node": "n1", "CheckID": "web", "Name": "web", "Status": status, "Notes": "", "Output": status,
+            "Node": "n1", "CheckID": "web", "Name": "web", "Status": status, "Notes": "", "Output": output, "Type": "http",
             "ServiceID": "web", "ServiceName": "web", "ServiceTags": [], "CreateIndex": 5, "ModifyIndex": index,
         }])
     };
