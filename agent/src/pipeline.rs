@@ -12,6 +12,7 @@ mod outage;
 mod routing;
 
 use std::future::pending;
+use std::mem;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +20,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 pub use outage::{OUTAGES, Trouble};
 use routing::went_back;
-pub use routing::{Answer, History, Known, Place, Plan, Routing, Wishes};
+pub use routing::{Answer, Borrowed, History, Known, Place, Plan, Routing, Wishes};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::catalog::LocalNode;
+use crate::chain::chain;
 use crate::event::State;
 use crate::handover::Inlets;
 use crate::source::{Source, Update, Watch};
@@ -177,12 +179,18 @@ impl Pipeline {
         (index, reset, now): (u64, bool, Timestamp),
         stop: &CancellationToken,
     ) -> ControlFlow<()> {
-        let states = if known.history == History::None || reset || !plan.changes.is_empty() {
+        let is_new = known.history == History::None || known.borrowed.is_some();
+        let states = if is_new || reset || !plan.changes.is_empty() {
             self.store(plan, (&self.name, node), (index, reset, now), stop).await?
         } else {
             plan.states
         };
-        *known = Known { states, history: History::Live };
+        let before = mem::replace(known, Known { states, history: History::Live, borrowed: None });
+        if let Some(Borrowed { from, .. }) = before.borrowed
+            && let Err(error) = self.store.forget(from).await
+        {
+            warn!(error = chain(&error), "What earlier queries knew stays in the store for now.");
+        }
         ControlFlow::Continue(())
     }
 

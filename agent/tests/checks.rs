@@ -140,10 +140,25 @@ async fn a_datacenter_is_asked_service_by_service_where_the_rules_name_them_and_
     let told = home.settled(&mut lictor, 3).await;
     assert_eq!((told[2].word("service"), &shown(&told)[2][..]), ("db", "check.status passing>warning"));
 
+    // What was taken over is kept under its own name, and back to one query for all it is taken over again. Of what
+    // nobody asked for in between, nothing is told.
+    for (config, state, count) in [(&narrow, "fail", 4), (&config(&home, &consul, DATACENTER), "pass", 5)] {
+        assert_eq!(lictor.terminate().await, 0);
+        consul.ttl("web", state, "while Lictor is away").await;
+        lictor = home.start(config);
+        let told = home.settled(&mut lictor, count).await;
+        assert_eq!((told.len(), told[count - 1].word("service")), (count, "web"), "{:?}", shown(&told));
+    }
+    consul.ttl("mail", "pass", "asked for again").await;
+    home.settled(&mut lictor, 6).await;
+    assert_eq!(lictor.terminate().await, 0);
+    lictor = home.start(&narrow);
+    lictor.told("Following the checks of the service db.", 1).await;
+
     // Two queries, one loss.
     consul.stop().await;
-    let told = home.settled(&mut lictor, 4).await;
-    assert_eq!((&told[3].kind[..], &told[3].subject[..]), ("source.lost", "checks/state/any"));
+    let told = home.settled(&mut lictor, 7).await;
+    assert_eq!((&told[6].kind[..], &told[6].subject[..]), ("source.lost", "checks/state/any"));
     assert_eq!(lictor.terminate().await, 0);
     let mut lictor = home.start(&narrow);
     lictor.told("Consul cannot be followed; trying until it can.", 2).await;

@@ -42,7 +42,7 @@ fn flips(count: usize, runs: usize) -> (Samples, Samples) {
     };
     let mut checks: Vec<_> = (0..count).map(check).collect();
     let first = routing.plan(&Known::default(), place, answer(&checks, 1), now);
-    let mut known = Known { states: first.states, history: History::Live };
+    let mut known = Known { states: first.states, history: History::Live, borrowed: None };
     for run in 0..runs {
         let index = (count + 1_000 + run) as u64;
         flip(&mut checks[run * STRIDE % count], index);

@@ -15,17 +15,38 @@ use crate::rules::{Attribute, Matcher, Pattern, Rule};
 /// one client.
 const SERVICES_MAX: usize = 32;
 
-/// What a watch of checks tells.
-const OF_CHECKS: [EventType; 8] = [
-    EventType::CheckStatus,
-    EventType::CheckRegistered,
-    EventType::CheckDeregistered,
-    EventType::CheckOutput,
-    EventType::NodeFailed,
-    EventType::NodeRecovered,
-    EventType::MaintenanceStarted,
-    EventType::MaintenanceEnded,
-];
+/// A watch of checks tells this.
+fn is_of_checks(kind: EventType) -> bool {
+    match kind {
+        EventType::CheckStatus
+        | EventType::CheckRegistered
+        | EventType::CheckDeregistered
+        | EventType::CheckOutput
+        | EventType::NodeFailed
+        | EventType::NodeRecovered
+        | EventType::MaintenanceStarted
+        | EventType::MaintenanceEnded
+        | EventType::FlappingStarted
+        | EventType::FlappingStopped => true,
+        EventType::ServiceRegistered
+        | EventType::ServiceDeregistered
+        | EventType::ServiceChanged
+        | EventType::NodeJoined
+        | EventType::NodeLeft
+        | EventType::NodeChanged
+        | EventType::KvSet
+        | EventType::KvDeleted
+        | EventType::EventFired
+        | EventType::RootAdded
+        | EventType::RootChanged
+        | EventType::RootRemoved
+        | EventType::LeafIssued
+        | EventType::SourceSuspect
+        | EventType::SourceLost
+        | EventType::SourceRecovered
+        | EventType::DeliveryDead => false,
+    }
+}
 
 /// How a watch is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,7 +79,7 @@ impl<'a> Plan<'a> {
         let name = watch.name();
         let uses = |rule: &&Rule| {
             (rule.watches.is_empty() || rule.watches.contains(&name))
-                && rule.on.iter().any(|kind| OF_CHECKS.contains(kind))
+                && rule.on.iter().copied().any(is_of_checks)
         };
         let mut services = BTreeSet::new();
         for rule in rules.iter().filter(uses) {
@@ -80,7 +101,7 @@ impl<'a> Plan<'a> {
     pub fn queries(&self, watch: &Watch) -> Vec<Query> {
         let one = |service: &&str| Query {
             watch: Watch { what: What::ServiceChecks((*service).to_owned()), ..watch.clone() },
-            name: format!("{} service={service:?}", watch.name()),
+            name: format!("{}{}", prefix(watch), quoted(service)),
             service: Some((*service).to_owned()),
         };
         match self {
@@ -90,6 +111,22 @@ impl<'a> Plan<'a> {
             Self::Services(services) => services.iter().map(one).collect(),
         }
     }
+}
+
+/// What the names of a watch's queries begin with where each is for one service.
+fn prefix(watch: &Watch) -> String {
+    format!("{} service=", watch.name())
+}
+
+fn quoted(service: &str) -> String {
+    serde_json::Value::from(service).to_string()
+}
+
+/// The services that queries of `watch` with these names were for, with their names.
+pub(super) fn asked_before<'n>(watch: &Watch, names: &'n [String]) -> Vec<(&'n String, String)> {
+    let prefix = prefix(watch);
+    let service = |name: &'n String| Some((name, serde_json::from_str(name.strip_prefix(&prefix)?).ok()?));
+    names.iter().filter_map(service).collect()
 }
 
 /// The services that a rule names, letter by letter; none where it may want others too, or looks at what only the
@@ -143,6 +180,7 @@ mod tests {
         check(&[web.clone(), both], &["checks/state/any service=\"db\"", "checks/state/any service=\"web\""]);
         check(&[web.clone(), rule(KvSet, None)], &["checks/state/any service=\"web\""]);
         check(&[web.clone(), rule(NodeFailed, None)], WIDE);
+        check(&[web.clone(), rule(EventType::FlappingStarted, None)], WIDE);
         check(&[web.clone(), rule(CheckStatus, Pattern::prefix("w"))], WIDE);
         check(&[], WIDE);
         let node_failed = Matcher { attribute: Attribute::NodeFailed, pattern: Pattern::Flag(true) };
@@ -150,6 +188,17 @@ mod tests {
         // A rule about another watch does not count.
         let other = Rule { watches: vec!["checks/node".into()], ..rule(CheckStatus, None) };
         check(&[web, other], &["checks/state/any service=\"web\""]);
+    }
+
+    #[test]
+    fn what_was_asked_for_before_is_known_by_its_name() {
+        let watch = Watch::from(What::StateChecks("any".into()));
+        let rules = [rule(EventType::CheckStatus, named(&["a \"b\"", "c"]))];
+        let mut names: Vec<_> =
+            Plan::of(&watch, &rules).queries(&watch).into_iter().map(|query| query.name).collect();
+        names.extend(["checks/state/any".to_owned(), "services".to_owned()]);
+        let services: Vec<_> = asked_before(&watch, &names).into_iter().map(|(_, service)| service).collect();
+        assert_eq!(services, ["a \"b\"", "c"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Invariant: what is retired takes nothing new in and claims nothing, and its calls come to their own end, on
 //! the code and within the grants that they began with.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,20 +17,20 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::lists::Watched;
-use super::plan::{Plan, Query};
+use super::plan::{self, Plan, Query};
 use super::receivers::Ready;
 use super::{AppError, receiver};
 use crate::chain::chain;
 use crate::config::{Config, Receiver};
-use crate::consul::{Client, WaitIndex};
+use crate::consul::{Client, WaitIndex, Watch};
 use crate::dispatch::{Dispatcher, Settings};
 use crate::event::{Snapshot, State};
 use crate::handover::Inlets;
 use crate::metrics::Metrics;
-use crate::pipeline::{History, Known, OUTAGES, Pipeline, Routing, Trouble};
+use crate::pipeline::{Borrowed, History, Known, OUTAGES, Pipeline, Routing, Trouble};
 use crate::shutdown::Shutdown;
 use crate::source::{Shown, Source};
-use crate::store::{AfterDeath, Pruned, Retention, Store};
+use crate::store::{AfterDeath, Pruned, Retention, Saved, Store};
 
 /// How often it is looked whether something is past its retention.
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
@@ -134,22 +135,22 @@ async fn follow(
     let load = async |name: &str| store.load(name).await.context("read the store");
     let outages = load(OUTAGES).await?.map(|saved| saved.states).unwrap_or_default();
     let (mut followed, mut names, mut all_known) = (Vec::new(), vec![OUTAGES.to_owned()], true);
-    for watch in &config.watches {
-        let told_as = watch.name();
-        let queries = Plan::of(watch, &config.rules).queries(watch);
+    let known_names = store.queries().await.context("read the store")?;
+    for of in &config.watches {
+        let told_as = of.name();
+        let queries = Plan::of(of, &config.rules).queries(of);
         let told = outages.get(&told_as).and_then(State::source).cloned();
         let trouble = Trouble::since(told, queries.iter().map(|query| query.name.clone()));
         let trouble = Arc::new(Mutex::new(trouble));
         for Query { watch, name, service } in queries {
-            let mut saved = load(&name).await?.map(|saved| (Some(WaitIndex::new(saved.index)), saved.states));
+            let saved = load(&name).await?;
             all_known &= saved.is_some();
-            if let (None, Some(service)) = (&saved, service) {
-                // The last time, all checks were asked for. The indexes of the two queries cannot be compared.
-                saved = load(&told_as).await?.map(|saved| (None, of_service(saved.states, &service)));
-            }
             let (index, known) = match saved {
-                Some((index, states)) => (index, Known { states, history }),
-                None => (None, Known::default()),
+                Some(Saved { index, states, .. }) => {
+                    (Some(WaitIndex::new(index)), Known { states, history, borrowed: None })
+                }
+                // The indexes of other queries cannot be compared with those of this one.
+                None => (None, borrow(store, (of, &known_names), service, history).await?),
             };
             let shown = Shown::of(&watch.what, known.states.values().flat_map(State::rights).flatten());
             let wait = config.consul.block_query_wait;
@@ -169,14 +170,40 @@ async fn follow(
     }
     if all_known {
         // What is followed no more would be old news when it is followed again.
-        store.forget_all_but(names).await.context("write to the store")?;
+        let old = known_names.into_iter().filter(|name| !names.contains(name)).collect();
+        store.forget(old).await.context("write to the store")?;
     }
     Ok(followed)
 }
 
-fn of_service(states: Snapshot<State>, service: &str) -> Snapshot<State> {
-    let is_its = |state: &State| state.check().is_some_and(|state| state.check.service == service);
-    states.into_iter().filter(|(_, state)| is_its(state)).collect()
+/// What is known for a query of `watch` that was never asked, from those of its queries that were: the one for all
+/// checks, or those for some services.
+async fn borrow(
+    store: &Store,
+    (watch, known): (&Watch, &[String]),
+    service: Option<String>,
+    history: History,
+) -> Result<Known, AppError> {
+    let wide = watch.name();
+    let (from, services): (Vec<String>, BTreeSet<String>) = match service {
+        Some(service) if known.contains(&wide) => (vec![wide], [service].into()),
+        Some(_) => return Ok(Known::default()),
+        None => plan::asked_before(watch, known)
+            .into_iter()
+            .map(|(name, service)| (name.clone(), service))
+            .unzip(),
+    };
+    if from.is_empty() {
+        return Ok(Known::default());
+    }
+    let mut states = Snapshot::new();
+    for name in &from {
+        states.extend(
+            store.load(name).await.context("read the store")?.map(|saved| saved.states).unwrap_or_default(),
+        );
+    }
+    states.retain(|_, state| state.check().is_some_and(|state| services.contains(&state.check.service)));
+    Ok(Known { states, history, borrowed: Some(Borrowed { services, from }) })
 }
 
 /// What a configuration makes of an answer.

@@ -40,9 +40,11 @@ const ALWAYS_SPEAK: [&str; 5] = ["http", "tcp", "udp", "grpc", "h2ping"];
 
 impl CheckState {
     /// The state of `check` after the state `old`.
-    pub fn follow(old: Option<&Self>, check: Check, Clock { now, timing }: Clock<'_>) -> Self {
+    pub fn follow(old: Option<&Self>, check: Check, Clock { now, timing, first }: Clock<'_>) -> Self {
         let same = old.filter(|old| old.check.create_index == check.create_index);
-        let ran_before = same.is_some_and(|old| old.ran);
+        // What was written after it was registered has run, or its agent told of it once more.
+        let was_written = first && old.is_none() && check.create_index != check.modify_index;
+        let ran_before = was_written || same.is_some_and(|old| old.ran);
         let ran = !check.says_nothing() || ran_before && !ALWAYS_SPEAK.contains(&check.kind.as_str());
         let silent_since = (!ran).then(|| same.and_then(|old| old.silent_since).unwrap_or(now));
         let overdue = silent_since.is_some_and(|since| later(since, timing.initial_grace) <= now);
@@ -241,7 +243,7 @@ mod tests {
 
     /// A check that has not run within five seconds counts, and a flap of a second.
     fn clock(second: i64) -> Clock<'static> {
-        Clock { now: at(second), timing: &TIMING }
+        Clock { now: at(second), timing: &TIMING, first: false }
     }
 
     /// Follows `answers` one second apart and tells of each event: `type from>to since`.
@@ -372,6 +374,17 @@ mod tests {
                 "check.status ->passing 1",
             ],
         );
+    }
+
+    #[test]
+    fn what_failed_before_it_was_first_seen_is_no_news_later() {
+        let seen = |kind: &str, modify_index| {
+            let check = Check { kind: kind.into(), modify_index, ..check(Critical, "", 7) };
+            CheckState::follow(None, check, Clock { first: true, ..clock(1) })
+        };
+        assert_eq!(seen("ttl", 9).due_at(&TIMING), None);
+        assert_eq!(seen("ttl", 7).due_at(&TIMING), Some(at(6)), "it never ran");
+        assert_eq!(seen("http", 9).due_at(&TIMING), Some(at(6)), "it always speaks");
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub struct Clock<'a> {
     pub now: Timestamp,
     /// The bounds that count.
     pub timing: &'a Timing,
+    /// Nothing was ever known of what the answer has.
+    pub first: bool,
 }
 
 /// What all events of one answer have in common.

@@ -110,7 +110,7 @@ impl Pipeline {
         let snapshot = |outage: &Option<SourceState>| -> Snapshot<State> {
             outage.iter().map(|outage| (outage.watch.clone(), State::Source(outage.clone()))).collect()
         };
-        let known = Known { states: snapshot(told), history: History::Live };
+        let known = Known { states: snapshot(told), history: History::Live, borrowed: None };
         let plan = self.routing.compare(&known, self.place(node), snapshot(&outage), (0, now));
         self.store(plan, (OUTAGES, node), (0, false, now), stop).await?;
         *told = outage;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::catalog::{CheckStatus, Entry, LocalNode};
+use crate::catalog::{Check, CheckStatus, Entry, LocalNode};
 use crate::event::{
     Change, Clock, Context, Event, EventType, Snapshot, State, Timing, diff, events, failed_nodes,
 };
@@ -63,6 +63,32 @@ pub struct Known {
     pub states: Snapshot<State>,
     /// Whether something was ever committed, and by whom.
     pub history: History,
+    /// The states are those of other queries.
+    pub borrowed: Option<Borrowed>,
+}
+
+/// Where the states of a query come from that was never asked, and others were that ask for a part of the same.
+#[derive(Debug)]
+pub struct Borrowed {
+    /// The services whose checks they are; what others have is no news.
+    pub services: BTreeSet<String>,
+    /// The names of those queries. What they knew is forgotten once it is taken over.
+    pub from: Vec<String>,
+}
+
+impl Borrowed {
+    /// The check is one of those that those queries asked for.
+    fn has(&self, check: Option<&Check>) -> bool {
+        check.is_some_and(|check| self.services.contains(&check.service))
+    }
+
+    /// The change is to something that those queries asked for.
+    fn tells(&self, change: &Change<State>) -> bool {
+        match change {
+            Change::Added(_, state) => self.has(state.check().map(|state| &state.check)),
+            Change::Modified { .. } | Change::Removed(..) => true,
+        }
+    }
 }
 
 /// How the known states came to be.
@@ -79,7 +105,7 @@ pub enum History {
 
 impl From<Saved> for Known {
     fn from(saved: Saved) -> Self {
-        Self { states: saved.states, history: History::Away }
+        Self { states: saved.states, history: History::Away, borrowed: None }
     }
 }
 
@@ -139,7 +165,9 @@ impl Routing {
         let follow = |(key, entry): (String, Entry)| {
             while before.next_if(|(known, _)| **known < key).is_some() {}
             let old = before.next_if(|(known, _)| **known == key).map(|(_, state)| state);
-            let state = State::follow(old, entry, clock);
+            let of_others = known.borrowed.as_ref().is_some_and(|borrowed| !borrowed.has(entry.check()));
+            let first = known.history == History::None || of_others;
+            let state = State::follow(old, entry, Clock { first, ..clock });
             (key, state)
         };
         let states: Snapshot<_> = entries.into_iter().map(follow).collect();
@@ -154,7 +182,7 @@ impl Routing {
     }
 
     fn clock(&self, now: Timestamp) -> Clock<'_> {
-        Clock { now, timing: &self.timing }
+        Clock { now, timing: &self.timing, first: false }
     }
 
     /// When that means something next.
@@ -171,7 +199,10 @@ impl Routing {
         states: Snapshot<State>,
         (index, now): (u64, Timestamp),
     ) -> Plan {
-        let changes = diff(&known.states, &states);
+        let mut changes = diff(&known.states, &states);
+        if let Some(borrowed) = &known.borrowed {
+            changes.retain(|change| borrowed.tells(change));
+        }
         let events =
             self.in_context(
                 known.history,
@@ -182,6 +213,10 @@ impl Routing {
                     History::Away | History::Live => events(&known.states, &changes, context),
                 },
             );
+        if known.borrowed.is_some() {
+            // Under the name of this query nothing is kept yet.
+            changes = states.iter().map(|(key, state)| Change::Added(key.clone(), state.clone())).collect();
+        }
         let to = |(at, event)| self.deliveries((at, event), Some(place.watch), now);
         let deliveries = events.iter().enumerate().flat_map(to).collect();
         Plan { states, changes, events, deliveries }

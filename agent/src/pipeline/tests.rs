@@ -55,7 +55,7 @@ fn routing() -> Routing {
 fn plan(history: History, before: Vec<Check>, now: Vec<Check>) -> Plan {
     let routing = routing();
     let states = plan_of(&routing, &Known::default(), before).states;
-    plan_of(&routing, &Known { states, history }, now)
+    plan_of(&routing, &Known { states, history, borrowed: None }, now)
 }
 
 fn plan_of(routing: &Routing, known: &Known, checks: Vec<Check>) -> Plan {
@@ -144,7 +144,7 @@ fn who_wants_no_resolved_is_not_told_that_a_check_passes() {
     let routing = Routing { wishes: BTreeMap::from([("mail".to_owned(), quiet)]), ..routing() };
     let told = |before, now| {
         let states = plan_of(&routing, &Known::default(), vec![check("db", before, 1)]).states;
-        let known = Known { states, history: History::Live };
+        let known = Known { states, history: History::Live, borrowed: None };
         let plan = plan_of(&routing, &known, vec![check("db", now, 2)]);
         plan.deliveries.into_iter().map(|delivery| delivery.receiver).collect::<Vec<_>>()
     };
@@ -208,4 +208,29 @@ fn a_death_is_told_by_the_rules_and_the_fallback_gets_the_event() {
 
     let Aftermath { fallback, events, deliveries } = given_up(&routing, "log");
     assert_eq!((fallback, events.len(), deliveries.len()), (None, 1, 0), "no rule is about this receiver");
+}
+
+/// What is told of `now` after another query had `before`, all of the services `web` and `db`; and what is stored.
+fn taken_over(before: Vec<Check>, now: Vec<Check>) -> (Vec<String>, usize) {
+    let routing = routing();
+    let states = plan_of(&routing, &Known::default(), before).states;
+    let services = ["db", "web"].map(str::to_owned).into();
+    let borrowed = Some(Borrowed { services, from: Vec::new() });
+    let plan = plan_of(&routing, &Known { states, history: History::Away, borrowed }, now);
+    let told = plan.events.iter().map(|event| format!("{} {}", event.kind, event.subject)).collect();
+    (told, plan.changes.len())
+}
+
+#[test]
+fn a_query_that_takes_over_what_others_knew_tells_what_changed_and_nothing_of_what_they_did_not_ask_for() {
+    let before = || vec![check("db", Passing, 1), check("web", Passing, 1)];
+    let now = || vec![check("db", Passing, 1), check("mail", Critical, 1), check("web", Critical, 2)];
+    let (told, stored) = taken_over(before(), now());
+    assert_eq!(
+        (told, stored),
+        (vec!["check.status web1/web".to_owned()], 3),
+        "all is stored under its own name"
+    );
+    let (told, _) = taken_over(before(), vec![check("web", Passing, 1)]);
+    assert_eq!(told, ["check.deregistered web1/db"]);
 }

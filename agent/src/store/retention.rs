@@ -71,22 +71,27 @@ impl Store {
 }
 
 impl Store {
-    /// Forgets what the watches knew that are none of these. The events that they told stay.
-    pub async fn forget_all_but(&self, watches: Vec<String>) -> Result<(), StoreError> {
-        self.run(move |connection| forget_all_but(connection, &watches)).await
+    /// The names of all queries of which something is known.
+    pub async fn queries(&self) -> Result<Vec<String>, StoreError> {
+        self.run(|connection| {
+            let mut statement = connection.prepare("SELECT name FROM watch ORDER BY name")?;
+            statement.query_map((), |row| row.get(0))?.collect()
+        })
+        .await
+    }
+
+    /// Forgets what these queries knew. The events that they told stay.
+    pub async fn forget(&self, queries: Vec<String>) -> Result<(), StoreError> {
+        self.run(move |connection| forget(connection, &queries)).await
     }
 }
 
-fn forget_all_but(connection: &mut Connection, watches: &[String]) -> rusqlite::Result<()> {
+fn forget(connection: &mut Connection, queries: &[String]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // How often the indexes began anew is kept beside each watch, and the highest number counts.
+    // How often the indexes began anew is kept beside each query, and the highest number counts.
     let generation: i64 =
         transaction.query_row("SELECT coalesce(max(generation), 0) FROM watch", (), |row| row.get(0))?;
-    let known: Vec<String> = transaction
-        .prepare("SELECT name FROM watch")?
-        .query_map((), |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    for name in known.iter().filter(|name| !watches.contains(name)) {
+    for name in queries {
         transaction.execute("DELETE FROM snapshot WHERE watch = ?1", [name])?;
         transaction.execute("DELETE FROM watch WHERE name = ?1", [name])?;
     }
