@@ -2,9 +2,10 @@
 //!
 //! Boundary: plain data and the shape of a query; `Client` sends it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{Garbage, wire};
+use super::{Garbage, filter, wire};
 use crate::catalog::{Entry, Resource, Right};
 
 /// What a check has, for filters.
@@ -164,8 +165,18 @@ impl Watch {
 
     /// A check comes and goes in the answers with its status.
     pub fn is_by_status(&self) -> bool {
-        let filtered = self.filter.as_ref().is_some_and(|filter| filter.contains("Status"));
-        filtered || matches!(&self.what, What::StateChecks(state) if state != "any")
+        let others: Vec<_> = self
+            .what
+            .filter_names()
+            .unwrap_or_default()
+            .iter()
+            .copied()
+            .filter(|name| *name != "Status")
+            .collect();
+        // It can be read, but not without this name.
+        let names_it = |filter: &String| !others.is_empty() && filter::check(filter, &others).is_err();
+        self.filter.as_ref().is_some_and(names_it)
+            || matches!(&self.what, What::StateChecks(state) if state != "any")
     }
 
     /// Another server than the leader may answer, or the agent from what it keeps: an answer may be behind.
@@ -180,29 +191,34 @@ impl Watch {
     }
 }
 
+/// In quotes where it could be taken for more than a name.
+fn word(name: &str) -> Cow<'_, str> {
+    if name.contains([' ', '"']) { format!("{name:?}").into() } else { name.into() }
+}
+
 impl What {
     fn name(&self) -> String {
         match self {
             Self::NodeChecks => "checks/node".into(),
-            Self::ServiceChecks(service) => format!("checks/service/{service}"),
+            Self::ServiceChecks(service) => format!("checks/service/{}", word(service)),
             Self::StateChecks(state) => format!("checks/state/{state}"),
             Self::Service { service, tags, passing_only } => {
                 let tags = tags.iter().map(|tag| format!("tag={tag:?}"));
                 let passing = passing_only.then(|| "passing".to_owned());
-                let parts = [format!("service/{service}")].into_iter().chain(tags).chain(passing);
+                let parts = [format!("service/{}", word(service))].into_iter().chain(tags).chain(passing);
                 parts.collect::<Vec<_>>().join(" ")
             }
             Self::Node(None) => "node".into(),
-            Self::Node(Some(node)) => format!("node/{node}"),
+            Self::Node(Some(node)) => format!("node/{}", word(node)),
             Self::Services => "services".into(),
             Self::Nodes => "nodes".into(),
-            Self::Key(key) => format!("key/{key}"),
-            Self::KeyPrefix(prefix) => format!("keyprefix/{prefix}"),
+            Self::Key(key) => format!("key/{}", word(key)),
+            Self::KeyPrefix(prefix) => format!("keyprefix/{}", word(prefix)),
             Self::Events(None) => "event".into(),
-            Self::Events(Some(name)) => format!("event/{name}"),
-            Self::AgentService(id) => format!("agent_service/{id}"),
+            Self::Events(Some(name)) => format!("event/{}", word(name)),
+            Self::AgentService(id) => format!("agent_service/{}", word(id)),
             Self::ConnectRoots => "connect_roots".into(),
-            Self::ConnectLeaf(service) => format!("connect_leaf/{service}"),
+            Self::ConnectLeaf(service) => format!("connect_leaf/{}", word(service)),
         }
     }
 
@@ -351,5 +367,30 @@ impl What {
             Self::ConnectRoots => all(wire::roots(body)?, Entry::Root),
             Self::ConnectLeaf(_) => vec![Entry::Leaf(wire::leaf(body)?)],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_watches_that_ask_for_something_else_have_other_names() {
+        let service = |service: &str, passing_only| {
+            Watch::from(What::Service { service: service.into(), tags: Vec::new(), passing_only }).name()
+        };
+        assert_eq!(service("web", true), "service/web passing");
+        assert_eq!(service("web passing", false), "service/\"web passing\"");
+    }
+
+    #[test]
+    fn a_filter_chooses_by_status_where_it_names_it() {
+        let by_status = |filter: &str| {
+            Watch { filter: Some(filter.into()), ..What::StateChecks("any".into()).into() }.is_by_status()
+        };
+        assert!(by_status("ServiceName == web and (Status != passing)"));
+        assert!(!by_status("ServiceName == \"StatusPage\" or Name contains \"x Status\""));
+        assert!(Watch::from(What::StateChecks("critical".into())).is_by_status());
+        assert!(!Watch::from(What::StateChecks("any".into())).is_by_status());
     }
 }

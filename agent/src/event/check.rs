@@ -180,7 +180,14 @@ fn event(kind: EventType, changed: &Changed<'_>, context: &Context<'_>) -> Optio
     };
     let word = to.map_or("", CheckStatus::as_str);
     let indexes = (check.create_index, check.modify_index);
-    let id = context.id(subject, kind, indexes, &[word.as_bytes(), check.output.as_bytes()]);
+    let (seen, view) = ([word.as_bytes(), check.output.as_bytes()], [&b"one state"[..]]);
+    // Who sees only some states does not know what was before, so that is another event than the one of who does.
+    let id = context.id(
+        subject,
+        kind,
+        indexes,
+        &[&seen[..], if context.by_status { &view } else { &[] }].concat(),
+    );
     let data = CheckData {
         node: check.node.clone(),
         node_meta: context.meta_of(&check.node),
