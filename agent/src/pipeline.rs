@@ -202,6 +202,7 @@ impl Pipeline {
             watch: &self.told_as,
             is_a_choice: self.watch.is_a_choice(),
             by_status: self.watch.is_by_status(),
+            user_events: self.watch.what.user_events(),
         }
     }
 }

@@ -166,6 +166,29 @@ async fn user_events_are_told_once_each_in_their_order_and_what_was_lost_is_coun
 }
 
 #[tokio::test]
+async fn of_user_events_of_one_name_it_is_known_too_what_the_ring_lost() {
+    let consul = ConsulAgent::start().await;
+    let home = Home::warm();
+    let config = config(&home, &consul, "[[watch]]\ntype = 'event'\nname = 'deploy'");
+    consul.put("/v1/event/fire/before", "").await;
+    let mut lictor = home.follow(&config).await;
+    let mut known = 0;
+    for name in ["other", "deploy"] {
+        consul.put(&format!("/v1/event/fire/{name}"), "").await;
+    }
+    check(&told(&home, &mut lictor, &mut known, 1).await, &[("event.fired", "deploy")]);
+    assert_eq!(lictor.terminate().await, 0);
+    for name in [["deploy"; 20].as_slice(), &["other"; 256], &["deploy"]].concat() {
+        consul.put(&format!("/v1/event/fire/{name}"), "").await;
+    }
+    let mut lictor = home.start(&config);
+    let fired = told(&home, &mut lictor, &mut known, 1).await;
+    check(&fired, &[("event.fired", "deploy")]);
+    assert_eq!(fired[0].data["lost"], json!(21), "of any name");
+    assert_eq!(lictor.terminate().await, 0);
+}
+
+#[tokio::test]
 async fn maintenance_is_no_failure_and_its_end_is_told() {
     let consul = ConsulAgent::start().await;
     consul.register_ttl_check("web", "alive").await;

@@ -39,6 +39,7 @@ fn flips(count: usize, runs: usize) -> (Samples, Samples) {
         watch: "checks/state/any",
         is_a_choice: false,
         by_status: false,
+        user_events: None,
     };
     let mut checks: Vec<_> = (0..count).map(check).collect();
     let first = routing.plan(&Known::default(), place, answer(&checks, 1), now);

@@ -154,7 +154,7 @@ async fn follow(
             };
             let shown = Shown::of(&watch.what, known.states.values().flat_map(State::rights).flatten());
             let wait = config.consul.block_query_wait;
-            let source = Source::new(client.clone(), watch.clone(), wait, (index, shown));
+            let source = Source::new(client.clone(), watch.asked(), wait, (index, shown));
             names.push(name.clone());
             let pipeline = Pipeline {
                 watch,

@@ -158,6 +158,15 @@ impl Watch {
 }
 
 impl Watch {
+    /// What is followed for it: of user events all, since only all of them show whether the agent has lost some.
+    #[must_use]
+    pub fn asked(&self) -> Self {
+        match self.what {
+            What::Events(Some(_)) => Self { what: What::Events(None), ..self.clone() },
+            _ => self.clone(),
+        }
+    }
+
     /// There is always some, so none is a token that may not read them.
     pub fn is_never_empty(&self) -> bool {
         self.filter.is_none() && self.what.is_never_empty()
@@ -219,6 +228,14 @@ impl What {
             Self::AgentService(id) => format!("agent_service/{}", word(id)),
             Self::ConnectRoots => "connect_roots".into(),
             Self::ConnectLeaf(service) => format!("connect_leaf/{}", word(service)),
+        }
+    }
+
+    /// The name that user events have to have.
+    pub fn user_events(&self) -> Option<&str> {
+        match self {
+            Self::Events(name) => name.as_deref(),
+            _ => None,
         }
     }
 

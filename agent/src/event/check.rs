@@ -278,6 +278,7 @@ mod tests {
                 index: 0,
                 is_a_choice: false,
                 by_status,
+                user_events: None,
                 now: at(second),
             };
             let changed = Changed { key: "web1/service:web", old: state.as_ref(), new: new.as_ref() };

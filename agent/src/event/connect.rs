@@ -84,6 +84,7 @@ mod tests {
             index: 0,
             is_a_choice: false,
             by_status: false,
+            user_events: None,
             now: Timestamp::UNIX_EPOCH,
         });
         told.map(|event| (event.kind, event.id))

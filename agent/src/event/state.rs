@@ -94,6 +94,8 @@ pub struct Context<'a> {
     pub is_a_choice: bool,
     /// The answer has only checks of some state.
     pub by_status: bool,
+    /// Only user events of this name are of interest.
+    pub user_events: Option<&'a str>,
     /// When the answer was read.
     pub now: Timestamp,
 }

@@ -26,6 +26,7 @@ pub(super) fn events(
         .collect();
     fired.sort_by(|a, b| (a.ltime, &a.user_event_id).cmp(&(b.ltime, &b.user_event_id)));
     let lost = lost(known, &fired);
+    fired.retain(|one| context.user_events.is_none_or(|name| one.name == name));
     fired
         .into_iter()
         .enumerate()

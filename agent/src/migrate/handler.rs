@@ -62,7 +62,7 @@ fn command(
 
 fn webhook(mut http: Options, notes: &mut Vec<String>) -> Result<String, String> {
     let url = http.required("path")?;
-    let method = http.text("method")?.unwrap_or_else(|| "POST".into());
+    let method = http.text("method")?.unwrap_or_else(|| "POST".into()).to_uppercase();
     let mut headers = Vec::new();
     if let Some(mut header) = http.table("header")? {
         for name in header.all.keys().cloned().collect::<Vec<_>>() {
@@ -90,18 +90,24 @@ fn webhook(mut http: Options, notes: &mut Vec<String>) -> Result<String, String>
 pub(super) fn duration(text: &str) -> Option<String> {
     let (mut rest, mut millis) = (text, 0_u64);
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let is_number = |c: char| c.is_ascii_digit() || c == '.';
+        let digits = rest.find(|c: char| !is_number(c))?;
         let (number, tail) = rest.split_at(digits);
-        let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let letters = tail.find(is_number).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(letters);
-        let factor = match unit {
+        let factor: u64 = match unit {
             "ms" => 1,
             "s" => 1000,
             "m" => 60_000,
             "h" => 3_600_000,
             _ => return None,
         };
-        millis = millis.checked_add(number.parse::<u64>().ok()?.checked_mul(factor)?)?;
+        let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+        // No more than a thousandth of a unit is of any use, and shorter ones fit into the number.
+        let part = part.get(..3).unwrap_or(part);
+        let scale = 10_u64.pow(u32::try_from(part.len()).ok()?);
+        let part = if part.is_empty() { 0 } else { part.parse::<u64>().ok()?.checked_mul(factor)? / scale };
+        millis = millis.checked_add(whole.parse::<u64>().ok()?.checked_mul(factor)?)?.checked_add(part)?;
         rest = tail;
     }
     match millis {

@@ -3,6 +3,7 @@
 //! Boundary: text in, text out. Files are read, and programs looked for, by whoever asks.
 
 mod handler;
+mod hcl;
 mod options;
 mod toml;
 mod watches;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::handler;
+use super::hcl;
 use super::options::Options;
 use super::toml::{inline, list, quote, table};
 
@@ -68,7 +69,7 @@ fn read(file: &str, text: &str) -> Result<Vec<Map<String, Value>>, MigrateError>
     let whole: Value = if text.trim_start().starts_with('{') {
         serde_json::from_str(text).map_err(|error| syntax("JSON", error.to_string()))?
     } else {
-        hcl::from_str(text).map_err(|error| syntax("HCL", error.to_string()))?
+        Value::Object(hcl::read(text).map_err(|problem| syntax("HCL", problem))?)
     };
     let no_watches = || MigrateError::NoWatches(file.to_owned());
     // A block of HCL that stands there once is no list.
@@ -90,8 +91,14 @@ struct Followed {
     label: String,
     pairs: Vec<(&'static str, String)>,
     on: &'static [&'static str],
+    /// Consul's filter is about what this watch gives.
+    filtered: bool,
+    /// What else the events have to have.
+    only: Option<String>,
 }
 
+/// What changes the list of a service: its instances and their health.
+const SERVICE: &[&str] = &["service.registered", "service.deregistered", "service.changed", "check.status"];
 const SERVICES: &[&str] = &["service.registered", "service.deregistered", "service.changed"];
 const CHECKS: &[&str] =
     &["check.status", "check.registered", "check.deregistered", "maintenance.started", "maintenance.ended"];
@@ -99,16 +106,18 @@ const KEYS: &[&str] = &["kv.set", "kv.deleted"];
 
 /// The watches that take the place of one of Consul's; the first one's list is what the handler gets.
 fn followed(options: &mut Options) -> Result<Vec<Followed>, String> {
-    let one = |label: String, pairs: Vec<(&'static str, String)>, on| Ok(vec![Followed { label, pairs, on }]);
+    let one = |label: String, pairs: Vec<(&'static str, String)>, on| {
+        Ok(vec![Followed { label, pairs, on, filtered: true, only: None }])
+    };
     let kind = options.required("type")?;
     let is = |kind: &str| ("type", quote(kind));
     match &kind[..] {
         "key" => {
-            let key = options.required("key")?;
+            let key = path(&options.required("key")?)?;
             one(format!("key-{key}"), vec![is("key"), ("key", quote(&key))], KEYS)
         }
         "keyprefix" => {
-            let prefix = options.required("prefix")?;
+            let prefix = path(&options.required("prefix")?)?;
             one(format!("keys-{prefix}"), vec![is("keyprefix"), ("prefix", quote(&prefix))], KEYS)
         }
         "services" => one("services".into(), vec![is("services")], SERVICES),
@@ -119,6 +128,9 @@ fn followed(options: &mut Options) -> Result<Vec<Followed>, String> {
             (Some(service), None) => {
                 let pairs = vec![is("checks"), ("service", quote(&service))];
                 one(format!("checks-{service}"), pairs, CHECKS)
+            }
+            (None, Some(state)) if !["any", "passing", "warning", "critical"].contains(&&state[..]) => {
+                Err(format!("there is no state {state:?}"))
             }
             (None, Some(state)) if state != "any" => {
                 one(format!("checks-{state}"), vec![is("checks"), ("state", quote(&state))], CHECKS)
@@ -149,27 +161,48 @@ fn followed(options: &mut Options) -> Result<Vec<Followed>, String> {
     }
 }
 
+/// Consul's client leaves the first slash out.
+fn path(text: &str) -> Result<String, String> {
+    let path = text.trim_start_matches('/');
+    if path.split('/').any(|part| part == "." || part == "..") {
+        return Err(format!("{text:?} has a part that is `.` or `..`, and Consul cannot be asked for that"));
+    }
+    Ok(path.to_owned())
+}
+
 /// Consul's list of a service has the health of each instance in it, and Lictor's watch tells of the instances. So
-/// another watch tells which of them pass.
+/// another watch tells of their checks.
 fn service(options: &mut Options) -> Result<Vec<Followed>, String> {
     let service = options.required("service")?;
     let (tags, passing_only) = (options.texts("tag")?, options.flag("passingonly")?);
-    let watch = |label: String, passing_only: bool| {
-        let mut pairs = vec![("type", quote("service")), ("service", quote(&service))];
-        pairs.extend((!tags.is_empty()).then(|| ("tag", list(&tags))));
-        pairs.extend(passing_only.then(|| ("passing_only", "true".to_owned())));
-        Followed { label, pairs, on: SERVICES }
-    };
-    let passing = watch(format!("passing-{service}"), true);
+    let mut pairs = vec![("type", quote("service")), ("service", quote(&service))];
+    pairs.extend((!tags.is_empty()).then(|| ("tag", list(&tags))));
     if passing_only {
-        return Ok(vec![passing]);
+        pairs.push(("passing_only", "true".to_owned()));
+        return Ok(vec![Followed {
+            label: format!("passing-{service}"),
+            pairs,
+            on: SERVICES,
+            filtered: true,
+            only: None,
+        }]);
     }
     options.notes.push(
-        "Runs when an instance comes, goes, is another, or begins or ends to pass. A check that goes from warning to \
-         critical is no such change; a watch of checks tells of it."
+        "Runs when an instance comes, goes or is another, and when a check of one has another result; not when a check \
+         only says something else."
             .into(),
     );
-    Ok(vec![watch(format!("service-{service}"), false), passing])
+    let only = tags.first().map(|tag| inline([("service_tags", quote(tag))]));
+    let instances =
+        Followed { label: format!("service-{service}"), pairs, on: SERVICE, filtered: true, only };
+    let checks = Followed {
+        label: format!("checks-{service}"),
+        pairs: vec![("type", quote("checks")), ("service", quote(&service))],
+        on: SERVICE,
+        filtered: false,
+        only: None,
+    };
+    Ok(vec![instances, checks])
 }
 
 /// What is written so far.
@@ -192,7 +225,9 @@ impl Draft {
         let mut followed = followed(&mut options)?;
         let common = common(&mut options)?;
         for watch in &mut followed {
-            watch.pairs.extend(common.iter().cloned());
+            watch
+                .pairs
+                .extend(common.iter().filter(|(name, _)| watch.filtered || *name != "filter").cloned());
         }
         let (plugin, config) = handler::handler(&mut options, find)?;
         options.notes.extend(
@@ -204,10 +239,11 @@ impl Draft {
         let name = unused(wanted, |name| self.names.contains(name));
         self.names.insert(name.clone());
         let on = followed.first().map(|watch| watch.on).unwrap_or_default();
-        blocks.push(table(
-            "[[rules]]",
-            [("name", quote(&name)), ("on", list(on)), ("watch", list(labels)), ("receivers", list([&name]))],
-        ));
+        let only = followed.first().and_then(|watch| watch.only.clone());
+        let mut rule = vec![("name", quote(&name)), ("on", list(on)), ("watch", list(labels))];
+        rule.extend(only.map(|only| ("match", only)));
+        rule.push(("receivers", list([&name])));
+        blocks.push(table("[[rules]]", rule));
         let mut receiver = vec![("plugin", quote(plugin)), ("config", config)];
         receiver.extend((plugin == "shell").then(|| ("timeout", quote(handler::RECEIVER_TIMEOUT))));
         receiver.extend([

@@ -146,6 +146,8 @@ pub struct Place<'a> {
     pub is_a_choice: bool,
     /// The answer has only checks of some state.
     pub by_status: bool,
+    /// Only user events of this name are of interest.
+    pub user_events: Option<&'a str>,
 }
 
 impl Routing {
@@ -226,7 +228,7 @@ impl Routing {
     pub(super) fn in_context<T>(
         &self,
         history: History,
-        Place { node, datacenter, is_a_choice, by_status, .. }: Place<'_>,
+        Place { node, datacenter, is_a_choice, by_status, user_events, .. }: Place<'_>,
         (failed_nodes, index, now): (&BTreeSet<&str>, u64, Timestamp),
         told: impl FnOnce(&Context<'_>) -> T,
     ) -> T {
@@ -240,6 +242,7 @@ impl Routing {
             index,
             is_a_choice,
             by_status,
+            user_events,
             now,
         })
     }

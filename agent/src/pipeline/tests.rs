@@ -66,6 +66,7 @@ fn plan_of(routing: &Routing, known: &Known, checks: Vec<Check>) -> Plan {
         watch: "checks/node",
         is_a_choice: false,
         by_status: false,
+        user_events: None,
     };
     routing.plan(known, place, answer, NOW)
 }

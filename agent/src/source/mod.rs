@@ -137,8 +137,8 @@ async fn entries(
         );
         return Ok(Heard::Failed { reason });
     }
-    shown.follow(now);
-    Ok(Heard::Entries(answer))
+    let other_names = shown.follow(now);
+    Ok(Heard::Entries(answer, other_names))
 }
 
 /// Where a check is critical without a word, it has not run yet, or it has and the catalog does not know

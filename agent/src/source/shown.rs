@@ -32,13 +32,16 @@ impl Shown {
         all.filter(|right| !now.contains(right) && !is_past(right)).collect()
     }
 
-    /// Goes on with what is shown `now`.
-    pub(super) fn follow(&mut self, now: HashSet<Right<'_>>) {
+    /// Goes on with what is shown `now`, and says whether it is other than before.
+    pub(super) fn follow(&mut self, now: HashSet<Right<'_>>) -> bool {
+        let before = self.0.len();
         self.0.retain(|(resource, name)| now.contains(&(*resource, &name[..])));
         // Most answers show what the one before did.
+        let is_other = self.0.len() < before || self.0.len() < now.len();
         if self.0.len() < now.len() {
             self.0.extend(now.into_iter().map(|(resource, name)| (resource, name.to_owned())));
         }
+        is_other
     }
 }
 
@@ -82,9 +85,10 @@ mod tests {
         let (before, now) = (services(&["db", "web"]), services(&["web", "mail"]));
         let rights = |entries| rights(&What::Services, entries);
         assert_eq!(shown.missing((&What::Services, "n1"), &rights(&before)), []);
-        shown.follow(rights(&before));
+        assert!(shown.follow(rights(&before)));
+        assert!(!shown.follow(rights(&before)));
         assert_eq!(shown.missing((&What::Services, "n1"), &rights(&now)), [(Resource::Service, "db")]);
-        shown.follow(rights(&now));
+        assert!(shown.follow(rights(&now)));
         assert_eq!(shown.missing((&What::Services, "n1"), &rights(&now)), []);
         let both = [(Resource::Service, "mail"), (Resource::Service, "web")];
         assert_eq!(shown.missing((&What::Services, "n1"), &rights(&[])), both);

@@ -109,8 +109,11 @@ pub(super) enum Ask<'a> {
 #[derive(Debug)]
 pub(super) enum Heard {
     Node(LocalNode),
-    Entries(Answer<Vec<Entry>>),
-    Failed { reason: String },
+    /// An answer, and whether it shows other nodes, services or keys than the last one.
+    Entries(Answer<Vec<Entry>>, bool),
+    Failed {
+        reason: String,
+    },
 }
 
 /// The outside world of one step.
@@ -165,7 +168,7 @@ impl State {
         match heard {
             Heard::Failed { reason } => self.failed(reason, moment),
             Heard::Node(node) => self.located(node),
-            Heard::Entries(answer) => self.answered(answer, moment),
+            Heard::Entries(answer, other_names) => self.answered((answer, other_names), moment),
         }
     }
 
@@ -192,9 +195,9 @@ impl State {
         vec![Update::Node(node)]
     }
 
-    fn answered(&mut self, answer: Answer<Vec<Entry>>, moment: Moment) -> Vec<Update> {
+    fn answered(&mut self, (answer, other_names): (Answer<Vec<Entry>>, bool), moment: Moment) -> Vec<Update> {
         let content = Content::of(&answer);
-        let relation = self.relation(answer.index, content);
+        let relation = self.relation(answer.index, content, other_names);
         if self.phase == Phase::Confirm
             && let Some(reason) = self.hidden(&answer)
         {
@@ -278,7 +281,7 @@ impl State {
         }
     }
 
-    fn relation(&self, index: WaitIndex, content: Content) -> Relation {
+    fn relation(&self, index: WaitIndex, content: Content, other_names: bool) -> Relation {
         match WaitIndex::progress(self.index, index) {
             Progress::Advanced => Relation::Newer,
             Progress::Reset if !self.watch.what.has_order() => Relation::Newer,
@@ -287,6 +290,8 @@ impl State {
                 // The answer that was committed by the process before us; its content is not known here.
                 None => Relation::Newer,
                 Some(known) if known == content => Relation::Same,
+                // What a token may read is not written to what the index counts.
+                Some(_) if other_names => Relation::Newer,
                 Some(_) => Relation::Anew,
             },
         }

@@ -79,12 +79,10 @@ fn an_http_handler_becomes_a_webhook() {
         r#"watches = [{
             type = "key", key = "app/color", handler_type = "http"
             http_handler_config {
-              path = "https://h/x", method = "PUT", timeout = "1m30s", tls_skip_verify = true
+              path = "https://h/x", method = "put", timeout = "1m30s", tls_skip_verify = true
               header = { "X-Foo" = ["a", "b"] }
             }
-        }]"#
-        .replace("http_handler_config {", "http_handler_config = {")
-        .as_str(),
+        }]"#,
     );
     let receiver = &tree["receivers"]["key-app-color"];
     let config = &receiver["config"];
@@ -96,12 +94,14 @@ fn an_http_handler_becomes_a_webhook() {
 
 #[test]
 fn a_service_is_followed_with_its_health() {
-    let text = r#"watches = [{ type = "service", service = "web", tag = "prod", args = ["jq", "."] }]"#;
+    let text = r#"watches = [{ type = "service", service = "web", tag = "prod", filter = "Node.Node == n1", args = ["jq", "."] }]"#;
     let tree = tree(text);
     let watches = tree["watch"].as_array().unwrap();
     assert_eq!((watches.len(), watches[0].get("passing_only")), (2, None));
-    assert_eq!(watches[1]["passing_only"].as_bool(), Some(true));
-    assert_eq!(tree["rules"][0]["watch"], ::toml::Value::from(vec!["service-web", "passing-web"]));
+    assert_eq!((watches[0]["filter"].as_str(), watches[1].get("filter")), (Some("Node.Node == n1"), None));
+    assert_eq!(watches[1]["type"].as_str(), Some("checks"));
+    assert_eq!(tree["rules"][0]["watch"], ::toml::Value::from(vec!["service-web", "checks-web"]));
+    assert_eq!(tree["rules"][0]["match"]["service_tags"].as_str(), Some("prod"));
     assert_eq!(tree["receivers"]["service-web"]["config"]["command"][0].as_str(), Some("/usr/bin/jq"));
 }
 
@@ -149,6 +149,15 @@ fn what_consul_would_refuse_is_refused_with_its_place() {
     check_refused(&of(r#"type = "nodes""#), &format!("{wrong}it has neither `args` nor `handler`"));
     let both = r#"type = "checks", service = "a", state = "any", args = ["/x"]"#;
     check_refused(&of(both), &format!("{wrong}it has `service` and `state`, and Consul takes one of them"));
+    check_refused(
+        &of(r#"type = "checks", state = "odd", args = ["/x"]"#),
+        &format!("{wrong}there is no state \"odd\""),
+    );
+    let up = r#"type = "keyprefix", prefix = "../x", args = ["/x"]"#;
+    let wrong_path = "\"../x\" has a part that is `.` or `..`, and Consul cannot be asked for that";
+    check_refused(&of(up), &format!("{wrong}{wrong_path}"));
+    let slash = tree(&of(r#"type = "key", key = "/app/color", args = ["/x"]"#));
+    assert_eq!(slash["watch"][0]["key"].as_str(), Some("app/color"), "Consul's client leaves it out too");
     check_refused("a = 1", "find `watches` in consul.hcl");
     assert!(matches!(migrated("a = = 1"), Err(MigrateError::Syntax { language: "HCL", .. })));
     assert!(matches!(migrated("{ a"), Err(MigrateError::Syntax { language: "JSON", .. })));
@@ -173,7 +182,10 @@ fn durations_are_read_as_go_writes_them() {
         ("", None),
         ("0s", None),
         ("10", None),
-        ("1.5s", None),
+        ("1.5s", Some("1500ms")),
+        ("0.25m", Some("15s")),
+        ("1.2.3s", None),
+        (".s", None),
         ("99999999999999999999h", None),
     ] {
         assert_eq!(handler::duration(text).as_deref(), want, "{text}");

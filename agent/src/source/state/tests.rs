@@ -21,8 +21,16 @@ impl Say {
     }
 
     fn edit(mut self, edit: impl FnOnce(&mut Answer<Vec<Entry>>)) -> Self {
-        if let Heard::Entries(answer) = &mut self.heard {
+        if let Heard::Entries(answer, _) = &mut self.heard {
             edit(answer);
+        }
+        self
+    }
+
+    /// It shows other names than the last one.
+    fn of_others(mut self) -> Self {
+        if let Heard::Entries(_, other_names) = &mut self.heard {
+            *other_names = true;
         }
         self
     }
@@ -59,7 +67,7 @@ fn checks(index: u64, checks: &str) -> Say {
         filtered_by_acls: false,
         too_old: false,
     };
-    Say { heard: Heard::Entries(answer), took: Duration::ZERO }
+    Say { heard: Heard::Entries(answer, false), took: Duration::ZERO }
 }
 
 fn check_of(text: &str) -> Check {
@@ -518,6 +526,18 @@ fn a_node_that_changed_is_told_and_nothing_is_concluded_from_its_old_checks() {
             (failed(), "lost: refused", "self in 500 ms"),
             (node("n2"), "node n2", "n2 all"),
             (checks(7, "b@3"), "recovered, checks 7 [b@3]", "n2 wait 7"),
+        ],
+    );
+}
+
+#[test]
+fn a_token_that_may_read_more_shows_more_at_the_same_index_and_no_history_began_anew() {
+    check(
+        None,
+        [
+            (node("n1"), "node n1", "n1 all"),
+            (checks(7, "a@7"), "checks 7 [a@7]", "n1 wait 7"),
+            (checks(7, "a@7 b@6").of_others().late(), "checks 7 [a@7 b@6]", "n1 wait 7"),
         ],
     );
 }
