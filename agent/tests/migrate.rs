@@ -86,6 +86,33 @@ async fn handlers_get_what_consul_gave_them_when_something_changed_and_not_befor
     assert_eq!(lictor.terminate().await, 0);
 }
 
+#[tokio::test]
+async fn a_handler_of_a_service_runs_once_for_what_happens_once() {
+    let consul = ConsulAgent::start().await;
+    consul.register_ttl_check("web", "web").await;
+    let home = Home::warm();
+    let script = home.script("handler", "printf '%s\\n' \"$CONSUL_INDEX\" >>\"$home/out\"");
+    // As Consul takes it, and no other reader of HCL does.
+    home.write(
+        "consul.hcl",
+        format!(
+            "\"watches\" = [{{ type = \"service\" service = \"web\" args = [\"{script}\", \"%{{x}}\"] }}]"
+        ),
+    );
+    let migrated = home.run(&["migrate", "watches", "consul.hcl"]);
+    let text = String::from_utf8(migrated.stdout).unwrap();
+    let mut lictor = home.follow(&format!("consul.address = '{}'\n{text}", consul.address())).await;
+    for (count, state) in (1..).zip(["fail", "warn", "fail", "pass"]) {
+        consul.ttl("web", state, "by hand").await;
+        home.wait_for_lines("out", count).await;
+    }
+    consul.put("/v1/agent/service/deregister/web", "").await;
+    home.wait_for_lines("out", 5).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(home.lines("out").len(), 5, "{:?}", home.deliveries());
+    assert_eq!(lictor.terminate().await, 0);
+}
+
 #[test]
 fn what_cannot_be_taken_over_is_told_with_its_place() {
     let home = Home::new();
