@@ -253,6 +253,27 @@ mod tests {
         Clock { now: at(second), timing: &TIMING, first: false }
     }
 
+    fn node() -> LocalNode {
+        LocalNode { name: "web1".into(), datacenter: "dc1".into(), meta: BTreeMap::new() }
+    }
+
+    fn context(node: &LocalNode, by_status: bool) -> Context<'_> {
+        static NONE: BTreeSet<&str> = BTreeSet::new();
+        Context {
+            node,
+            datacenter: "dc1",
+            environment: "",
+            node_role: &|_, _| NodeRole::Standalone,
+            catch_up: false,
+            failed_nodes: &NONE,
+            index: 0,
+            is_a_choice: false,
+            by_status,
+            user_events: None,
+            now: at(0),
+        }
+    }
+
     /// Follows `answers` one second apart and tells of each event: `type from>to since`.
     #[track_caller]
     fn follow(answers: &[Option<(CheckStatus, &str, u64)>], want: &[&str]) {
@@ -261,26 +282,14 @@ mod tests {
 
     #[track_caller]
     fn follow_some(by_status: bool, answers: &[Option<(CheckStatus, &str, u64)>], want: &[&str]) {
-        let node = LocalNode { name: "web1".into(), datacenter: "dc1".into(), meta: BTreeMap::new() };
+        let node = node();
         let mut state = None;
         let mut told = Vec::new();
         for (second, answer) in (1..).zip(answers) {
             let new = answer.map(|(status, output, create_index)| {
                 CheckState::follow(state.as_ref(), check(status, output, create_index), clock(second))
             });
-            let context = Context {
-                node: &node,
-                datacenter: "dc1",
-                environment: "",
-                node_role: &|_, _| NodeRole::Standalone,
-                catch_up: false,
-                failed_nodes: &BTreeSet::new(),
-                index: 0,
-                is_a_choice: false,
-                by_status,
-                user_events: None,
-                now: at(second),
-            };
+            let context = Context { now: at(second), ..context(&node, by_status) };
             let changed = Changed { key: "web1/service:web", old: state.as_ref(), new: new.as_ref() };
             let told_now = if state == new { Vec::new() } else { events(&changed, &context) };
             for event in told_now {
@@ -427,6 +436,18 @@ mod tests {
         assert_eq!(flapping[0], &(EventType::FlappingStarted, 7), "the sixth transition");
         assert_eq!(flapping[1].0, EventType::FlappingStopped);
         assert!((16..30).contains(&flapping[1].1), "{told:?}");
+    }
+
+    #[test]
+    fn who_sees_one_state_and_who_sees_all_tell_of_other_events() {
+        let down = CheckState::follow(None, check(Critical, "refused", 7), clock(1));
+        let changed = Changed { key: "web1/service:web", old: None, new: Some(&down) };
+        let id = |by_status| {
+            let told = event(EventType::CheckStatus, &changed, &context(&node(), by_status));
+            told.map(|event| event.id)
+        };
+        assert_ne!(id(true), id(false), "one of them does not know what was before");
+        assert_eq!(id(true), id(true));
     }
 
     #[test]
