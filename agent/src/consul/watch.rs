@@ -174,16 +174,12 @@ impl Watch {
 
     /// A check comes and goes in the answers with its status.
     pub fn is_by_status(&self) -> bool {
-        let others: Vec<_> = self
-            .what
-            .filter_names()
-            .unwrap_or_default()
-            .iter()
-            .copied()
-            .filter(|name| *name != "Status")
-            .collect();
         // It can be read, but not without this name.
-        let names_it = |filter: &String| !others.is_empty() && filter::check(filter, &others).is_err();
+        let names_it = |filter: &String| {
+            let all = self.what.filter_names().unwrap_or_default().iter().copied();
+            let others: Vec<_> = all.filter(|name| *name != "Status").collect();
+            !others.is_empty() && filter::check(filter, &others).is_err()
+        };
         self.filter.as_ref().is_some_and(names_it)
             || matches!(&self.what, What::StateChecks(state) if state != "any")
     }

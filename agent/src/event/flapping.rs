@@ -17,9 +17,9 @@ const PAIRS: u32 = 20;
 /// How often a check's result was another of late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flaps {
-    /// The interval of the last transition, counted from the epoch.
-    interval: i64,
-    /// A bit for each of the last intervals up to that one, the lowest for the newest: there was a transition.
+    /// The last transition.
+    at: Timestamp,
+    /// A bit for each of the last intervals up to the one of that, the lowest for the newest: there was a transition.
     transitions: u32,
     /// It flaps.
     pub flapping: bool,
@@ -33,13 +33,12 @@ impl Flaps {
         now: Timestamp,
         timing: &Timing,
     ) -> Option<Self> {
-        let interval = interval(now, timing);
         let was = old.is_some_and(|old| old.flapping);
-        let transitions = old.map_or(0, |old| old.at(interval)) | u32::from(transition);
+        let transitions = old.map_or(0, |old| old.after(old.passed(now, timing))) | u32::from(transition);
         let share = percent(transitions);
         if transition {
             let threshold = if was { timing.low_flap_threshold } else { timing.high_flap_threshold };
-            return Some(Self { interval, transitions, flapping: share >= threshold });
+            return Some(Self { at: now, transitions, flapping: share >= threshold });
         }
         // What did not change is kept as it is: nothing is written because time goes by.
         old.filter(|old| !old.flapping || share >= timing.low_flap_threshold)
@@ -47,15 +46,20 @@ impl Flaps {
 
     /// When it flaps no more if there is no further transition; none where it does not flap.
     pub(super) fn ends_at(self, timing: &Timing) -> Option<Timestamp> {
-        let calm = |later: &i64| percent(self.at(self.interval + later)) < timing.low_flap_threshold;
+        let calm = |later: &i64| percent(self.after(*later)) < timing.low_flap_threshold;
         let later = self.flapping.then(|| (1..=i64::from(PAIRS)).find(calm).unwrap_or(i64::from(PAIRS)))?;
-        let millis = (self.interval + later).saturating_mul(millis(timing));
+        let millis = (interval(self.at, timing) + later).saturating_mul(millis(timing));
         Timestamp::from_millisecond(millis).ok()
     }
 
-    /// The transitions as they are in a later interval. A clock that was set back changes nothing.
-    fn at(self, interval: i64) -> u32 {
-        let later = u32::try_from(interval.saturating_sub(self.interval).max(0)).unwrap_or(PAIRS);
+    /// The intervals since the last transition, whatever they were before. A clock that was set back makes none.
+    fn passed(self, now: Timestamp, timing: &Timing) -> i64 {
+        (interval(now, timing) - interval(self.at, timing)).max(0)
+    }
+
+    /// The transitions as they are so many intervals later.
+    fn after(self, intervals: i64) -> u32 {
+        let later = u32::try_from(intervals).unwrap_or(PAIRS);
         let all = (1 << PAIRS) - 1;
         self.transitions.checked_shl(later).unwrap_or(0) & all
     }
@@ -117,6 +121,17 @@ mod tests {
         assert!(flaps(later(last)));
         assert_eq!(later(last + 1), None);
         assert!(last > 6, "calm for a while: {last}");
+    }
+
+    #[test]
+    fn another_interval_in_the_configuration_does_not_make_it_flap_for_ever() {
+        let started = after(0..6);
+        for seconds in [1, 3600] {
+            let timing = Timing { flap_interval: std::time::Duration::from_secs(seconds), ..timing() };
+            let ends = started.unwrap().ends_at(&timing).unwrap();
+            assert!(ends <= Timestamp::from_second(21 * 3600).unwrap(), "{ends}");
+            assert_eq!(Flaps::follow(started, false, ends, &timing), None);
+        }
     }
 
     #[test]
