@@ -266,6 +266,27 @@ pub struct Leaf {
     pub modify_index: u64,
 }
 
+impl Service {
+    /// What a token has to be allowed to read to be shown it.
+    pub fn rights(&self) -> [Option<Right<'_>>; 2] {
+        [Some((Resource::Service, &self.service_name)), None]
+    }
+}
+
+impl Node {
+    /// What a token has to be allowed to read to be shown it.
+    pub fn rights(&self) -> [Option<Right<'_>>; 2] {
+        [Some((Resource::Node, &self.node)), None]
+    }
+}
+
+impl KeyValue {
+    /// What a token has to be allowed to read to be shown it.
+    pub fn rights(&self) -> [Option<Right<'_>>; 2] {
+        [Some((Resource::Key, &self.key)), None]
+    }
+}
+
 /// One thing in an answer of Consul.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -307,9 +328,9 @@ impl Entry {
         match self {
             Self::Check(check) => check.rights(),
             Self::Instance(instance) => instance.rights(),
-            Self::Service(service) => [Some((Resource::Service, &service.service_name)), None],
-            Self::Node(node) => [Some((Resource::Node, &node.node)), None],
-            Self::Key(key) => [Some((Resource::Key, &key.key)), None],
+            Self::Service(service) => service.rights(),
+            Self::Node(node) => node.rights(),
+            Self::Key(key) => key.rights(),
             Self::UserEvent(_) | Self::Root(_) | Self::Leaf(_) => [None, None],
         }
     }

@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::id::derive;
 use super::{About, Change, CheckState, Event, EventData, EventType, NodeRole, Snapshot, SourceState};
 use super::{check, connect, instance, key, node, service, source, user_event};
-use crate::catalog::{
-    Entry, Instance, KeyValue, Leaf, LocalNode, Node, Resource, Right, Root, Service, UserEvent,
-};
+use crate::catalog::{Entry, Instance, KeyValue, Leaf, LocalNode, Node, Right, Root, Service, UserEvent};
 
 /// One thing as it is, and what its history says. In JSON each has a field that no other one has, by which it is
 /// read back.
@@ -242,9 +240,9 @@ impl State {
         match self {
             Self::Check(state) => state.check.rights(),
             Self::Instance(instance) => instance.rights(),
-            Self::Service(service) => [Some((Resource::Service, &service.service_name)), None],
-            Self::Node(node) => [Some((Resource::Node, &node.node)), None],
-            Self::Key(key) => [Some((Resource::Key, &key.key)), None],
+            Self::Service(service) => service.rights(),
+            Self::Node(node) => node.rights(),
+            Self::Key(key) => key.rights(),
             Self::UserEvent(_) | Self::Root(_) | Self::Leaf(_) | Self::Source(_) => [None, None],
         }
     }
