@@ -43,8 +43,10 @@ fn breakable(home: &Home, address: &str) -> String {
     format!(
         "consul.address = '{address}'
         rules = [
-            {{ name = 'all', on = ['check.status'], receivers = ['act'] }},
             {{ name = 'other', on = ['check.status'], match = {{ service = 'db' }}, receivers = ['act'] }},
+            {{ name = 'off', on = ['check.status'], receivers = ['act'], enabled = false }},
+            {{ name = 'all', on = ['check.status'], receivers = ['act'], final = true }},
+            {{ name = 'late', on = ['check.status'], receivers = ['act'] }},
         ]
         [receivers.act]\nplugin = 'shell'\nconfig = {{ command = ['{script}'] }}"
     )
@@ -74,7 +76,9 @@ async fn what_failed_is_found_explained_and_sent_again() {
     );
     let event = listed["event"].as_str().unwrap();
     let because = "other: left alone, `service` is \"web\", and it wants \"db\"";
-    check(&home, &["explain", event], 0, &["all: sent to act", because, "dead"]);
+    let others =
+        ["off: left alone, `enabled` is false", "late: left alone, not reached: rule all before it is final"];
+    check(&home, &["explain", event], 0, &[&["all: sent to act", because, "dead"], &others[..]].concat());
 
     // Mended, while Lictor runs.
     home.write("mended", "");

@@ -80,13 +80,11 @@ fn routing() -> Routing {
     let rule = Rule {
         name: "all".into(),
         on: vec![EventType::CheckStatus],
-        watches: Vec::new(),
-        matches: Vec::new(),
-        unless: Vec::new(),
         receivers: vec!["journal".into()],
+        ..Rule::default()
     };
     Routing {
-        rules: vec![rule],
+        rules: vec![rule].into(),
         roles: Roles::default(),
         environment: None,
         timing: Timing::default(),

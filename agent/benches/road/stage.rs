@@ -97,13 +97,11 @@ fn routing(receivers: &[String]) -> Routing {
     let rule = Rule {
         name: "all".into(),
         on: vec![EventType::CheckStatus],
-        watches: Vec::new(),
-        matches: Vec::new(),
-        unless: Vec::new(),
         receivers: receivers.into(),
+        ..Rule::default()
     };
     Routing {
-        rules: vec![rule],
+        rules: vec![rule].into(),
         roles: Roles::default(),
         environment: None,
         timing: Timing::default(),

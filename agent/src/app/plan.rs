@@ -78,7 +78,8 @@ impl<'a> Plan<'a> {
         }
         let name = watch.name();
         let uses = |rule: &&Rule| {
-            (rule.watches.is_empty() || rule.watches.contains(&name))
+            rule.enabled
+                && (rule.watches.is_empty() || rule.watches.contains(&name))
                 && rule.on.iter().copied().any(is_of_checks)
         };
         let mut services = BTreeSet::new();
@@ -133,10 +134,10 @@ pub(super) fn asked_before<'n>(watch: &Watch, names: &'n [String]) -> Vec<(&'n S
 /// checks of nodes say.
 fn services_of(rule: &Rule) -> Option<impl Iterator<Item = &str>> {
     let of_nodes = |matcher: &Matcher| matcher.attribute == Attribute::NodeFailed;
-    if rule.matches.iter().chain(&rule.unless).any(of_nodes) {
+    if rule.conditions().chain(&rule.unless).any(of_nodes) {
         return None;
     }
-    let named = rule.matches.iter().find_map(|matcher| match (&matcher.attribute, &matcher.pattern) {
+    let named = rule.conditions().find_map(|matcher| match (&matcher.attribute, &matcher.pattern) {
         (Attribute::Service, Pattern::Any(names)) => Some(names),
         _ => None,
     });
@@ -152,10 +153,9 @@ mod tests {
         Rule {
             name: "r".into(),
             on: vec![on],
-            watches: Vec::new(),
             matches: matches.into_iter().collect(),
-            unless: Vec::new(),
             receivers: vec!["mail".into()],
+            ..Rule::default()
         }
     }
 
@@ -185,7 +185,11 @@ mod tests {
         check(&[], WIDE);
         let node_failed = Matcher { attribute: Attribute::NodeFailed, pattern: Pattern::Flag(true) };
         check(&[Rule { unless: vec![node_failed], ..web.clone() }], WIDE);
-        // A rule about another watch does not count.
+        // A rule about another watch does not count, nor one that takes no part.
+        check(
+            &[web.clone(), Rule { enabled: false, ..rule(CheckStatus, None) }],
+            &["checks/state/any service=\"web\""],
+        );
         let other = Rule { watches: vec!["checks/node".into()], ..rule(CheckStatus, None) };
         check(&[web, other], &["checks/state/any service=\"web\""]);
     }

@@ -7,7 +7,7 @@ use super::records::{json_lines, one_line, open, say, table};
 use super::{ConfigArgs, variable};
 use crate::config::{Config, Look};
 use crate::event::Event;
-use crate::rules::Rule;
+use crate::rules::{Facts, Rule, Rules, Verdict};
 use crate::store::{Record, Seen, StoredEvent};
 
 /// What a person is shown of an event's data, where it is there.
@@ -78,14 +78,16 @@ fn explained(Seen { event, watch, deliveries }: Seen, config: Option<&Config>) -
         let receiver = config.and_then(|config| config.receivers.iter().find(|known| known.name == name));
         receiver.is_none_or(|receiver| receiver.wishes.want(&whole))
     };
-    let judge = |rule: &Rule| {
-        let because = rule.objection(&whole, Some(&watch));
+    let facts = Facts::of(&whole);
+    let judge = |(rule, verdict): (&Rule, Verdict<'_>)| {
+        let because = rule.objection(&verdict, &facts, Some(&watch));
         let receivers = because.is_none().then(|| rule.receivers.clone());
         let unwanted = receivers.iter().flatten().filter(|name| !wanted(name)).cloned().collect();
         Judged { rule: rule.name.clone(), receivers, unwanted, because }
     };
+    let judged = |rules: &Rules| rules.iter().zip(rules.verdicts(&facts, Some(&watch))).map(judge).collect();
     Ok(Explained {
-        rules: config.map(|config| config.rules.iter().map(judge).collect()),
+        rules: config.map(|config| judged(&config.rules)),
         data: serde_json::from_str(&event.data).context("read an event's data")?,
         id: event.id,
         kind: event.kind,

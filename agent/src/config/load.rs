@@ -242,7 +242,7 @@ impl Draft<'_> {
             consul: self.consul,
             watches: self.watches,
             roles: Roles::from_iter(self.roles),
-            rules: self.rules,
+            rules: self.rules.into(),
             receivers: self.receivers,
         })
     }

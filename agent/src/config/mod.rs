@@ -35,7 +35,7 @@ pub use source::Place;
 pub(crate) use words::{duration, nearest};
 
 use crate::consul::Settings;
-use crate::rules::{Roles, Rule};
+use crate::rules::{Roles, Rules};
 use reader::Entry;
 
 /// All settings.
@@ -50,7 +50,7 @@ pub struct Config {
     /// What nodes are for services.
     pub roles: Roles,
     /// In the order in which they are written.
-    pub rules: Vec<Rule>,
+    pub rules: Rules,
     /// In the order in which they are written.
     pub receivers: Vec<Receiver>,
 }

@@ -25,6 +25,8 @@ const PATTERNS: &str =
 pub(super) fn read(table: &mut Table<'_>) -> Written {
     let name =
         table.require("name", "name = \"web-down\"", |entry| Some((super::name(entry)?, entry.place())));
+    let enabled = table.get("enabled", Entry::flag).unwrap_or(true);
+    let is_final = table.get("final", Entry::flag).unwrap_or(false);
     let on = table
         .require("on", "on = [\"check.status\"]", |entry| entry.some("a list of event types", event_type));
     let watches = table.get("watch", watches).unwrap_or_default();
@@ -38,7 +40,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Written {
     let rule = name.clone().zip(on).map(|((name, _), on)| {
         let receivers = receivers.iter().map(|(name, _)| name.clone()).collect();
         let watches = watches.iter().map(|(name, _)| name.clone()).collect();
-        Rule { name, on, watches, matches, unless, receivers }
+        Rule { name, enabled, is_final, on, watches, matches, named: Vec::new(), unless, receivers }
     });
     Written { rule, name, receivers, watches }
 }

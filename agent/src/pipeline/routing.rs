@@ -10,14 +10,14 @@ use crate::catalog::{Check, CheckStatus, Entry, LocalNode};
 use crate::event::{
     Change, Clock, Context, Event, EventType, Snapshot, State, Timing, diff, events, failed_nodes,
 };
-use crate::rules::{Roles, Rule, route};
+use crate::rules::{Roles, Rules};
 use crate::store::{Lane, NewDelivery, Overlap, Saved};
 
 /// What an answer means: the pure part.
 #[derive(Debug)]
 pub struct Routing {
     /// In the order of the configuration.
-    pub rules: Vec<Rule>,
+    pub rules: Rules,
     /// Which node is primary or secondary for which service.
     pub roles: Roles,
     /// Where this is; without it the node's metadata `environment` says it.
@@ -259,10 +259,10 @@ impl Routing {
     pub(super) fn deliveries<'a>(
         &'a self,
         (at, event): (usize, &'a Event),
-        watch: Option<&str>,
+        watch: Option<&'a str>,
         now: Timestamp,
     ) -> impl Iterator<Item = NewDelivery> {
-        route(&self.rules, event, watch).flat_map(move |rule| {
+        self.rules.route(event, watch).flat_map(move |rule| {
             rule.receivers.iter().filter_map(move |receiver| {
                 let wishes = self.wishes.get(receiver);
                 wishes.is_none_or(|wishes| wishes.want(event)).then(|| NewDelivery {

@@ -35,15 +35,14 @@ fn routing() -> Routing {
     let rule = |name: &str, matches: Vec<Matcher>, receivers: &[&str]| Rule {
         name: name.into(),
         on: vec![EventType::CheckStatus],
-        watches: Vec::new(),
         matches,
-        unless: Vec::new(),
         receivers: receivers.iter().map(|&receiver| receiver.into()).collect(),
+        ..Rule::default()
     };
     let web = Matcher { attribute: Attribute::Service, pattern: Pattern::Any(vec!["web".into()]) };
     let active = ServiceRoles { active_nodes: ["web1".to_owned()].into(), ..ServiceRoles::default() };
     Routing {
-        rules: vec![rule("all", vec![], &["log", "mail"]), rule("web", vec![web], &["pager"])],
+        rules: vec![rule("all", vec![], &["log", "mail"]), rule("web", vec![web], &["pager"])].into(),
         roles: [("web".to_owned(), active)].into_iter().collect(),
         environment: None,
         timing: Timing::default(),
@@ -187,13 +186,12 @@ fn a_death_is_told_by_the_rules_and_the_fallback_gets_the_event() {
     let rule = Rule {
         name: "undelivered".into(),
         on: vec![EventType::DeliveryDead],
-        watches: Vec::new(),
         matches: vec![of_mail],
-        unless: Vec::new(),
         receivers: vec!["log".into()],
+        ..Rule::default()
     };
     let wishes = BTreeMap::from([("mail".to_owned(), instead), ("pager".to_owned(), last)]);
-    let routing = Routing { wishes, rules: vec![rule], ..routing() };
+    let routing = Routing { wishes, rules: vec![rule].into(), ..routing() };
     let Aftermath { fallback, events, deliveries } = given_up(&routing, "mail");
     assert_eq!(
         fallback,

@@ -1,15 +1,10 @@
-//! What a rule can look at, and the value that an event has of it.
-//!
-//! Invariant: what an event does not have is missing, whatever the pattern.
+//! What a rule can look at, and which patterns can fit it.
 
 use std::fmt;
 
 use super::Pattern;
 use crate::catalog::CheckStatus;
-use crate::event::{
-    About, CheckData, Event, FiredData, InstanceData, KeyData, LeafData, NodeData, NodeRole, RootData,
-    ServiceData, SourceData,
-};
+use crate::event::NodeRole;
 
 /// What a rule can look at. The names are those of the event's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,30 +123,6 @@ const NAMED: [(&str, Attribute); 35] = [
     ("outcome", Attribute::Outcome),
 ];
 
-/// The value of an attribute.
-pub(super) enum Value<'a> {
-    Missing,
-    Text(&'a str),
-    Number(u64),
-    List(&'a [String]),
-    Flag(bool),
-}
-
-impl<'a> Value<'a> {
-    fn text(text: Option<&'a str>) -> Self {
-        text.map_or(Self::Missing, Self::Text)
-    }
-
-    /// Where it is empty, it is not there.
-    fn some(text: &'a str) -> Self {
-        Self::text(Some(text).filter(|text| !text.is_empty()))
-    }
-
-    fn word(status: Option<CheckStatus>) -> Self {
-        Self::text(status.map(CheckStatus::as_str))
-    }
-}
-
 impl Attribute {
     /// The names that rules use; besides them there are `node_meta.<key>` and `service_meta.<key>`.
     pub const NAMES: [&str; 35] = {
@@ -211,143 +182,6 @@ impl Attribute {
         match words.iter().find(|word| !known.contains(&word.as_str())) {
             Some(word) => Err(format!("{word:?} is none of {}", known.join(", "))),
             None => Ok(()),
-        }
-    }
-
-    /// The value that `event` has of it, for a person: in quotes, a list in brackets.
-    pub fn text(&self, event: &Event) -> Option<String> {
-        match self.of(event) {
-            Value::Missing => None,
-            Value::Text(text) => Some(format!("{text:?}")),
-            Value::Number(number) => Some(number.to_string()),
-            Value::List(list) => Some(format!("{list:?}")),
-            Value::Flag(flag) => Some(flag.to_string()),
-        }
-    }
-
-    pub(super) fn of<'a>(&self, event: &'a Event) -> Value<'a> {
-        let data = &event.data;
-        match self {
-            Self::Datacenter => Value::Text(&data.datacenter),
-            Self::CatchUp => Value::Flag(data.catch_up),
-            Self::Environment => Value::some(&data.environment),
-            Self::Receiver => Value::text(data.delivery.as_ref().map(|dead| &dead.receiver[..])),
-            Self::Outcome => Value::text(data.delivery.as_ref().map(|dead| &dead.outcome[..])),
-            of => match &data.about {
-                About::Check(check) => of.of_check(check),
-                About::Instance(instance) => of.of_instance(instance),
-                About::Service(service) => of.of_service(service),
-                About::Node(node) => of.of_node(node),
-                About::Key(key) => of.of_key(key),
-                About::Fired(fired) => of.of_fired(fired),
-                About::Root(root) => of.of_root(root),
-                About::Leaf(leaf) => of.of_leaf(leaf),
-                About::Source(source) => of.of_source(source),
-            },
-        }
-    }
-
-    fn of_check<'a>(&self, check: &'a CheckData) -> Value<'a> {
-        match self {
-            Self::Node => Value::Text(&check.node),
-            Self::NodeMeta(key) => Value::text(check.node_meta.get(key).map(String::as_str)),
-            Self::CheckId => Value::Text(&check.check_id),
-            Self::CheckName => Value::Text(&check.check_name),
-            // A check of the node itself belongs to no service.
-            Self::ServiceId | Self::Service | Self::ServiceTags if check.service_id.is_empty() => {
-                Value::Missing
-            }
-            Self::ServiceId => Value::Text(&check.service_id),
-            Self::Service => Value::Text(&check.service),
-            Self::ServiceTags => Value::List(&check.service_tags),
-            Self::From => Value::word(check.from),
-            Self::To => Value::word(check.to),
-            Self::Output => Value::Text(&check.output),
-            Self::Notes => Value::Text(&check.notes),
-            Self::Initial => Value::Flag(check.initial),
-            Self::Coalesced => Value::Flag(check.coalesced),
-            Self::Flapping => Value::Flag(check.flapping),
-            Self::NodeFailed => Value::Flag(check.node_failed),
-            Self::NodeRole => Value::Text(check.node_role.as_str()),
-            _ => Value::Missing,
-        }
-    }
-
-    fn of_instance<'a>(&self, instance: &'a InstanceData) -> Value<'a> {
-        match self {
-            Self::Node => Value::Text(&instance.node),
-            Self::NodeMeta(key) => Value::text(instance.node_meta.get(key).map(String::as_str)),
-            Self::ServiceId => Value::Text(&instance.service_id),
-            Self::Service => Value::Text(&instance.service),
-            Self::ServiceTags => Value::List(&instance.service_tags),
-            Self::ServiceMeta(key) => Value::text(instance.service_meta.get(key).map(String::as_str)),
-            Self::Address => Value::Text(&instance.address),
-            Self::Port => Value::Number(instance.port.into()),
-            Self::Changed => Value::List(&instance.changed),
-            Self::NodeRole => Value::Text(instance.node_role.as_str()),
-            _ => Value::Missing,
-        }
-    }
-
-    fn of_service<'a>(&self, service: &'a ServiceData) -> Value<'a> {
-        match self {
-            Self::Service => Value::Text(&service.service),
-            Self::ServiceTags => Value::List(&service.service_tags),
-            _ => Value::Missing,
-        }
-    }
-
-    fn of_node<'a>(&self, node: &'a NodeData) -> Value<'a> {
-        match self {
-            Self::Node => Value::Text(&node.node),
-            Self::NodeMeta(key) => Value::text(node.node_meta.get(key).map(String::as_str)),
-            Self::NodeId => Value::some(&node.node_id),
-            Self::NodeAddress => Value::Text(&node.node_address),
-            Self::Changed => Value::List(&node.changed),
-            _ => Value::Missing,
-        }
-    }
-
-    fn of_key<'a>(&self, key: &'a KeyData) -> Value<'a> {
-        match self {
-            Self::Key => Value::Text(&key.key),
-            Self::Value => Value::text(key.value.as_deref()),
-            Self::OldValue => Value::text(key.old_value.as_deref()),
-            Self::Flags => Value::Number(key.flags),
-            Self::Session => Value::some(&key.session),
-            _ => Value::Missing,
-        }
-    }
-
-    fn of_source<'a>(&self, source: &'a SourceData) -> Value<'a> {
-        match self {
-            Self::Node => Value::Text(&source.node),
-            Self::Watch => Value::Text(&source.watch),
-            Self::Reason => Value::Text(&source.reason),
-            _ => Value::Missing,
-        }
-    }
-
-    fn of_root<'a>(&self, root: &'a RootData) -> Value<'a> {
-        match self {
-            Self::Name => Value::Text(&root.name),
-            Self::Active => Value::Flag(root.active),
-            _ => Value::Missing,
-        }
-    }
-
-    fn of_leaf<'a>(&self, leaf: &'a LeafData) -> Value<'a> {
-        match self {
-            Self::Service => Value::Text(&leaf.service),
-            _ => Value::Missing,
-        }
-    }
-
-    fn of_fired<'a>(&self, fired: &'a FiredData) -> Value<'a> {
-        match self {
-            Self::Name => Value::Text(&fired.name),
-            Self::Payload => Value::text(fired.payload.as_deref()),
-            _ => Value::Missing,
         }
     }
 }

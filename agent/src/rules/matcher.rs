@@ -7,8 +7,8 @@ use std::fmt;
 use globset::{GlobBuilder, GlobMatcher};
 use regex::Regex;
 
-use super::attribute::{Attribute, Value};
-use crate::event::Event;
+use super::facts::Value;
+use super::{Attribute, Facts};
 
 /// The most memory that one compiled regular expression may take, in bytes.
 ///
@@ -46,9 +46,9 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// Does `event` have the attribute, and does it fit the pattern?
-    pub fn holds(&self, event: &Event) -> bool {
-        match self.attribute.of(event) {
+    /// Does the event have the attribute, and does it fit the pattern?
+    pub(super) fn holds(&self, facts: &Facts<'_>) -> bool {
+        match facts.value(&self.attribute) {
             Value::Missing => false,
             Value::Text(text) => self.pattern.fits(text),
             Value::Number(number) => self.pattern.fits(&number.to_string()),

@@ -3,37 +3,77 @@
 //! Boundary: pure. A rule sees an event and nothing else.
 
 mod attribute;
+mod facts;
 mod matcher;
 mod node_role;
+mod set;
 mod verdict;
 
+use std::sync::Arc;
+
 pub use attribute::Attribute;
+pub use facts::Facts;
 pub use matcher::{Matcher, Pattern, PatternError};
 pub use node_role::{Roles, ServiceRoles};
+pub use set::Rules;
 pub use verdict::Verdict;
 
-use crate::event::{Event, EventType};
+use crate::event::EventType;
 
 /// Which events go to which receivers.
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// Unique among the rules.
     pub name: String,
+    /// It takes part. One that does not is read and checked all the same. Default: it does.
+    pub enabled: bool,
+    /// An event that it sends is not looked at by the rules after it. Default: it is.
+    pub is_final: bool,
     /// The kinds of event that it is about; at least one.
     pub on: Vec<EventType>,
     /// The watches whose events it is about, by their names in the store; empty for all.
     pub watches: Vec<String>,
     /// All of them must hold.
     pub matches: Vec<Matcher>,
+    /// All of theirs must hold, too.
+    pub named: Vec<Arc<Named>>,
     /// The event is left alone when there are some and all of them hold.
     pub unless: Vec<Matcher>,
     /// Where the event goes; at least one.
     pub receivers: Vec<String>,
 }
 
-/// The rules that send `event`, which a watch told of, in the order of the configuration.
-pub fn route<'a>(rules: &'a [Rule], event: &Event, watch: Option<&str>) -> impl Iterator<Item = &'a Rule> {
-    rules.iter().filter(move |rule| rule.fires(event, watch))
+/// Conditions with a name, which several rules may have.
+#[derive(Debug)]
+pub struct Named {
+    /// Unique among them.
+    pub name: String,
+    /// All of them must hold.
+    pub matches: Vec<Matcher>,
+}
+
+/// Without a name, a type and a receiver, which every rule has to have.
+impl Default for Rule {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            enabled: true,
+            is_final: false,
+            on: Vec::new(),
+            watches: Vec::new(),
+            matches: Vec::new(),
+            named: Vec::new(),
+            unless: Vec::new(),
+            receivers: Vec::new(),
+        }
+    }
+}
+
+impl Rule {
+    /// All conditions that must hold, its own first.
+    pub fn conditions(&self) -> impl Iterator<Item = &Matcher> {
+        self.matches.iter().chain(self.named.iter().flat_map(|named| &named.matches))
+    }
 }
 
 #[cfg(test)]

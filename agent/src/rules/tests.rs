@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::catalog::CheckStatus;
-use crate::event::{About, CheckData, EventData, NodeRole};
+use crate::event::{About, CheckData, Event, EventData, NodeRole};
 
 fn event() -> Event {
     let about = CheckData {
@@ -56,7 +56,7 @@ fn matcher(attribute: &str, pattern: Pattern) -> Matcher {
 #[track_caller]
 fn check(attribute: &str, pattern: Pattern, want: bool) {
     let matcher = matcher(attribute, pattern);
-    assert_eq!(matcher.holds(&event()), want, "{attribute} {:?}", matcher.pattern);
+    assert_eq!(matcher.holds(&Facts::of(&event())), want, "{attribute} {:?}", matcher.pattern);
 }
 
 #[test]
@@ -147,11 +147,24 @@ fn rule(name: &str, matches: Vec<Matcher>, unless: Vec<Matcher>) -> Rule {
     Rule {
         name: name.into(),
         on: vec![EventType::CheckStatus],
-        watches: Vec::new(),
         matches,
         unless,
         receivers: vec!["mail".into()],
+        ..Rule::default()
     }
+}
+
+/// The names of the rules that send the event.
+fn routed(rules: Vec<Rule>) -> Vec<String> {
+    Rules::from(rules).route(&event(), None).map(|rule| rule.name.clone()).collect()
+}
+
+/// Why each rule leaves the event alone.
+fn objections(rules: Vec<Rule>) -> Vec<Option<String>> {
+    let (rules, event) = (Rules::from(rules), event());
+    let facts = Facts::of(&event);
+    let verdicts = rules.verdicts(&facts, None);
+    rules.iter().zip(&verdicts).map(|(rule, verdict)| rule.objection(verdict, &facts, None)).collect()
 }
 
 #[test]
@@ -160,7 +173,7 @@ fn all_rules_that_match_fire_in_their_order() {
     let db = || matcher("service", words(&["db"]));
     let mut other_kind = rule("other kind", vec![], vec![]);
     other_kind.on = vec![EventType::CheckOutput];
-    let rules = [
+    let rules = vec![
         rule("all", vec![], vec![]),
         rule("db", vec![db()], vec![]),
         other_kind,
@@ -168,6 +181,29 @@ fn all_rules_that_match_fire_in_their_order() {
         rule("unless web", vec![], vec![web()]),
         rule("unless web and db", vec![], vec![web(), db()]),
     ];
-    let fired: Vec<_> = route(&rules, &event(), None).map(|rule| rule.name.as_str()).collect();
-    assert_eq!(fired, ["all", "web", "unless web and db"]);
+    assert_eq!(routed(rules), ["all", "web", "unless web and db"]);
+}
+
+#[test]
+fn a_final_rule_that_sends_the_event_is_the_last_one() {
+    let last = |name, service| Rule {
+        is_final: true,
+        ..rule(name, vec![matcher("service", words(&[service]))], vec![])
+    };
+    let rules = || {
+        vec![rule("all", vec![], vec![]), last("db", "db"), last("web", "web"), rule("rest", vec![], vec![])]
+    };
+    assert_eq!(routed(rules()), ["all", "web"]);
+    let [all, db, web, rest] = &objections(rules())[..] else { panic!("four rules") };
+    assert_eq!((all, web), (&None, &None));
+    assert_eq!(db.as_deref(), Some("`service` is \"web\", and it wants \"db\""));
+    assert_eq!(rest.as_deref(), Some("not reached: rule web before it is final"));
+}
+
+#[test]
+fn a_rule_that_is_not_enabled_does_nothing() {
+    let off = Rule { enabled: false, is_final: true, ..rule("off", vec![], vec![]) };
+    let rules = vec![off, rule("on", vec![], vec![])];
+    assert_eq!(routed(rules.clone()), ["on"]);
+    assert_eq!(objections(rules), [Some("`enabled` is false".into()), None]);
 }

@@ -1,0 +1,55 @@
+//! All rules of a configuration: which of them send an event.
+//!
+//! Invariant: rules are asked in the order of the configuration, and none after a final one that sends the event.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::{Facts, Rule, Verdict};
+use crate::event::Event;
+
+/// The rules, in the order of the configuration. Copies share them.
+#[derive(Clone, Debug, Default)]
+pub struct Rules(Arc<[Rule]>);
+
+impl From<Vec<Rule>> for Rules {
+    fn from(rules: Vec<Rule>) -> Self {
+        Self(rules.into())
+    }
+}
+
+impl Deref for Rules {
+    type Target = [Rule];
+
+    fn deref(&self) -> &[Rule] {
+        &self.0
+    }
+}
+
+impl Rules {
+    /// The rules that send `event`, which a watch told of.
+    pub fn route<'a>(&'a self, event: &'a Event, watch: Option<&'a str>) -> impl Iterator<Item = &'a Rule> {
+        let facts = Facts::of(event);
+        let mut asked = self.0.iter();
+        let mut is_over = false;
+        std::iter::from_fn(move || {
+            let rule = asked.find(|rule| !is_over && rule.verdict(&facts, watch).sends())?;
+            is_over = rule.is_final;
+            Some(rule)
+        })
+    }
+
+    /// What each rule makes of an event, which a watch told of.
+    pub fn verdicts<'a>(&'a self, facts: &Facts<'_>, watch: Option<&str>) -> Vec<Verdict<'a>> {
+        let mut last: Option<&Rule> = None;
+        let verdict = |rule: &'a Rule| match last {
+            Some(last) => Verdict::NotReached(last),
+            None => {
+                let verdict = rule.verdict(facts, watch);
+                last = Some(rule).filter(|rule| rule.is_final && verdict.sends());
+                verdict
+            }
+        };
+        self.0.iter().map(verdict).collect()
+    }
+}
