@@ -270,6 +270,56 @@ fn the_files_of_a_folder_are_read_by_name_and_once() {
     assert_eq!(names, ["first", "second"]);
 }
 
+#[test]
+fn rules_and_receivers_inherit_what_they_do_not_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "10.toml",
+        "[[rules]]\nname = 'heir'
+        [[rules]]\nname = 'own'\non = ['check.output']\nmatch = { to = 'passing' }\nfinal = false
+        [receivers.heir]
+        [receivers.own]\nplugin = 'file'\ntimeout = '1s'\nretry = { attempts = 1 }\nfallback = 'heir'
+        [receivers.last]",
+    );
+    write(
+        "20.toml",
+        "[defaults.rules]\non = ['check.status']\nreceivers = ['heir']\nmatch = { service = 'web' }\nfinal = true
+        [defaults.receivers]\nplugin = 'shell'\ntimeout = '5s'\nretry = { backoff = '2s' }\nfallback = 'last'",
+    );
+    let config = load(folder.path(), Look::Inside).unwrap();
+    let [heir, own] = &config.rules[..] else { panic!("two rules") };
+    let matches = |rule: &lictor::rules::Rule| rule.matches[0].attribute.to_string();
+    assert_eq!(
+        (&heir.on[..], heir.is_final, matches(heir)),
+        (&[EventType::CheckStatus][..], true, "service".into())
+    );
+    assert_eq!(
+        (&own.on[..], own.is_final, matches(own)),
+        (&[EventType::CheckOutput][..], false, "to".into())
+    );
+    assert_eq!((&heir.receivers, &own.receivers), (&vec!["heir".to_owned()], &vec!["heir".to_owned()]));
+
+    let [heir, own, last] = &config.receivers[..] else { panic!("three receivers") };
+    let (shell, file) = (PluginRef::Bundled("shell"), PluginRef::Bundled("file"));
+    assert_eq!((&heir.plugin, &own.plugin, &last.plugin), (&shell, &file, &shell));
+    assert_eq!((heir.timeout, own.timeout), (Duration::from_secs(5), Duration::from_secs(1)));
+    assert_eq!(heir.retry.backoff, Duration::from_secs(2));
+    let whole = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
+    assert_eq!(own.retry, whole, "a key that is written is not added to");
+    let fallback = |receiver: &lictor::config::Receiver| receiver.wishes.fallback.clone();
+    assert_eq!((fallback(heir), fallback(own)), (Some("last".into()), Some("heir".into())));
+    assert_eq!(fallback(last), None, "the default is not meant for the one that it names");
+}
+
+#[test]
+fn defaults_alone_change_nothing_and_are_checked() {
+    let config = load_text("[defaults.rules]\nfinal = true\n[defaults.receivers]\ntimeout = '5s'\n").unwrap();
+    assert!(config.rules.is_empty() && config.receivers.is_empty());
+    let faults = load_text("[defaults.rules]\nfinal = 1\n[defaults.receivers]\ntimout = '5s'\n").unwrap_err();
+    assert_eq!(faults.iter().len(), 2, "{faults}");
+}
+
 fn reference() -> String {
     fs::read_to_string("../config/lictor.toml").unwrap()
 }
@@ -316,12 +366,12 @@ fn the_reference_configuration_names_every_key() {
         [roles.services.web]\nzzz = 1
         [[watch]]\nzzz = 1\ntype = 'checks'
         [[rules]]\nzzz = 1\nname = 'a'\non = ['check.status']\nreceivers = ['x']\nmatch = { node = { zzz = 1 } }
-        [receivers.x]\nzzz = 1\nplugin = 'shell'\nretry.zzz = 1\nlimits.zzz = 1
+        [defaults]\nzzz = 1\n[receivers.x]\nzzz = 1\nplugin = 'shell'\nretry.zzz = 1\nlimits.zzz = 1
         allow = { zzz = 1, exec = [{ zzz = 1, command = ['/x'] }], http = [{ zzz = 1, url = 'https://x/' }], smtp = { zzz = 1, relay = 'smtps://x', to = ['*@x'] } }";
     let faults = load_text(everywhere).unwrap_err();
     let told: Vec<_> =
         faults.iter().filter_map(|fault| fault.remedy()?.strip_prefix("known keys are ")).collect();
-    assert_eq!((told.len(), faults.iter().len()), (15, 15), "{faults}");
+    assert_eq!((told.len(), faults.iter().len()), (16, 16), "{faults}");
     let reference = reference();
     let words: Vec<&str> = reference.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
     for key in told.iter().flat_map(|keys| keys.split(", ")).map(|key| key.trim_matches('`')) {

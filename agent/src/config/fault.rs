@@ -5,6 +5,7 @@
 //!
 //! Invariant: what is shown holds no secret and no control character of the file.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -26,7 +27,18 @@ pub struct Fault {
     problem: String,
     help: Option<String>,
     other: Option<Box<(Place, String)>>,
-    missing: bool,
+    missing: Missing,
+}
+
+/// Is the fault that something is not there?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    /// It is another one.
+    No,
+    /// It had to be in the table.
+    Here,
+    /// It had to be there, or among the defaults, whatever file they are in.
+    OrInDefaults,
 }
 
 /// All faults of a configuration, by file and place. Never empty when it is an error.
@@ -60,7 +72,7 @@ impl Fault {
     }
 
     fn new(origin: Origin, problem: String) -> Self {
-        Self { origin, problem, help: None, other: None, missing: false }
+        Self { origin, problem, help: None, other: None, missing: Missing::No }
     }
 
     /// Says what would be right.
@@ -80,12 +92,23 @@ impl Fault {
     /// Marks the fault as something that is not there. In a file whose syntax is faulty it is not
     /// told, since the parser may have lost it.
     pub(super) fn missing(mut self) -> Self {
-        self.missing = true;
+        self.missing = Missing::Here;
+        self
+    }
+
+    /// Of something that is not there: it could as well be among the defaults. Where a file could not be read whole,
+    /// that is not told either.
+    pub(super) fn or_in_defaults(mut self) -> Self {
+        self.missing = Missing::OrInDefaults;
         self
     }
 
     pub(super) fn is_missing(&self) -> bool {
-        self.missing
+        self.missing != Missing::No
+    }
+
+    pub(super) fn may_be_in_defaults(&self) -> bool {
+        self.missing == Missing::OrInDefaults
     }
 
     /// What is wrong, in one line.
@@ -152,9 +175,12 @@ impl fmt::Display for Fault {
 }
 
 impl Faults {
-    /// Puts the faults in the order in which a person goes through them.
+    /// Puts the faults in the order in which a person goes through them. One that was found several times, in defaults
+    /// for example, is one.
     pub fn new(mut faults: Vec<Fault>) -> Self {
         faults.sort_by_cached_key(Fault::order);
+        let mut told = BTreeSet::new();
+        faults.retain(|fault| told.insert((fault.order(), fault.problem.clone())));
         Self(faults)
     }
 

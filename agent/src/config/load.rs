@@ -5,29 +5,23 @@
 //! Invariant: each thing has one definition. A second one is a fault that names both places.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::{fs, io};
 
+use toml::Spanned;
 use toml::de::DeTable;
 
 use super::agent::{self, Agent};
 use super::consul::Env;
 use super::fault::{Fault, Faults};
-use super::reader::{Entry, Reader, Table};
+use super::reader::{Defaults, Entry, Reader, Table};
 use super::receivers::{self, Receiver};
 use super::source::{Place, Source};
-use super::{Config, Look, Rejected, consul, fallback, roles, rules, syntax, words};
+use super::{Config, Look, Rejected, consul, fallback, files, roles, rules, syntax, words};
 use super::{Watch, watch};
 use crate::consul::Settings;
 use crate::rules::{Roles, Rule, ServiceRoles};
-
-/// Where the configuration is looked for when no path is given; the first one that exists counts.
-const DEFAULT_PATHS: [&str; 2] = ["/etc/lictor/lictor.toml", "lictor.toml"];
-
-/// More than this in bytes is no configuration that a person wrote; the wrong file was named.
-const FILE_SIZE_MAX: u64 = 8 << 20;
 
 /// What was read so far.
 struct Draft<'e> {
@@ -57,7 +51,7 @@ pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config
     let mut faults = Vec::new();
     let consul = consul::from_env(env, &mut faults);
     let faults_of_env = faults.len();
-    let files = files(paths, &mut faults);
+    let files = files::find(paths, &mut faults);
     let mut draft = Draft {
         look,
         env,
@@ -74,10 +68,45 @@ pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config
         labels: BTreeMap::new(),
         defined: BTreeMap::new(),
     };
+    let texts = draft.texts(files);
+    let files: Vec<_> = texts.iter().map(|(path, text)| File::parse(path.clone(), text, look)).collect();
+    let defaults = |of| files.iter().find_map(|file| file.reader.defaults(file.tree.get_ref(), of));
+    let defaults = Heritage { rules: defaults("rules"), receivers: defaults("receivers") };
+    for file in &files {
+        draft.file(file, defaults);
+    }
     for file in files {
-        draft.file(file);
+        draft.faults_of(file);
     }
     draft.finish()
+}
+
+/// One file, as the parser understands it.
+struct File<'t> {
+    source: Arc<Source>,
+    tree: Spanned<DeTable<'t>>,
+    reader: Reader,
+    /// Where the parser does not.
+    broken: Vec<Fault>,
+    /// The ranges of the text whose meaning is lost by that.
+    lost: Vec<Range<usize>>,
+}
+
+/// What counts for rules and receivers where they say nothing, in whatever file it is.
+#[derive(Clone, Copy)]
+struct Heritage<'a> {
+    rules: Option<Defaults<'a>>,
+    receivers: Option<Defaults<'a>>,
+}
+
+impl<'t> File<'t> {
+    fn parse(path: PathBuf, text: &'t Arc<str>, look: Look) -> Self {
+        let (tree, errors) = DeTable::parse_recoverable(text);
+        let source = Arc::new(Source::new(path, Arc::clone(text), tree.get_ref(), errors.is_empty()));
+        let (broken, lost) = syntax::faults(&source, &errors);
+        let reader = Reader::new(Arc::clone(&source), look == Look::Everywhere);
+        Self { source, tree, reader, broken, lost }
+    }
 }
 
 /// What is defined and referred to, as messages call it.
@@ -85,26 +114,33 @@ const RECEIVER: &str = "the receiver";
 const WATCH: &str = "the watch";
 
 impl Draft<'_> {
-    fn file(&mut self, path: PathBuf) {
-        let text = match read_text(&path) {
-            Ok(text) => text,
-            Err(fault) => {
-                self.partial = true;
-                return self.faults.push(fault);
+    /// The texts of those that can be read.
+    fn texts(&mut self, paths: Vec<PathBuf>) -> Vec<(PathBuf, Arc<str>)> {
+        let mut texts = Vec::new();
+        for path in paths {
+            match files::read(&path) {
+                Ok(text) => texts.push((path, text)),
+                Err(fault) => {
+                    self.partial = true;
+                    self.faults.push(fault);
+                }
             }
-        };
-        let (tree, errors) = DeTable::parse_recoverable(&text);
-        let source = Source::new(path, Arc::clone(&text), tree.get_ref(), errors.is_empty());
-        let source = Arc::new(source);
+        }
+        texts
+    }
+
+    fn file<'a>(&mut self, File { tree, reader, broken, .. }: &'a File<'_>, defaults: Heritage<'a>) {
         let receivers_before = self.receivers.len();
-        let reader = Reader::new(Arc::clone(&source), self.look == Look::Everywhere);
-        reader.read(tree.get_ref(), |table| self.sections(table));
-        let (broken, lost) = syntax::faults(&source, &errors);
+        reader.read(tree.get_ref(), |table| self.sections(table, defaults));
         if !broken.is_empty() {
             self.partial = true;
             // The parser may have lost a part of each.
             self.receivers.truncate(receivers_before);
         }
+    }
+
+    /// Once all files were read, since each may have found a fault in the defaults of another.
+    fn faults_of(&mut self, File { source, reader, broken, lost, .. }: File<'_>) {
         // What the parser could not read may be missed, or be taken for something else, further on.
         let echo = |fault: &Fault| {
             let place = fault.place().filter(|place| place.is_in(&source));
@@ -114,12 +150,14 @@ impl Draft<'_> {
                     || lost.iter().any(|range| range.contains(&place.span().start))
             })
         };
-        let faults = reader.into_faults();
-        self.faults.extend(faults.into_iter().filter(|fault| broken.is_empty() || !echo(fault)));
+        let is_told = |fault: &Fault| {
+            (broken.is_empty() || !echo(fault)) && !(self.partial && fault.may_be_in_defaults())
+        };
+        self.faults.extend(reader.take_faults().into_iter().filter(is_told));
         self.faults.extend(broken);
     }
 
-    fn sections(&mut self, table: &mut Table<'_>) {
+    fn sections<'a>(&mut self, table: &mut Table<'a>, defaults: Heritage<'a>) {
         table.get("agent", |entry| {
             self.define(entry, "the table", "[agent]");
             self.agent = entry.table("[agent]", agent::read)?;
@@ -161,12 +199,18 @@ impl Draft<'_> {
                 });
             })
         });
-        table.get("rules", |entry| entry.tables("[[rules]]", |table| self.rule(table)));
+        table.get("defaults", |entry| entry.table("[defaults]", |table| self.defaults(table)));
+        table.get("rules", |entry| {
+            entry.tables("[[rules]]", |table| {
+                table.inherit(defaults.rules);
+                self.rule(table);
+            })
+        });
         let receivers = table.get("receivers", |entry| {
             entry.map("a table of receivers", |key, entry| {
                 super::check_name(key.text())
                     .map_or_else(|(problem, help)| key.wrong::<()>(problem, help), Some);
-                self.receiver(key.text(), entry)
+                self.receiver(key.text(), entry, defaults.receivers)
             })
         });
         let read =
@@ -182,15 +226,40 @@ impl Draft<'_> {
             table.note(fault);
         }
         self.rules.extend(written.rule);
-        let receivers = written.receivers.into_iter().map(|(name, place)| (RECEIVER, name, place));
-        let watches = written.watches.into_iter().map(|(name, place)| (WATCH, name, place));
+        self.refer_to(written.receivers, written.watches);
+    }
+
+    fn refer_to(&mut self, receivers: Vec<(String, Place)>, watches: Vec<(String, Place)>) {
+        let receivers = receivers.into_iter().map(|(name, place)| (RECEIVER, name, place));
+        let watches = watches.into_iter().map(|(name, place)| (WATCH, name, place));
         self.references.extend(receivers.chain(watches));
     }
 
-    fn receiver(&mut self, name: &str, entry: Entry<'_>) -> Option<()> {
+    /// What is found here is of no rule and no receiver, and each that gets it finds it once more.
+    fn defaults(&mut self, table: &mut Table<'_>) {
+        table.get("rules", |entry| {
+            self.define(entry, "the table", "[defaults.rules]");
+            entry.table("[defaults.rules]", |table| {
+                table.bequeath();
+                let written = rules::read(table);
+                self.refer_to(written.receivers, written.watches);
+            })
+        });
+        table.get("receivers", |entry| {
+            self.define(entry, "the table", "[defaults.receivers]");
+            entry.table("[defaults.receivers]", |table| {
+                table.bequeath();
+                receivers::read("", table);
+            })
+        });
+    }
+
+    fn receiver<'a>(&mut self, name: &str, entry: Entry<'a>, defaults: Option<Defaults<'a>>) -> Option<()> {
         self.define(entry, RECEIVER, name);
-        let receiver =
-            entry.table(&format!("[receivers.{name}]"), |table| receivers::read(name, table))??;
+        let receiver = entry.table(&format!("[receivers.{name}]"), |table| {
+            table.inherit(defaults);
+            receivers::read(name, table)
+        })??;
         let fallback = receiver.wishes.fallback.clone().zip(receiver.places.fallback.clone());
         self.references.extend(fallback.map(|(name, place)| (RECEIVER, name, place)));
         self.receivers.push(receiver);
@@ -284,72 +353,4 @@ impl Draft<'_> {
             }
         }
     }
-}
-
-/// The files to read, in order; the same file is read once.
-fn files(paths: &[PathBuf], faults: &mut Vec<Fault>) -> Vec<PathBuf> {
-    let defaults = || DEFAULT_PATHS.map(PathBuf::from).into_iter().find(|path| path.exists());
-    let mut found = Vec::new();
-    match (paths, defaults()) {
-        ([], Some(path)) => found.push(path),
-        ([], None) => {
-            let fault = Fault::in_file(DEFAULT_PATHS[0], "there is no configuration");
-            faults.push(fault.help("write this file or ./lictor.toml, or name another one with -c"));
-        }
-        (paths, _) => {
-            for path in paths {
-                match in_folder(path) {
-                    Ok(files) => found.extend(files),
-                    Err(fault) => faults.push(fault),
-                }
-            }
-        }
-    }
-    let mut seen = BTreeSet::new();
-    found.retain(|path| path.canonicalize().map_or(true, |path| seen.insert(path)));
-    found
-}
-
-/// The files of a folder that end in `.toml`, by name; a path that is no folder is a file.
-fn in_folder(path: &Path) -> Result<Vec<PathBuf>, Fault> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let unreadable = |error: io::Error| Fault::in_file(path, format!("failed to read this folder: {error}"));
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path).map_err(unreadable)? {
-        let file = entry.map_err(unreadable)?.path();
-        if file.extension().is_some_and(|extension| extension == "toml") && file.is_file() {
-            files.push(file);
-        }
-    }
-    if files.is_empty() {
-        let fault = Fault::in_file(path, "there is no file in this folder that ends in .toml");
-        return Err(fault.help("add one, or name another folder or file with -c"));
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn read_text(path: &Path) -> Result<Arc<str>, Fault> {
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            Fault::in_file(path, "there is no such file").help("write it, or name another one with -c")
-        }
-        _ => Fault::in_file(path, format!("failed to read this file: {error}")),
-    };
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(unreadable)?;
-    file.take(FILE_SIZE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_SIZE_MAX {
-        let limit = words::show_size(FILE_SIZE_MAX);
-        return Err(
-            Fault::in_file(path, format!("this file is larger than {limit}")).help("name a TOML file")
-        );
-    }
-    String::from_utf8(bytes).map(Arc::from).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = valid.split(|byte| *byte == b'\n').count();
-        Fault::in_file(path, format!("line {line} is not UTF-8 text")).help("save the file as UTF-8")
-    })
 }

@@ -14,6 +14,7 @@ mod allow;
 mod consul;
 mod fallback;
 mod fault;
+mod files;
 mod load;
 mod reader;
 mod receivers;

@@ -7,6 +7,7 @@
 //!
 //! Invariant: a key that no section asked for is a fault.
 
+mod defaults;
 mod scalar;
 
 use std::cell::RefCell;
@@ -16,6 +17,9 @@ use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
+
+pub(super) use defaults::Defaults;
+use defaults::Kind;
 
 use super::fault::Fault;
 use super::source::{Place, Source};
@@ -38,6 +42,7 @@ pub(super) struct Table<'a> {
     name: String,
     span: Range<usize>,
     entries: &'a DeTable<'a>,
+    kind: Kind<'a>,
     known: Vec<&'static str>,
     /// The required keys that are not there, and how each is written.
     missing: Vec<(&'static str, &'static str)>,
@@ -71,8 +76,8 @@ impl Reader {
         table.finish();
     }
 
-    pub(super) fn into_faults(self) -> Vec<Fault> {
-        self.faults.into_inner()
+    pub(super) fn take_faults(&self) -> Vec<Fault> {
+        self.faults.take()
     }
 
     fn place(&self, span: Range<usize>) -> Place {
@@ -86,15 +91,19 @@ impl Reader {
 
 impl<'a> Table<'a> {
     fn new(reader: &'a Reader, name: &str, span: Range<usize>, entries: &'a DeTable<'a>) -> Self {
-        Self { reader, name: name.to_owned(), span, entries, known: Vec::new(), missing: Vec::new() }
+        let kind = Kind::Alone;
+        Self { reader, name: name.to_owned(), span, entries, kind, known: Vec::new(), missing: Vec::new() }
     }
 
     pub(super) fn place(&self) -> Place {
         self.reader.place(self.span.clone())
     }
 
-    /// Notes that the table as a whole is wrong.
+    /// Notes that the table as a whole is wrong. One of defaults is not judged as a whole: others add to it.
     pub(super) fn wrong<T>(&self, problem: impl Into<String>, help: impl Into<String>) -> Option<T> {
+        if matches!(self.kind, Kind::Defaults) {
+            return None;
+        }
         self.note(Fault::at(self.place(), problem).help(help));
         None
     }
@@ -105,8 +114,11 @@ impl<'a> Table<'a> {
 
     /// The entry of `key`, which is known from now on.
     pub(super) fn entry(&mut self, key: &'static str) -> Option<Entry<'a>> {
-        self.known.push(key);
-        self.entries.get(key).map(|value| Entry { reader: self.reader, value })
+        let own = self.own_entry(key);
+        own.or_else(|| {
+            let Defaults { reader, entries } = self.heritage()?;
+            entries.get(key).map(|value| Entry { reader, value })
+        })
     }
 
     /// The value of `key`, if it is there and can be read.
@@ -138,17 +150,19 @@ impl<'a> Table<'a> {
 
     /// Is something written for `key`: right, wrong or misspelt? To be asked once all keys are known.
     pub(super) fn contains(&self, key: &str) -> bool {
-        self.entries.contains_key(key) || self.is_misspelt(key)
+        self.has(key) || self.is_misspelt(key)
     }
 
     /// Is something written for `key` that could not be read? That was told, and what is read of it, or
     /// stands in its place, says nothing of what the operator wants. To be asked once all keys are known.
     pub(super) fn unread(&self, key: &str, is_read: bool) -> bool {
-        self.is_misspelt(key) || (!is_read && self.entries.contains_key(key))
+        self.is_misspelt(key) || (!is_read && self.has(key))
     }
 
     fn is_misspelt(&self, key: &str) -> bool {
-        self.unknown().any(|unknown| self.meant(unknown.get_ref()) == Some(key))
+        let inherited = self.heritage().map(|defaults| self.unknown(defaults.entries));
+        let mut unknown = self.unknown(self.entries).chain(inherited.into_iter().flatten());
+        unknown.any(|unknown| self.meant(unknown.get_ref()) == Some(key))
     }
 
     /// Two keys of which one at most may be written.
@@ -162,8 +176,8 @@ impl<'a> Table<'a> {
     }
 
     /// The keys that nobody asked for.
-    fn unknown(&self) -> impl Iterator<Item = &'a Spanned<DeString<'a>>> {
-        self.entries.iter().map(|(key, _)| key).filter(|key| !self.known.contains(&key.get_ref().as_ref()))
+    fn unknown(&self, entries: &'a DeTable<'a>) -> impl Iterator<Item = &'a Spanned<DeString<'a>>> {
+        entries.iter().map(|(key, _)| key).filter(|key| !self.known.contains(&key.get_ref().as_ref()))
     }
 
     /// The key that an unknown one was probably meant to be.
@@ -173,11 +187,13 @@ impl<'a> Table<'a> {
 
     /// Names the keys that are not there, and those that nobody asked for.
     fn finish(self) {
-        for (key, example) in self.missing.iter().filter(|(key, _)| !self.contains(key)) {
+        let is_told = |key: &str| !matches!(self.kind, Kind::Defaults) && !self.contains(key);
+        for (key, example) in self.missing.iter().filter(|(key, _)| is_told(key)) {
             let problem = format!("{} has no `{key}`", self.name);
-            self.note(Fault::at(self.place(), problem).help(format!("write {example}")).missing());
+            let fault = Fault::at(self.place(), problem).help(format!("write {example}")).missing();
+            self.note(if matches!(self.kind, Kind::Heir(_)) { fault.or_in_defaults() } else { fault });
         }
-        for key in self.unknown() {
+        for key in self.unknown(self.entries) {
             let word = key.get_ref().as_ref();
             let fault =
                 Fault::at(self.reader.place(key.span()), format!("unknown key `{word}` in {}", self.name));

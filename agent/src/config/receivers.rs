@@ -184,6 +184,8 @@ pub(super) fn read(name: &str, table: &mut Table<'_>) -> Option<Receiver> {
     let lane = table.get("order", lane).unwrap_or_default();
     let send_resolved = table.get("send_resolved", Entry::flag).unwrap_or(true);
     let fallback = table.get("fallback", |entry| Some((entry.string()?, entry.place())));
+    // A default is not meant for the one that it names.
+    let fallback = fallback.filter(|(other, _)| other != name || table.writes("fallback"));
     let (fallback, fallback_place) = fallback.unzip();
     let limits = table.get("limits", |entry| entry.sound(|entry| entry.table("`limits`", limits)));
     let allow = table.get("allow", |entry| Some((entry.table("`allow`", allow::read)?, entry.place())));

@@ -24,7 +24,7 @@ const PATTERNS: &str =
 
 pub(super) fn read(table: &mut Table<'_>) -> Written {
     let name =
-        table.require("name", "name = \"web-down\"", |entry| Some((super::name(entry)?, entry.place())));
+        table.require_own("name", "name = \"web-down\"", |entry| Some((super::name(entry)?, entry.place())));
     let enabled = table.get("enabled", Entry::flag).unwrap_or(true);
     let is_final = table.get("final", Entry::flag).unwrap_or(false);
     let on = table
