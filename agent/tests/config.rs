@@ -320,6 +320,21 @@ fn defaults_alone_change_nothing_and_are_checked() {
     assert_eq!(faults.iter().len(), 2, "{faults}");
 }
 
+#[test]
+fn rules_share_the_matchers_that_they_name() {
+    let text =
+        "[[rules]]\nname = 'a'\non = ['check.status']\nmatchers = ['web', 'bad']\nmatch = { node = 'n' }
+        receivers = ['x']\n[[rules]]\nname = 'b'\non = ['check.status']\nmatchers = 'web'\nreceivers = ['x']
+        [matchers.web]\nservice = 'web'\nnode_meta.rack = 'r1'\n[matchers.bad]\nto = 'critical'
+        [receivers.x]\nplugin = 'shell'";
+    let config = load_text(text).unwrap();
+    let conditions = |at: usize| {
+        config.rules[at].conditions().map(|matcher| matcher.attribute.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(conditions(0), ["node", "service", "node_meta.rack", "to"]);
+    assert_eq!(conditions(1), ["service", "node_meta.rack"]);
+}
+
 fn reference() -> String {
     fs::read_to_string("../config/lictor.toml").unwrap()
 }

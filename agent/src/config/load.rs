@@ -14,36 +14,39 @@ use toml::de::DeTable;
 
 use super::agent::{self, Agent};
 use super::consul::Env;
-use super::fault::{Fault, Faults};
+use super::fault::Fault;
 use super::reader::{Defaults, Entry, Reader, Table};
 use super::receivers::{self, Receiver};
+use super::rules::Written;
 use super::source::{Place, Source};
-use super::{Config, Look, Rejected, consul, fallback, files, roles, rules, syntax, words};
+use super::{Config, Look, Rejected, consul, files, matchers, roles, rules, syntax};
 use super::{Watch, watch};
 use crate::consul::Settings;
-use crate::rules::{Roles, Rule, ServiceRoles};
+use crate::rules::{Named, Rule, ServiceRoles};
 
 /// What was read so far.
-struct Draft<'e> {
-    look: Look,
-    env: Env<'e>,
-    faults: Vec<Fault>,
+pub(super) struct Draft<'e> {
+    pub(super) look: Look,
+    pub(super) env: Env<'e>,
+    pub(super) faults: Vec<Fault>,
     /// A file could not be read to its end: what it defines is not known.
-    partial: bool,
+    pub(super) partial: bool,
     /// Sections that are written, in the environment or in a file, and not known in full.
-    unread: BTreeSet<&'static str>,
-    agent: Agent,
-    consul: Settings,
-    watches: Vec<Watch>,
-    roles: Vec<(String, ServiceRoles)>,
-    rules: Vec<Rule>,
-    receivers: Vec<Receiver>,
+    pub(super) unread: BTreeSet<&'static str>,
+    pub(super) agent: Agent,
+    pub(super) consul: Settings,
+    pub(super) watches: Vec<Watch>,
+    pub(super) roles: Vec<(String, ServiceRoles)>,
+    /// Each with the names of its matchers.
+    pub(super) rules: Vec<(Rule, Vec<String>)>,
+    pub(super) matchers: Vec<Arc<Named>>,
+    pub(super) receivers: Vec<Receiver>,
     /// What rules and receivers name: the kind of thing, its name, and where.
-    references: Vec<(&'static str, String, Place)>,
+    pub(super) references: Vec<(&'static str, String, Place)>,
     /// The names in the store of the watches that have a label.
-    labels: BTreeMap<String, String>,
+    pub(super) labels: BTreeMap<String, String>,
     /// Where each thing is defined, by its kind and name.
-    defined: BTreeMap<(&'static str, String), Place>,
+    pub(super) defined: BTreeMap<(&'static str, String), Place>,
 }
 
 /// Reads all files that `paths` lead to.
@@ -63,6 +66,7 @@ pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config
         watches: Vec::new(),
         roles: Vec::new(),
         rules: Vec::new(),
+        matchers: Vec::new(),
         receivers: Vec::new(),
         references: Vec::new(),
         labels: BTreeMap::new(),
@@ -110,8 +114,9 @@ impl<'t> File<'t> {
 }
 
 /// What is defined and referred to, as messages call it.
-const RECEIVER: &str = "the receiver";
-const WATCH: &str = "the watch";
+pub(super) const RECEIVER: &str = "the receiver";
+pub(super) const WATCH: &str = "the watch";
+pub(super) const MATCHER: &str = "the matcher";
 
 impl Draft<'_> {
     /// The texts of those that can be read.
@@ -213,26 +218,43 @@ impl Draft<'_> {
                 self.receiver(key.text(), entry, defaults.receivers)
             })
         });
-        let read =
-            [("consul", consul.is_some()), ("watch", watches.is_some()), ("receivers", receivers.is_some())];
+        let matchers = table.get("matchers", |entry| {
+            entry.map("a table of matchers", |key, entry| {
+                super::check_name(key.text())
+                    .map_or_else(|(problem, help)| key.wrong::<()>(problem, help), Some);
+                self.define(entry, MATCHER, key.text());
+                self.matchers.extend(matchers::named(key.text(), entry).map(Arc::new));
+                Some(())
+            })
+        });
+        let read = [
+            ("consul", consul.is_some()),
+            ("watch", watches.is_some()),
+            ("receivers", receivers.is_some()),
+            ("matchers", matchers.is_some()),
+        ];
         self.unread.extend(read.iter().filter(|(key, read)| table.unread(key, *read)).map(|(key, _)| key));
     }
 
     fn rule(&mut self, table: &mut Table<'_>) {
         let written = rules::read(table);
-        if let Some((name, place)) = written.name
-            && let Some(fault) = self.define_at(place, "the rule", &name)
+        if let Some((name, place)) = &written.name
+            && let Some(fault) = self.define_at(place.clone(), "the rule", name)
         {
             table.note(fault);
         }
-        self.rules.extend(written.rule);
-        self.refer_to(written.receivers, written.watches);
+        let rule = self.refer_to(written);
+        self.rules.extend(rule);
     }
 
-    fn refer_to(&mut self, receivers: Vec<(String, Place)>, watches: Vec<(String, Place)>) {
-        let receivers = receivers.into_iter().map(|(name, place)| (RECEIVER, name, place));
-        let watches = watches.into_iter().map(|(name, place)| (WATCH, name, place));
-        self.references.extend(receivers.chain(watches));
+    /// Notes what a rule names, and gives it with the names of its matchers.
+    fn refer_to(&mut self, written: Written) -> Option<(Rule, Vec<String>)> {
+        let Written { rule, receivers, watches, named, .. } = written;
+        let matchers = named.iter().map(|(name, _)| name.clone()).collect();
+        for (kind, names) in [(RECEIVER, receivers), (WATCH, watches), (MATCHER, named)] {
+            self.references.extend(names.into_iter().map(|(name, place)| (kind, name, place)));
+        }
+        Some((rule?, matchers))
     }
 
     /// What is found here is of no rule and no receiver, and each that gets it finds it once more.
@@ -242,7 +264,7 @@ impl Draft<'_> {
             entry.table("[defaults.rules]", |table| {
                 table.bequeath();
                 let written = rules::read(table);
-                self.refer_to(written.receivers, written.watches);
+                self.refer_to(written);
             })
         });
         table.get("receivers", |entry| {
@@ -280,77 +302,5 @@ impl Draft<'_> {
         }
         self.defined.insert((kind, name.to_owned()), place);
         None
-    }
-
-    fn finish(mut self) -> Result<Config, Box<Rejected>> {
-        let known = |section| !self.partial && !self.unread.contains(section);
-        let (receivers, consul, watches) = (known("receivers"), known("consul"), known("watch"));
-        if receivers {
-            self.refer(RECEIVER, |name| format!("add a table [receivers.{name}]"));
-            self.faults.extend(fallback::circles(&self.receivers));
-        }
-        if watches {
-            self.refer(WATCH, |name| format!("add `label = {name:?}` to a [[watch]]"));
-        }
-        if consul && self.look == Look::Everywhere {
-            self.faults.extend(self.consul_in_use());
-        }
-        if !self.faults.is_empty() {
-            return Err(Box::new(Rejected {
-                faults: Faults::new(self.faults),
-                receivers: self.receivers,
-                data_dir: self.agent.data_dir,
-            }));
-        }
-        self.name_watches();
-        if self.watches.is_empty() {
-            self.watches.push(watch::default());
-        }
-        Ok(Config {
-            agent: self.agent,
-            consul: self.consul,
-            watches: self.watches,
-            roles: Roles::from_iter(self.roles),
-            rules: self.rules.into(),
-            receivers: self.receivers,
-        })
-    }
-
-    fn consul_in_use(&self) -> Vec<Fault> {
-        let place = self.defined.get(&("the table", "[consul]".to_owned()));
-        let fault = |problem: String| match place {
-            Some(place) => Fault::at(place.clone(), format!("failed to {problem}")),
-            None => Fault::in_variable("CONSUL_*", format!("failed to {problem}")),
-        };
-        consul::in_use(&self.consul).into_iter().map(fault).collect()
-    }
-
-    /// What is named must be defined, in whatever file.
-    fn refer(&mut self, kind: &'static str, add: fn(&str) -> String) {
-        let names: BTreeSet<&str> =
-            self.defined.keys().filter(|(of, _)| *of == kind).map(|(_, name)| name.as_str()).collect();
-        for (_, name, place) in self.references.iter().filter(|(of, ..)| *of == kind) {
-            if names.contains(name.as_str()) {
-                continue;
-            }
-            let help = match words::nearest(name, names.iter().copied()) {
-                Some(near) => format!("did you mean {near:?}?"),
-                None if names.is_empty() => add(name),
-                None => format!("{}, or name {}", add(name), words::values(names.iter().copied())),
-            };
-            self.faults.push(
-                Fault::at(place.clone(), format!("there is no {} {name:?}", kind.trim_start_matches("the ")))
-                    .help(help),
-            );
-        }
-    }
-
-    /// Rules name watches by their labels, the store by what they ask for.
-    fn name_watches(&mut self) {
-        for watch in self.rules.iter_mut().flat_map(|rule| &mut rule.watches) {
-            if let Some(name) = self.labels.get(watch) {
-                watch.clone_from(name);
-            }
-        }
     }
 }

@@ -201,6 +201,26 @@ fn a_final_rule_that_sends_the_event_is_the_last_one() {
 }
 
 #[test]
+fn the_conditions_of_named_matchers_must_hold_too() {
+    let named = |service: &str| {
+        Arc::new(Named {
+            name: "tier".into(),
+            matches: vec![matcher("node", words(&["web1"])), matcher("service", words(&[service]))],
+        })
+    };
+    let rule = |named| Rule {
+        named: vec![named],
+        ..rule("tier", vec![matcher("to", words(&["critical"]))], vec![])
+    };
+    assert_eq!(routed(vec![rule(named("web"))]), ["tier"]);
+    assert_eq!(routed(vec![rule(named("db"))]), [""; 0]);
+    assert_eq!(
+        objections(vec![rule(named("db"))]),
+        [Some("`service` is \"web\", and its matcher tier wants \"db\"".into())]
+    );
+}
+
+#[test]
 fn a_rule_that_is_not_enabled_does_nothing() {
     let off = Rule { enabled: false, is_final: true, ..rule("off", vec![], vec![]) };
     let rules = vec![off, rule("on", vec![], vec![])];

@@ -1,0 +1,97 @@
+//! What only all files together show: that what is named is there, and what a configuration is in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::Arc;
+
+use super::fault::{Fault, Faults};
+use super::load::{Draft, MATCHER, RECEIVER, WATCH};
+use super::{Config, Look, Rejected, consul, fallback, watch, words};
+use crate::rules::{Named, Roles, Rule, Rules};
+
+impl Draft<'_> {
+    /// The configuration, or all that is wrong with it.
+    pub(super) fn finish(mut self) -> Result<Config, Box<Rejected>> {
+        let known = |section| !self.partial && !self.unread.contains(section);
+        let (receivers, consul, watches) = (known("receivers"), known("consul"), known("watch"));
+        let matchers = known("matchers");
+        if receivers {
+            self.refer(RECEIVER, |name| format!("add a table [receivers.{name}]"));
+            self.faults.extend(fallback::circles(&self.receivers));
+        }
+        if watches {
+            self.refer(WATCH, |name| format!("add `label = {name:?}` to a [[watch]]"));
+        }
+        if matchers {
+            self.refer(MATCHER, |name| format!("add a table [matchers.{name}]"));
+        }
+        if consul && self.look == Look::Everywhere {
+            self.faults.extend(self.consul_in_use());
+        }
+        if !self.faults.is_empty() {
+            return Err(Box::new(Rejected {
+                faults: Faults::new(self.faults),
+                receivers: self.receivers,
+                data_dir: self.agent.data_dir,
+            }));
+        }
+        let rules = self.rules();
+        if self.watches.is_empty() {
+            self.watches.push(watch::default());
+        }
+        Ok(Config {
+            agent: self.agent,
+            consul: self.consul,
+            watches: self.watches,
+            roles: Roles::from_iter(self.roles),
+            rules,
+            receivers: self.receivers,
+        })
+    }
+
+    fn consul_in_use(&self) -> Vec<Fault> {
+        let place = self.defined.get(&("the table", "[consul]".to_owned()));
+        let fault = |problem: String| match place {
+            Some(place) => Fault::at(place.clone(), format!("failed to {problem}")),
+            None => Fault::in_variable("CONSUL_*", format!("failed to {problem}")),
+        };
+        consul::in_use(&self.consul).into_iter().map(fault).collect()
+    }
+
+    /// What is named must be defined, in whatever file.
+    fn refer(&mut self, kind: &'static str, add: fn(&str) -> String) {
+        let names: BTreeSet<&str> =
+            self.defined.keys().filter(|(of, _)| *of == kind).map(|(_, name)| name.as_str()).collect();
+        for (_, name, place) in self.references.iter().filter(|(of, ..)| *of == kind) {
+            if names.contains(name.as_str()) {
+                continue;
+            }
+            let help = match words::nearest(name, names.iter().copied()) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None if names.is_empty() => add(name),
+                None => format!("{}, or name {}", add(name), words::values(names.iter().copied())),
+            };
+            self.faults.push(
+                Fault::at(place.clone(), format!("there is no {} {name:?}", kind.trim_start_matches("the ")))
+                    .help(help),
+            );
+        }
+    }
+
+    /// Rules name watches by their labels, the store by what they ask for; and they share the matchers that they name.
+    fn rules(&mut self) -> Rules {
+        let by_name: BTreeMap<&str, &Arc<Named>> =
+            self.matchers.iter().map(|matcher| (matcher.name.as_str(), matcher)).collect();
+        let whole = |(mut rule, matchers): (Rule, Vec<String>)| {
+            for watch in &mut rule.watches {
+                if let Some(name) = self.labels.get(watch) {
+                    watch.clone_from(name);
+                }
+            }
+            let named = matchers.iter().filter_map(|name| by_name.get(name.as_str()));
+            rule.named = named.map(|named| Arc::clone(named)).collect();
+            rule
+        };
+        mem::take(&mut self.rules).into_iter().map(whole).collect::<Vec<_>>().into()
+    }
+}
