@@ -7,10 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use lictor::config::{Agent, BUNDLED, Config, Fault, Faults, Look, PluginRef};
 use lictor::consul::{Secret, Settings, Token, What};
 use lictor::dispatch::{RateLimit, RetryPolicy};
 use lictor::event::{EventType, NodeRole};
+use lictor::rules::TimeInterval;
 use proptest::prelude::*;
 
 const FIXTURES: &str = "tests/config";
@@ -240,6 +242,37 @@ fn a_whole_configuration_is_read() {
 }
 
 #[test]
+fn times_are_read_as_alertmanager_has_them() {
+    let config = load_text(
+        "[[time_intervals]]
+        name = 'quiet'
+        time_intervals = [
+            { times = [{ start_time = '18:30', end_time = '24:00' }], location = 'Europe/Berlin' },
+            { weekdays = ['sunday', 'Friday:SATURDAY'], days_of_month = ['1:5', '-3:-1', '28:-1'] },
+            { months = ['january:march', '12'], years = ['2026:2028', '2030'], location = 'UTC' },
+            { weekdays = ['monday'], location = 'Local' },
+        ]",
+    )
+    .unwrap();
+    let always = TimeInterval::always(TimeZone::UTC);
+    let evening = 18 * 60 + 30..24 * 60;
+    let want = [
+        TimeInterval {
+            times: vec![evening],
+            ..TimeInterval::always(TimeZone::get("Europe/Berlin").unwrap())
+        },
+        TimeInterval {
+            weekdays: vec![0..=0, 5..=6],
+            days_of_month: vec![(1, 5), (-3, -1), (28, -1)],
+            ..always.clone()
+        },
+        TimeInterval { months: vec![1..=3, 12..=12], years: vec![2026..=2028, 2030..=2030], ..always },
+        TimeInterval { weekdays: vec![1..=1], ..TimeInterval::always(TimeZone::system()) },
+    ];
+    assert_eq!(config.time_intervals["quiet"], want.into_iter().collect());
+}
+
+#[test]
 fn a_fault_that_shows_later_points_to_the_same_file() {
     let config = load_text(DESIGN).unwrap();
     let place = config.receivers[2].places.plugin.clone();
@@ -381,12 +414,15 @@ fn the_reference_configuration_names_every_key() {
         [roles.services.web]\nzzz = 1
         [[watch]]\nzzz = 1\ntype = 'checks'
         [[rules]]\nzzz = 1\nname = 'a'\non = ['check.status']\nreceivers = ['x']\nmatch = { node = { zzz = 1 } }
-        [defaults]\nzzz = 1\n[receivers.x]\nzzz = 1\nplugin = 'shell'\nretry.zzz = 1\nlimits.zzz = 1
+        [defaults]\nzzz = 1
+        [[time_intervals]]\nzzz = 1\nname = 'a'
+        time_intervals = [{ zzz = 1, times = [{ zzz = 1, start_time = '00:00', end_time = '24:00' }] }]
+        [receivers.x]\nzzz = 1\nplugin = 'shell'\nretry.zzz = 1\nlimits.zzz = 1
         allow = { zzz = 1, exec = [{ zzz = 1, command = ['/x'] }], http = [{ zzz = 1, url = 'https://x/' }], smtp = { zzz = 1, relay = 'smtps://x', to = ['*@x'] } }";
     let faults = load_text(everywhere).unwrap_err();
     let told: Vec<_> =
         faults.iter().filter_map(|fault| fault.remedy()?.strip_prefix("known keys are ")).collect();
-    assert_eq!((told.len(), faults.iter().len()), (16, 16), "{faults}");
+    assert_eq!((told.len(), faults.iter().len()), (20, 20), "{faults}");
     let reference = reference();
     let words: Vec<&str> = reference.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
     for key in told.iter().flat_map(|keys| keys.split(", ")).map(|key| key.trim_matches('`')) {

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::fault::{Fault, Faults};
-use super::load::{Draft, MATCHER, RECEIVER, WATCH};
+use super::load::{Draft, MATCHER, RECEIVER, TIME_INTERVAL, WATCH};
 use super::{Config, Look, Rejected, consul, fallback, watch, words};
 use crate::rules::{Named, Roles, Rule, Rules};
 
@@ -14,7 +14,7 @@ impl Draft<'_> {
     pub(super) fn finish(mut self) -> Result<Config, Box<Rejected>> {
         let known = |section| !self.partial && !self.unread.contains(section);
         let (receivers, consul, watches) = (known("receivers"), known("consul"), known("watch"));
-        let matchers = known("matchers");
+        let (matchers, intervals) = (known("matchers"), known("time_intervals"));
         if receivers {
             self.refer(RECEIVER, |name| format!("add a table [receivers.{name}]"));
             self.faults.extend(fallback::circles(&self.receivers));
@@ -24,6 +24,9 @@ impl Draft<'_> {
         }
         if matchers {
             self.refer(MATCHER, |name| format!("add a table [matchers.{name}]"));
+        }
+        if intervals {
+            self.refer(TIME_INTERVAL, |name| format!("add [[time_intervals]] with `name = {name:?}`"));
         }
         if consul && self.look == Look::Everywhere {
             self.faults.extend(self.consul_in_use());
@@ -46,6 +49,7 @@ impl Draft<'_> {
             roles: Roles::from_iter(self.roles),
             rules,
             receivers: self.receivers,
+            time_intervals: self.time_intervals,
         })
     }
 

@@ -20,9 +20,9 @@ use super::receivers::{self, Receiver};
 use super::rules::Written;
 use super::source::{Place, Source};
 use super::{Config, Look, Rejected, consul, files, matchers, roles, rules, syntax};
-use super::{Watch, watch};
+use super::{Watch, time_intervals, watch};
 use crate::consul::Settings;
-use crate::rules::{Named, Rule, ServiceRoles};
+use crate::rules::{Named, Rule, ServiceRoles, TimeIntervals};
 
 /// What was read so far.
 pub(super) struct Draft<'e> {
@@ -40,6 +40,7 @@ pub(super) struct Draft<'e> {
     /// Each with the names of its matchers.
     pub(super) rules: Vec<(Rule, Vec<String>)>,
     pub(super) matchers: Vec<Arc<Named>>,
+    pub(super) time_intervals: BTreeMap<String, TimeIntervals>,
     pub(super) receivers: Vec<Receiver>,
     /// What rules and receivers name: the kind of thing, its name, and where.
     pub(super) references: Vec<(&'static str, String, Place)>,
@@ -67,6 +68,7 @@ pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config
         roles: Vec::new(),
         rules: Vec::new(),
         matchers: Vec::new(),
+        time_intervals: BTreeMap::new(),
         receivers: Vec::new(),
         references: Vec::new(),
         labels: BTreeMap::new(),
@@ -117,6 +119,7 @@ impl<'t> File<'t> {
 pub(super) const RECEIVER: &str = "the receiver";
 pub(super) const WATCH: &str = "the watch";
 pub(super) const MATCHER: &str = "the matcher";
+pub(super) const TIME_INTERVAL: &str = "the time interval";
 
 impl Draft<'_> {
     /// The texts of those that can be read.
@@ -227,11 +230,15 @@ impl Draft<'_> {
                 Some(())
             })
         });
+        let intervals = table.get("time_intervals", |entry| {
+            entry.tables("[[time_intervals]]", |table| self.time_intervals(table))
+        });
         let read = [
             ("consul", consul.is_some()),
             ("watch", watches.is_some()),
             ("receivers", receivers.is_some()),
             ("matchers", matchers.is_some()),
+            ("time_intervals", intervals.is_some()),
         ];
         self.unread.extend(read.iter().filter(|(key, read)| table.unread(key, *read)).map(|(key, _)| key));
     }
@@ -286,6 +293,15 @@ impl Draft<'_> {
         self.references.extend(fallback.map(|(name, place)| (RECEIVER, name, place)));
         self.receivers.push(receiver);
         Some(())
+    }
+
+    fn time_intervals(&mut self, table: &mut Table<'_>) {
+        let (name, intervals) = time_intervals::read(table);
+        let Some((name, place)) = name else { return };
+        if let Some(fault) = self.define_at(place, TIME_INTERVAL, &name) {
+            table.note(fault);
+        }
+        self.time_intervals.extend(intervals.map(|intervals| (name, intervals)));
     }
 
     /// Notes that `name` is defined here, or that it was defined before.

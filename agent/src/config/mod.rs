@@ -24,9 +24,11 @@ mod roles;
 mod rules;
 mod source;
 mod syntax;
+mod time_intervals;
 mod watch;
 mod words;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use crate::consul::Watch;
@@ -38,7 +40,7 @@ pub use source::Place;
 pub(crate) use words::{duration, nearest};
 
 use crate::consul::Settings;
-use crate::rules::{Roles, Rules};
+use crate::rules::{Roles, Rules, TimeIntervals};
 use reader::Entry;
 
 /// All settings.
@@ -56,6 +58,8 @@ pub struct Config {
     pub rules: Rules,
     /// In the order in which they are written.
     pub receivers: Vec<Receiver>,
+    /// Times that rules name.
+    pub time_intervals: BTreeMap<String, TimeIntervals>,
 }
 
 /// A configuration that has faults.

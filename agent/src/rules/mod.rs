@@ -7,6 +7,7 @@ mod facts;
 mod matcher;
 mod node_role;
 mod set;
+mod time_interval;
 mod verdict;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub use facts::Facts;
 pub use matcher::{Matcher, Pattern, PatternError};
 pub use node_role::{Roles, ServiceRoles};
 pub use set::Rules;
+pub use time_interval::{TimeInterval, TimeIntervals};
 pub use verdict::Verdict;
 
 use crate::event::EventType;
