@@ -8,6 +8,7 @@
 
 mod commit;
 mod death;
+mod memory;
 mod outage;
 mod routing;
 
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+pub use memory::{Decided, Memory};
 pub use outage::{OUTAGES, Trouble};
 use routing::went_back;
 pub use routing::{Answer, Borrowed, History, Known, Place, Plan, Routing, Wishes};
@@ -41,14 +43,23 @@ pub struct Pipeline {
     pub name: String,
     /// The name of the watch that rules know, and that the trouble with it is told of.
     pub told_as: String,
+    /// What becomes of an answer.
+    pub line: Line,
+    /// What is known of the trouble with the watch; all its queries share it.
+    pub trouble: Arc<Mutex<Trouble>>,
+}
+
+/// What all pipelines share: from an answer to what was committed and handed over.
+#[derive(Clone)]
+pub struct Line {
     /// What an answer means.
     pub routing: Arc<Routing>,
+    /// What the rules remember.
+    pub memory: Arc<Memory>,
     /// Where all of it is kept.
     pub store: Store,
     /// Where what was committed is delivered.
     pub inlets: Inlets,
-    /// What is known of the trouble with the watch; all its queries share it.
-    pub trouble: Arc<Mutex<Trouble>>,
 }
 
 /// What a pipeline knows while it follows its source.
@@ -58,14 +69,16 @@ struct Following {
     here: Option<LocalNode>,
     /// The index of the last answer; none before the first one.
     index: Option<u64>,
-    /// The source is lost, so nothing is concluded from time that goes by.
+    /// The source is lost, or was not asked yet, so nothing is concluded from time that goes by.
     lost: bool,
+    /// It is lost no more. What it has to tell comes at once, or nothing changed.
+    recovered: bool,
 }
 
 impl Pipeline {
     /// Follows `source`, from what is `known`, until `stop`.
     pub async fn run(self, known: Known, mut source: Source, stop: CancellationToken) {
-        let mut following = Following { known, here: None, index: None, lost: false };
+        let mut following = Following { known, here: None, index: None, lost: true, recovered: false };
         loop {
             let next = async {
                 tokio::select! {
@@ -93,15 +106,15 @@ impl Pipeline {
     ) -> ControlFlow<()> {
         let name = &self.name;
         if let Update::Node(node) = update {
-            self.located(following, node);
+            self.located(following, node).await;
             return ControlFlow::Continue(());
         }
         if let Update::Lost { reason } = &update {
-            following.lost = true;
+            self.is_followed(following, false).await;
             warn!(reason, watch = name, "Consul cannot be followed; trying until it can.");
         }
         // Before the first answer ever there is no node that an event could be of.
-        let Following { known, here: Some(node), index, lost } = following else {
+        let Following { known, here: Some(node), index, .. } = following else {
             return ControlFlow::Continue(());
         };
         match update {
@@ -109,7 +122,7 @@ impl Pipeline {
             Update::Suspect { reason } => self.suspect(node, reason, stop).await,
             Update::Lost { reason } => self.lost(node, reason, stop).await,
             Update::Recovered => {
-                *lost = false;
+                following.recovered = true;
                 info!(watch = name, "Consul is followed again.");
                 self.recovered(node, stop).await
             }
@@ -117,12 +130,23 @@ impl Pipeline {
                 // A loss that was told before Lictor's own start was no loss of this source.
                 self.recovered(node, stop).await?;
                 *index = Some(now.get());
-                self.take(known, node, Answer { entries, index: now.get(), reset }, stop).await
+                self.take(known, node, Answer { entries, index: now.get(), reset }, stop).await?;
+                self.is_followed(following, true).await;
+                ControlFlow::Continue(())
             }
         }
     }
 
-    fn located(&self, following: &mut Following, node: LocalNode) {
+    /// What is known is so now, or may be so no more.
+    async fn is_followed(&self, following: &mut Following, is_followed: bool) {
+        following.recovered = false;
+        if following.lost == is_followed {
+            following.lost = !is_followed;
+            self.line.memory.followed(&self.query(), is_followed).await;
+        }
+    }
+
+    async fn located(&self, following: &mut Following, node: LocalNode) {
         let what = &self.watch.what;
         info!(node = node.name, datacenter = node.datacenter, "Following {}.", what.in_words());
         let is_other = |state: &State| state.node_name().is_some_and(|of| of != node.name);
@@ -130,13 +154,22 @@ impl Pipeline {
             warn!("What is known is of another node; its end and the beginning of this one tell nothing.");
             following.known.history = History::None;
         }
+        self.line.memory.located(&node).await;
+        if let ControlFlow::Continue(mut held) = self.line.memory.take().await {
+            let known = following.known.states.iter().map(|(key, state)| (&key[..], Some(state)));
+            self.observe(&mut held.alerts, known, (&node, Timestamp::now()));
+            self.line.memory.give_back(held);
+        }
         following.here = Some(node);
     }
 
     /// Waits until what is known means something else because of the time that went by; for ever where it does not.
     async fn due(&self, following: &Following) {
+        if following.recovered {
+            return;
+        }
         let is_true = following.index.is_some() && !following.lost;
-        let at = is_true.then(|| self.routing.due_at(&following.known)).flatten();
+        let at = is_true.then(|| self.line.routing.due_at(&following.known)).flatten();
         match at {
             // The wall clock may be set meanwhile; then the next update looks at it again.
             Some(at) => {
@@ -148,11 +181,15 @@ impl Pipeline {
 
     /// Takes in that time went by.
     async fn age(&self, following: &mut Following, stop: &CancellationToken) -> ControlFlow<()> {
+        if following.recovered {
+            self.is_followed(following, true).await;
+            return ControlFlow::Continue(());
+        }
         let Following { known, here: Some(node), index: Some(index), .. } = following else {
             return ControlFlow::Continue(());
         };
         let now = Timestamp::now();
-        let plan = self.routing.age(known, self.place(node), (*index, now));
+        let plan = self.line.routing.age(known, self.place(node), (*index, now));
         self.settle((known, plan), node, (*index, false, now), stop).await
     }
 
@@ -166,7 +203,7 @@ impl Pipeline {
     ) -> ControlFlow<()> {
         let Answer { index, reset, .. } = answer;
         let now = Timestamp::now();
-        let plan = self.routing.plan(known, self.place(node), answer, now);
+        let plan = self.line.routing.plan(known, self.place(node), answer, now);
         let reset = reset || went_back(&plan.changes);
         self.settle((known, plan), node, (index, reset, now), stop).await
     }
@@ -187,7 +224,7 @@ impl Pipeline {
         };
         let before = mem::replace(known, Known { states, history: History::Live, borrowed: None });
         if let Some(Borrowed { from, .. }) = before.borrowed
-            && let Err(error) = self.store.forget(from).await
+            && let Err(error) = self.line.store.forget(from).await
         {
             warn!(error = chain(&error), "What earlier queries knew stays in the store for now.");
         }

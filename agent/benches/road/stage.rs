@@ -9,8 +9,8 @@ use lictor::catalog::{Check, CheckStatus, Entry, LocalNode};
 use lictor::consul::What;
 use lictor::dispatch::{Answer as Call, Delivery, Dispatcher, Handler, PluginHandler, Receiver, Settings};
 use lictor::event::{EventType, State, Timing};
-use lictor::pipeline::{Answer, Known, Pipeline, Routing};
-use lictor::rules::{Roles, Rule};
+use lictor::pipeline::{Answer, Known, Line, Memory, Pipeline, Routing};
+use lictor::rules::{Alerts, BuiltIn, Roles, Rule};
 use lictor::shutdown::Shutdown;
 use lictor::store::Store;
 use lictor_capability::{Capabilities, Grants, OutputLimits};
@@ -101,6 +101,7 @@ fn routing(receivers: &[String]) -> Routing {
         ..Rule::default()
     };
     Routing {
+        inhibit_rules: BuiltIn::default().rules(),
         rules: vec![rule].into(),
         roles: Roles::default(),
         environment: None,
@@ -129,9 +130,12 @@ impl Stage {
             watch: What::NodeChecks.into(),
             name: "checks/node".into(),
             told_as: "checks/node".into(),
-            routing,
-            store: store.clone(),
-            inlets,
+            line: Line {
+                routing,
+                memory: Arc::new(Memory::new(Alerts::default())),
+                store: store.clone(),
+                inlets,
+            },
             trouble: Arc::default(),
         };
         let known = Known::default();

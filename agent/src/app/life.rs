@@ -9,7 +9,7 @@ use anyhow::Context;
 use lictor_host::Host;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::receivers::Ready;
 use super::running::{Place, Running};
@@ -43,6 +43,9 @@ impl Life<'_> {
         match question {
             Question::Look => {
                 self.running.inlets().wake_all();
+                if let Err(error) = self.running.look_at_silences(&self.store).await {
+                    warn!(error = in_words(error), "The silences stay as they were.");
+                }
                 ControlFlow::Continue(())
             }
             Question::Reload(reply) => self.reload(Some(reply)).await,

@@ -27,10 +27,11 @@ use crate::dispatch::{Dispatcher, Settings};
 use crate::event::{Snapshot, State};
 use crate::handover::Inlets;
 use crate::metrics::Metrics;
-use crate::pipeline::{Borrowed, History, Known, OUTAGES, Pipeline, Routing, Trouble};
+use crate::pipeline::{Borrowed, History, Known, Line, Memory, OUTAGES, Pipeline, Routing, Trouble};
+use crate::rules::{Alerts, Matcher, Silence};
 use crate::shutdown::Shutdown;
 use crate::source::{Shown, Source};
-use crate::store::{AfterDeath, Pruned, Retention, Saved, Store};
+use crate::store::{AfterDeath, Pruned, Retention, Saved, SilenceRecord, Store};
 
 /// How often it is looked whether something is past its retention.
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
@@ -40,6 +41,7 @@ pub(super) struct Running {
     host: Arc<Host>,
     dispatcher: Dispatcher,
     pipelines: JoinSet<()>,
+    memory: Arc<Memory>,
     /// Ends the intake alone, which ends before the claims do.
     stop: CancellationToken,
     shutdown: Shutdown,
@@ -80,15 +82,25 @@ impl Running {
         let dispatcher = Dispatcher::start(host.runtime(), store, receivers, &settings, &shutdown);
         let mut pipelines = JoinSet::new();
         pipelines.spawn(keep_small(store.clone(), config.agent.retention, stop.clone()));
-        for pipeline in follow(config, (store, client, history), &routing, &dispatcher).await? {
+        let memory = Arc::new(Memory::new(remembered(config, store, &routing).await?));
+        let line =
+            Line { routing, memory: Arc::clone(&memory), store: store.clone(), inlets: dispatcher.inlets() };
+        for pipeline in follow(config, (client, history), &line).await? {
             pipelines.spawn(pipeline.run(stop.clone()));
         }
-        Ok(Self { host, dispatcher, pipelines, stop, shutdown })
+        pipelines.spawn(line.keep_time(stop.clone()));
+        Ok(Self { host, dispatcher, pipelines, memory, stop, shutdown })
     }
 
     /// What can be handed over to the receivers.
     pub(super) fn inlets(&self) -> Inlets {
         self.dispatcher.inlets()
+    }
+
+    /// Looks at the silences again, which a person may have changed.
+    pub(super) async fn look_at_silences(&self, store: &Store) -> Result<(), AppError> {
+        self.memory.silence(silences(store).await?).await;
+        Ok(())
     }
 
     /// Waits until a part ends. False: it broke. True: it was told to.
@@ -128,10 +140,10 @@ impl Followed {
 /// A pipeline for each query of each watch.
 async fn follow(
     config: &Config,
-    (store, client, history): (&Store, &Client, History),
-    routing: &Arc<Routing>,
-    dispatcher: &Dispatcher,
+    (client, history): (&Client, History),
+    line: &Line,
 ) -> Result<Vec<Followed>, AppError> {
+    let store = &line.store;
     let load = async |name: &str| store.load(name).await.context("read the store");
     let outages = load(OUTAGES).await?.map(|saved| saved.states).unwrap_or_default();
     let (mut followed, mut names, mut all_known) = (Vec::new(), vec![OUTAGES.to_owned()], true);
@@ -160,11 +172,11 @@ async fn follow(
                 watch,
                 name,
                 told_as: told_as.clone(),
-                routing: Arc::clone(routing),
-                store: store.clone(),
-                inlets: dispatcher.inlets(),
+                line: line.clone(),
                 trouble: Arc::clone(&trouble),
             };
+            // Until its first answer what is remembered of it may be so no more.
+            line.memory.followed(&pipeline.query(), false).await;
             followed.push(Followed(pipeline, known, source));
         }
     }
@@ -206,11 +218,56 @@ async fn borrow(
     Ok(Known { states, history, borrowed: Some(Borrowed { services, from }) })
 }
 
+/// What the rules remember, as far as those of this configuration have a use for it, and the silences.
+async fn remembered(config: &Config, store: &Store, routing: &Routing) -> Result<Alerts, AppError> {
+    let rows = store.rule_states().await.context("read the store")?;
+    let watches = config.watches.iter().map(Watch::name).collect();
+    let (mut alerts, unused) =
+        Alerts::load(routing.policy(), &watches, rows).context("read what the rules remember")?;
+    if unused > 0 {
+        warn!(
+            unused,
+            "What the rules remembered of these events, the rules as they are now have no use for."
+        );
+    }
+    alerts.silence(silences(store).await?);
+    Ok(alerts)
+}
+
+/// The silences that have not ended.
+async fn silences(store: &Store) -> Result<Vec<Silence>, AppError> {
+    let records = store.silences(Timestamp::now()).await.context("read the store")?;
+    let silence = |record: SilenceRecord| {
+        let matchers = record.matchers.iter().map(|text| Matcher::parse(text));
+        match matchers.collect::<Result<_, _>>() {
+            Ok(matchers) => Some(Silence {
+                id: record.id,
+                matchers,
+                starts_at: record.starts_at,
+                ends_at: record.ends_at,
+                created_by: record.created_by,
+                comment: record.comment,
+                expire_on_resolve: record.expire_on_resolve,
+            }),
+            Err(error) => {
+                warn!(
+                    id = record.id,
+                    error = chain(&error),
+                    "This silence cannot be read and hides nothing."
+                );
+                None
+            }
+        }
+    };
+    Ok(records.into_iter().filter_map(silence).collect())
+}
+
 /// What a configuration makes of an answer.
 pub(super) fn routing(config: &Config) -> Routing {
     let wishes = |receiver: &Receiver| (receiver.name.clone(), receiver.wishes.clone());
     Routing {
         rules: config.rules.clone(),
+        inhibit_rules: config.inhibit_rules.clone(),
         roles: config.roles.clone(),
         environment: config.agent.environment.clone(),
         timing: config.agent.timing,

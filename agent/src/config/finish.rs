@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::fault::{Fault, Faults};
 use super::load::{Draft, MATCHER, RECEIVER, TIME_INTERVAL, WATCH};
-use super::{Config, Look, Rejected, consul, fallback, watch, words};
+use super::{Config, Look, Rejected, consul, fallback, timing, watch, words};
 use crate::rules::{Named, Roles, Rule, Rules};
 
 impl Draft<'_> {
@@ -50,6 +50,7 @@ impl Draft<'_> {
             rules,
             receivers: self.receivers,
             time_intervals: self.time_intervals,
+            inhibit_rules: self.built_in.rules().into_iter().chain(self.inhibit_rules).collect(),
         })
     }
 
@@ -93,6 +94,7 @@ impl Draft<'_> {
                 }
             }
             let named = matchers.iter().filter_map(|name| by_name.get(name.as_str()));
+            timing::resolve(&mut rule.schedule, &self.time_intervals);
             rule.named = named.map(|named| Arc::clone(named)).collect();
             rule
         };

@@ -20,9 +20,9 @@ use super::receivers::{self, Receiver};
 use super::rules::Written;
 use super::source::{Place, Source};
 use super::{Config, Look, Rejected, consul, files, matchers, roles, rules, syntax};
-use super::{Watch, time_intervals, watch};
+use super::{Watch, inhibit, time_intervals, watch};
 use crate::consul::Settings;
-use crate::rules::{Named, Rule, ServiceRoles, TimeIntervals};
+use crate::rules::{BuiltIn, InhibitRule, Named, Rule, ServiceRoles, TimeIntervals};
 
 /// What was read so far.
 pub(super) struct Draft<'e> {
@@ -41,6 +41,8 @@ pub(super) struct Draft<'e> {
     pub(super) rules: Vec<(Rule, Vec<String>)>,
     pub(super) matchers: Vec<Arc<Named>>,
     pub(super) time_intervals: BTreeMap<String, TimeIntervals>,
+    pub(super) built_in: BuiltIn,
+    pub(super) inhibit_rules: Vec<InhibitRule>,
     pub(super) receivers: Vec<Receiver>,
     /// What rules and receivers name: the kind of thing, its name, and where.
     pub(super) references: Vec<(&'static str, String, Place)>,
@@ -69,6 +71,8 @@ pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config
         rules: Vec::new(),
         matchers: Vec::new(),
         time_intervals: BTreeMap::new(),
+        built_in: BuiltIn::default(),
+        inhibit_rules: Vec::new(),
         receivers: Vec::new(),
         references: Vec::new(),
         labels: BTreeMap::new(),
@@ -214,6 +218,7 @@ impl Draft<'_> {
                 self.rule(table);
             })
         });
+        self.inhibit(table);
         let receivers = table.get("receivers", |entry| {
             entry.map("a table of receivers", |key, entry| {
                 super::check_name(key.text())
@@ -243,6 +248,25 @@ impl Draft<'_> {
         self.unread.extend(read.iter().filter(|(key, read)| table.unread(key, *read)).map(|(key, _)| key));
     }
 
+    fn inhibit(&mut self, table: &mut Table<'_>) {
+        table.get("inhibit", |entry| {
+            self.define(entry, "the table", "[inhibit]");
+            self.built_in = entry.table("[inhibit]", inhibit::built_in)?;
+            Some(())
+        });
+        table.get("inhibit_rules", |entry| {
+            entry.tables("[[inhibit_rules]]", |table| {
+                let (name, rule) = inhibit::read(table);
+                if let Some((name, place)) = name
+                    && let Some(fault) = self.define_at(place, "the inhibit rule", &name)
+                {
+                    table.note(fault);
+                }
+                self.inhibit_rules.extend(rule);
+            })
+        });
+    }
+
     fn rule(&mut self, table: &mut Table<'_>) {
         let written = rules::read(table);
         if let Some((name, place)) = &written.name
@@ -256,9 +280,10 @@ impl Draft<'_> {
 
     /// Notes what a rule names, and gives it with the names of its matchers.
     fn refer_to(&mut self, written: Written) -> Option<(Rule, Vec<String>)> {
-        let Written { rule, receivers, watches, named, .. } = written;
+        let Written { rule, receivers, watches, named, intervals, .. } = written;
         let matchers = named.iter().map(|(name, _)| name.clone()).collect();
-        for (kind, names) in [(RECEIVER, receivers), (WATCH, watches), (MATCHER, named)] {
+        let names = [(RECEIVER, receivers), (WATCH, watches), (MATCHER, named), (TIME_INTERVAL, intervals)];
+        for (kind, names) in names {
             self.references.extend(names.into_iter().map(|(name, place)| (kind, name, place)));
         }
         Some((rule?, matchers))

@@ -41,15 +41,29 @@ fn attribute(key: Key<'_>) -> Option<Attribute> {
                 "here are attributes alone, all of which must fit",
             );
         }
-        let help = match words::nearest(key.text(), Attribute::NAMES) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!(
-                "an event has {}, `node_meta.<key>` and `service_meta.<key>`",
-                words::keys(Attribute::NAMES)
-            ),
-        };
-        key.wrong(format!("unknown attribute `{}`", key.text()), help)
+        let (problem, help) = unknown(key.text());
+        key.wrong(problem, help)
     })
+}
+
+/// The name of an attribute.
+pub(super) fn attribute_name(entry: Entry<'_>) -> Option<Attribute> {
+    let name = entry.string()?;
+    Attribute::parse(&name).or_else(|| {
+        let (problem, help) = unknown(&name);
+        entry.wrong(problem, help)
+    })
+}
+
+fn unknown(name: &str) -> (String, String) {
+    let help = match words::nearest(name, Attribute::NAMES) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!(
+            "an event has {}, `node_meta.<key>` and `service_meta.<key>`",
+            words::keys(Attribute::NAMES)
+        ),
+    };
+    (format!("unknown attribute `{name}`"), help)
 }
 
 /// The pattern of an unknown attribute is looked at too.

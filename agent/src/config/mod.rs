@@ -16,6 +16,7 @@ mod fallback;
 mod fault;
 mod files;
 mod finish;
+mod inhibit;
 mod load;
 mod matchers;
 mod reader;
@@ -25,6 +26,7 @@ mod rules;
 mod source;
 mod syntax;
 mod time_intervals;
+mod timing;
 mod watch;
 mod words;
 
@@ -40,7 +42,7 @@ pub use source::Place;
 pub(crate) use words::{duration, nearest};
 
 use crate::consul::Settings;
-use crate::rules::{Roles, Rules, TimeIntervals};
+use crate::rules::{InhibitRule, Roles, Rules, TimeIntervals};
 use reader::Entry;
 
 /// All settings.
@@ -60,6 +62,8 @@ pub struct Config {
     pub receivers: Vec<Receiver>,
     /// Times that rules name.
     pub time_intervals: BTreeMap<String, TimeIntervals>,
+    /// What hides what: those that are built in, and then those that are written.
+    pub inhibit_rules: Vec<InhibitRule>,
 }
 
 /// A configuration that has faults.

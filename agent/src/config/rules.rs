@@ -7,6 +7,7 @@ use toml::de::DeValue;
 use super::matchers::matchers;
 use super::reader::{Entry, Table};
 use super::source::Place;
+use super::timing;
 use crate::event::EventType;
 use crate::rules::Rule;
 
@@ -18,6 +19,7 @@ pub(super) struct Written {
     pub(super) receivers: Vec<(String, Place)>,
     pub(super) watches: Vec<(String, Place)>,
     pub(super) named: Vec<(String, Place)>,
+    pub(super) intervals: Vec<(String, Place)>,
 }
 
 pub(super) fn read(table: &mut Table<'_>) -> Written {
@@ -38,12 +40,13 @@ pub(super) fn read(table: &mut Table<'_>) -> Written {
             entry.some("a list of receivers", |item| Some((item.string()?, item.place())))
         })
         .unwrap_or_default();
+    let (schedule, intervals) = timing::read(table, on.as_deref().unwrap_or_default());
     let rule = name.clone().zip(on).map(|((name, _), on)| {
         let receivers = receivers.iter().map(|(name, _)| name.clone()).collect();
         let watches = watches.iter().map(|(name, _)| name.clone()).collect();
-        Rule { name, enabled, is_final, on, watches, matches, named: Vec::new(), unless, receivers }
+        Rule { name, enabled, is_final, on, watches, matches, named: Vec::new(), unless, receivers, schedule }
     });
-    Written { rule, name, receivers, watches, named }
+    Written { rule, name, receivers, watches, named, intervals }
 }
 
 /// What the rule names: one or several.
@@ -55,6 +58,6 @@ fn names(entry: Entry<'_>, what: &str) -> Option<Vec<(String, Place)>> {
     }
 }
 
-fn event_type(entry: Entry<'_>) -> Option<EventType> {
+pub(super) fn event_type(entry: Entry<'_>) -> Option<EventType> {
     entry.word(&EventType::ALL.map(EventType::as_str))?.parse().ok()
 }

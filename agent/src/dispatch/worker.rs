@@ -22,7 +22,7 @@ use super::retry::{Decision, Tries, decide};
 use super::{Delivery, Event, Failure, Outcome, Receiver, Settings};
 use crate::handover::{Begun, Inlets, Running};
 use crate::shutdown::Shutdown;
-use crate::store::{Aftermath, Claimed, Claims, Settlement, Store, StoreError, Verdict};
+use crate::store::{Aftermath, Claimed, Claims, Settlement, Store, StoreError, StoredEvent, Verdict};
 
 /// The pause after the first failure of the store; it doubles up to the next constant.
 const STORE_PAUSE: Duration = Duration::from_millis(50);
@@ -288,7 +288,14 @@ impl Worker {
     }
 
     fn delivery(&self, claimed: &Claimed) -> Delivery {
-        let event = &claimed.event;
+        let told = |event: &StoredEvent| Event {
+            id: event.id.clone(),
+            source: event.source.clone(),
+            kind: event.kind.clone(),
+            subject: event.subject.clone(),
+            time: event.time.to_string(),
+            data: event.data.clone(),
+        };
         Delivery {
             id: claimed.id.clone(),
             attempt: claimed.attempt,
@@ -296,14 +303,7 @@ impl Worker {
             receiver: self.receiver.name.clone(),
             environment: claimed.event.environment.clone(),
             node: claimed.event.node.clone(),
-            events: vec![Event {
-                id: event.id.clone(),
-                source: event.source.clone(),
-                kind: event.kind.clone(),
-                subject: event.subject.clone(),
-                time: event.time.to_string(),
-                data: event.data.clone(),
-            }],
+            events: [&claimed.event].into_iter().chain(&claimed.more).map(told).collect(),
         }
     }
 

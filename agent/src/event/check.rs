@@ -99,6 +99,14 @@ pub(super) fn events(changed: &Changed<'_>, context: &Context<'_>) -> Vec<Event>
     kinds.into_iter().filter_map(|kind| event(kind, changed, context)).collect()
 }
 
+/// A check as it is, as if it had just come to be so; none where it passes or has not run, unless it flaps.
+pub(super) fn standing(key: &str, state: &CheckState, context: &Context<'_>) -> Option<Event> {
+    let status = if state.check.is_maintenance() { Some(CheckStatus::Critical) } else { state.result };
+    let fails = status.is_some_and(|status| status != CheckStatus::Passing);
+    let changed = Changed { key, old: Some(state), new: Some(state) };
+    if fails || state.is_flapping() { event(EventType::CheckStatus, &changed, context) } else { None }
+}
+
 fn kinds(changed: &Changed<'_>) -> Vec<EventType> {
     let Changed { old, new, .. } = *changed;
     let Some(state) = new.or(old) else { return Vec::new() };

@@ -3,6 +3,7 @@
 //! Boundary: pure. The time is an argument, and nothing here reads, writes or waits.
 
 mod check;
+mod condition;
 mod connect;
 mod data;
 mod diff;
@@ -18,11 +19,12 @@ mod types;
 mod user_event;
 
 pub use check::CheckState;
+pub use condition::Condition;
 pub use data::{
     About, CheckData, EventData, FiredData, InstanceData, InstanceFacts, KeyData, LeafData, NodeData,
     RootData, ServiceData, SourceData, Undelivered,
 };
 pub use diff::{Change, Snapshot, apply, diff};
 pub use source::{SourceState, suspect};
-pub use state::{Clock, Context, State, Timing, events, failed_nodes};
+pub use state::{Clock, Context, State, Timing, events, failed_nodes, standing};
 pub use types::{Event, EventType, NodeRole, UnknownType};

@@ -275,6 +275,11 @@ pub fn events(known: &Snapshot<State>, changes: &[Change<State>], context: &Cont
     events
 }
 
+/// How a check is, as an event that tells it; none for what passes, or is no check.
+pub fn standing(key: &str, state: &State, context: &Context<'_>) -> Option<Event> {
+    state.check().and_then(|state| check::standing(key, state, context))
+}
+
 fn of_one(change: &Change<State>, context: &Context<'_>) -> Vec<Event> {
     let (subject, old, new) = change.parts();
     let one = match new.or(old) {

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::EventData;
 
 /// What kind of change an event tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
 pub enum EventType {
     /// A check has another result than before. Where a watch has only those of one state: it came into that state, or
     /// left it for one that is not known.
@@ -145,6 +146,20 @@ impl fmt::Display for EventType {
     }
 }
 
+impl From<EventType> for &'static str {
+    fn from(kind: EventType) -> Self {
+        kind.as_str()
+    }
+}
+
+impl TryFrom<String> for EventType {
+    type Error = UnknownType;
+
+    fn try_from(word: String) -> Result<Self, UnknownType> {
+        word.parse()
+    }
+}
+
 impl FromStr for EventType {
     type Err = UnknownType;
 
@@ -154,7 +169,7 @@ impl FromStr for EventType {
 }
 
 /// One change in Consul's state.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Derived from the change, so that two agents that see it agree: 32 hexadecimal digits.
     pub id: String,

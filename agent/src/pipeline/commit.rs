@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
-use super::{Pipeline, Plan};
+use super::{Decided, Line, Pipeline, Plan};
 use crate::catalog::{CheckStatus, LocalNode};
 use crate::chain::chain;
 use crate::event::{Event, Snapshot, State};
@@ -21,7 +21,8 @@ const COMMIT_RETRY: Duration = Duration::from_millis(500);
 const COMMIT_RETRY_MAX: Duration = Duration::from_secs(15);
 
 impl Pipeline {
-    /// Commits what a plan says to the watch of that name in the store, and gives back the states after it.
+    /// Commits what a plan says to the watch of that name in the store with what the rules make of it, and gives back the
+    /// states after it.
     pub(super) async fn store(
         &self,
         plan: Plan,
@@ -29,7 +30,13 @@ impl Pipeline {
         (index, reset, now): (u64, bool, Timestamp),
         stop: &CancellationToken,
     ) -> ControlFlow<(), Snapshot<State>> {
-        let Plan { states, changes, events, deliveries } = plan;
+        let Plan { states, changes, events } = plan;
+        let Line { memory, routing, .. } = &self.line;
+        let mut held = memory.take().await?;
+        let told = changes.iter().map(|change| (change.parts().0, change.parts().2));
+        self.observe(&mut held.alerts, told, (node, now));
+        let decisions = held.alerts.take(routing.policy(), &events, &self.query(), now);
+        let Decided { deliveries, recalled } = routing.in_deliveries(&events, decisions, now);
         let commit = Commit {
             watch: watch.to_owned(),
             told_as: self.told_as.clone(),
@@ -37,18 +44,24 @@ impl Pipeline {
             reset,
             changes,
             events,
+            recalled,
             deliveries,
+            rule_states: self.line.rule_states(&mut held.alerts),
+            expired: held.alerts.expired(),
             claim: BTreeMap::new(),
             node: node.name.clone(),
-            environment: self.routing.environment(node).to_owned(),
+            environment: routing.environment(node).to_owned(),
             now,
         };
-        self.commit(commit, stop).await?;
+        self.line.commit(commit, stop).await?;
+        memory.give_back(held);
         ControlFlow::Continue(states)
     }
+}
 
+impl Line {
     /// Commits, however often it takes (a disk may be full for a while), and hands the deliveries over.
-    async fn commit(&self, mut commit: Commit, stop: &CancellationToken) -> ControlFlow<()> {
+    pub(super) async fn commit(&self, mut commit: Commit, stop: &CancellationToken) -> ControlFlow<()> {
         let mut delay = COMMIT_RETRY;
         let begun = loop {
             let slots = self.reserve(&commit.deliveries);

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::Routing;
 use crate::event::id::derive;
 use crate::event::{Event, EventData, EventType, Undelivered};
+use crate::rules::{Decision, Told};
 use crate::store::{Aftermath, Claimed, Fallback};
 
 impl Routing {
@@ -27,7 +28,13 @@ impl Routing {
             receiver,
         });
         let events: Vec<_> = dead(claimed, (outcome, detail), now).into_iter().collect();
-        let deliveries = events.iter().flat_map(|event| self.deliveries((0, event), None, now)).collect();
+        // What was given up is told at once, whatever silences and other rules say.
+        let send = |(at, event)| {
+            let firing = self.rules.firing(event, None).into_iter();
+            firing.map(move |rule| Decision::Send { rule, events: vec![Told::New(at)], group: None, nth: 0 })
+        };
+        let decisions = events.iter().enumerate().flat_map(send).collect();
+        let deliveries = self.in_deliveries(&events, decisions, now).deliveries;
         Aftermath { fallback, events, deliveries }
     }
 }

@@ -48,8 +48,7 @@ impl Routing {
     fn doubt(&self, doubt: &SourceState, place: Place<'_>, now: Timestamp) -> Plan {
         let event = self
             .in_context(History::Live, place, (&BTreeSet::new(), 0, now), |context| suspect(doubt, context));
-        let deliveries = self.deliveries((0, &event), Some(place.watch), now).collect();
-        Plan { states: Snapshot::new(), changes: Vec::new(), events: vec![event], deliveries }
+        Plan { states: Snapshot::new(), changes: Vec::new(), events: vec![event] }
     }
 }
 
@@ -85,7 +84,7 @@ impl Pipeline {
         }
         let now = Timestamp::now();
         let doubt = SourceState { watch: self.told_as.clone(), reason, since: now };
-        let plan = self.routing.doubt(&doubt, self.place(node), now);
+        let plan = self.line.routing.doubt(&doubt, self.place(node), now);
         self.store(plan, (OUTAGES, node), (0, false, now), stop).await?;
         ControlFlow::Continue(())
     }
@@ -111,7 +110,7 @@ impl Pipeline {
             outage.iter().map(|outage| (outage.watch.clone(), State::Source(outage.clone()))).collect()
         };
         let known = Known { states: snapshot(told), history: History::Live, borrowed: None };
-        let plan = self.routing.compare(&known, self.place(node), snapshot(&outage), (0, now));
+        let plan = self.line.routing.compare(&known, self.place(node), snapshot(&outage), (0, now));
         self.store(plan, (OUTAGES, node), (0, false, now), stop).await?;
         *told = outage;
         ControlFlow::Continue(())

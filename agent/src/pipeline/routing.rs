@@ -8,16 +8,18 @@ use jiff::Timestamp;
 
 use crate::catalog::{Check, CheckStatus, Entry, LocalNode};
 use crate::event::{
-    Change, Clock, Context, Event, EventType, Snapshot, State, Timing, diff, events, failed_nodes,
+    Change, Clock, Context, Event, EventType, Snapshot, State, Timing, diff, events, failed_nodes, standing,
 };
-use crate::rules::{Roles, Rules};
-use crate::store::{Lane, NewDelivery, Overlap, Saved};
+use crate::rules::{InhibitRule, Policy, Roles, Rules};
+use crate::store::{Lane, Overlap, Saved};
 
 /// What an answer means: the pure part.
 #[derive(Debug)]
 pub struct Routing {
     /// In the order of the configuration.
     pub rules: Rules,
+    /// What hides what.
+    pub inhibit_rules: Vec<InhibitRule>,
     /// Which node is primary or secondary for which service.
     pub roles: Roles,
     /// Where this is; without it the node's metadata `environment` says it.
@@ -129,8 +131,6 @@ pub struct Plan {
     pub changes: Vec<Change<State>>,
     /// What the changes mean.
     pub events: Vec<Event>,
-    /// Where the events go.
-    pub deliveries: Vec<NewDelivery>,
 }
 
 /// Where an answer comes from.
@@ -219,9 +219,7 @@ impl Routing {
             // Under the name of this query nothing is kept yet.
             changes = states.iter().map(|(key, state)| Change::Added(key.clone(), state.clone())).collect();
         }
-        let to = |(at, event)| self.deliveries((at, event), Some(place.watch), now);
-        let deliveries = events.iter().enumerate().flat_map(to).collect();
-        Plan { states, changes, events, deliveries }
+        Plan { states, changes, events }
     }
 
     /// What `told` makes of what all events of an answer have in common.
@@ -255,26 +253,20 @@ impl Routing {
             .unwrap_or_default()
     }
 
-    /// Where the event at a place of its commit goes.
-    pub(super) fn deliveries<'a>(
-        &'a self,
-        (at, event): (usize, &'a Event),
-        watch: Option<&'a str>,
+    /// How a check of the answers is, as an event that tells it.
+    pub(super) fn standing(
+        &self,
+        (key, state): (&str, &State),
+        place: Place<'_>,
         now: Timestamp,
-    ) -> impl Iterator<Item = NewDelivery> {
-        self.rules.route(event, watch).flat_map(move |rule| {
-            rule.receivers.iter().filter_map(move |receiver| {
-                let wishes = self.wishes.get(receiver);
-                wishes.is_none_or(|wishes| wishes.want(event)).then(|| NewDelivery {
-                    event: at,
-                    rule: rule.name.clone(),
-                    receiver: receiver.clone(),
-                    due_at: now,
-                    overlap: wishes.map(|wishes| wishes.overlap).unwrap_or_default(),
-                    lane: wishes.map(|wishes| wishes.lane).unwrap_or_default(),
-                })
-            })
-        })
+    ) -> Option<Event> {
+        let none = BTreeSet::new();
+        self.in_context(History::Live, place, (&none, 0, now), |context| standing(key, state, context))
+    }
+
+    /// What the rules are.
+    pub fn policy(&self) -> Policy<'_> {
+        Policy { rules: &self.rules, inhibit_rules: &self.inhibit_rules }
     }
 }
 

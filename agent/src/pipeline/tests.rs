@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::catalog::{Check, CheckStatus, Entry};
 use crate::event::{Event, EventType, Timing};
-use crate::rules::{Attribute, Matcher, Pattern, Rule, ServiceRoles};
-use crate::store::{Aftermath, Claimed, Fallback, Lane, Overlap, StoredEvent};
+use crate::rules::{Alerts, Attribute, Matcher, Pattern, Query, Rule, ServiceRoles};
+use crate::store::{Aftermath, Claimed, Fallback, Lane, NewDelivery, Overlap, StoredEvent};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -42,6 +42,7 @@ fn routing() -> Routing {
     let web = Matcher { attribute: Attribute::Service, pattern: Pattern::Any(vec!["web".into()]) };
     let active = ServiceRoles { active_nodes: ["web1".to_owned()].into(), ..ServiceRoles::default() };
     Routing {
+        inhibit_rules: Vec::new(),
         rules: vec![rule("all", vec![], &["log", "mail"]), rule("web", vec![web], &["pager"])].into(),
         roles: [("web".to_owned(), active)].into_iter().collect(),
         environment: None,
@@ -70,13 +71,22 @@ fn plan_of(routing: &Routing, known: &Known, checks: Vec<Check>) -> Plan {
     routing.plan(known, place, answer, NOW)
 }
 
+/// Where the events of a plan go, with nothing in the way.
+fn deliveries(routing: &Routing, plan: &Plan) -> Vec<NewDelivery> {
+    let query = Query { watch: "checks/node".into(), name: "checks/node".into() };
+    let decisions = Alerts::default().take(routing.policy(), &plan.events, &query, NOW);
+    let Decided { deliveries, recalled } = routing.in_deliveries(&plan.events, decisions, NOW);
+    assert!(recalled.is_empty());
+    deliveries
+}
+
 use CheckStatus::{Critical, Passing};
 
 #[test]
 fn the_first_answer_is_kept_and_tells_nothing() {
     let plan = plan_of(&routing(), &Known::default(), vec![check("web", Critical, 7)]);
     assert_eq!((plan.states.len(), plan.changes.len()), (1, 1));
-    assert_eq!((plan.events, plan.deliveries), (vec![], vec![]));
+    assert_eq!(plan.events, vec![]);
 }
 
 #[test]
@@ -84,8 +94,8 @@ fn an_event_goes_to_the_receivers_of_every_rule_that_fires_in_their_order() {
     let before = || vec![check("db", Passing, 5), check("web", Passing, 6)];
     let now = vec![check("db", Critical, 7), check("web", Critical, 8)];
     let plan = plan(History::Live, before(), now);
-    let sent: Vec<_> = plan
-        .deliveries
+    let deliveries = deliveries(&routing(), &plan);
+    let sent: Vec<_> = deliveries
         .iter()
         .map(|delivery| {
             assert_eq!(delivery.due_at, NOW);
@@ -125,7 +135,7 @@ fn an_event_knows_its_environment_and_the_nodes_role() {
 #[test]
 fn an_answer_like_the_last_one_is_nothing_to_commit() {
     let plan = plan(History::Away, vec![check("web", Passing, 7)], vec![check("web", Passing, 7)]);
-    assert!(plan.changes.is_empty() && plan.events.is_empty() && plan.deliveries.is_empty());
+    assert!(plan.changes.is_empty() && plan.events.is_empty());
 }
 
 #[test]
@@ -146,7 +156,7 @@ fn who_wants_no_resolved_is_not_told_that_a_check_passes() {
         let states = plan_of(&routing, &Known::default(), vec![check("db", before, 1)]).states;
         let known = Known { states, history: History::Live, borrowed: None };
         let plan = plan_of(&routing, &known, vec![check("db", now, 2)]);
-        plan.deliveries.into_iter().map(|delivery| delivery.receiver).collect::<Vec<_>>()
+        deliveries(&routing, &plan).into_iter().map(|delivery| delivery.receiver).collect::<Vec<_>>()
     };
     assert_eq!(told(Passing, Critical), ["log", "mail"]);
     assert_eq!(told(Critical, Passing), ["log"]);
@@ -157,6 +167,8 @@ fn given_up(routing: &Routing, receiver: &str) -> Aftermath {
     let event =
         plan(History::Live, vec![check("web", Passing, 1)], vec![check("web", Critical, 2)]).events.remove(0);
     let claimed = Claimed {
+        more: Vec::new(),
+        nth: 0,
         id: "d1".into(),
         attempt: 3,
         redriven: 0,

@@ -46,6 +46,26 @@ pub struct Matcher {
 }
 
 impl Matcher {
+    /// Reads `service=web`, or `node=~web.*` with a regular expression, as a person writes it on a command line.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let error = |why: String| PatternError(format!("read the matcher {text:?}: {why}"));
+        let (name, value) =
+            text.split_once('=').ok_or_else(|| error("write attribute=value or attribute=~regex".into()))?;
+        let attribute = Attribute::parse(name).ok_or_else(|| error(format!("unknown attribute {name:?}")))?;
+        let pattern = match (value.strip_prefix('~'), value) {
+            (Some(regex), _) => Pattern::regex(regex).map_err(|why| error(why.to_string()))?,
+            (None, "true" | "false") if attribute.check(&Pattern::Flag(true)).is_ok() => {
+                Pattern::Flag(value == "true")
+            }
+            (None, value) => Pattern::Any(vec![value.to_owned()]),
+        };
+        attribute.check(&pattern).map_err(error)?;
+        Ok(Self { attribute, pattern })
+    }
+
     /// Does the event have the attribute, and does it fit the pattern?
     pub(super) fn holds(&self, facts: &Facts<'_>) -> bool {
         match facts.value(&self.attribute) {

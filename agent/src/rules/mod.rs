@@ -2,21 +2,34 @@
 //!
 //! Boundary: pure. A rule sees an event and nothing else.
 
+mod alert;
+mod alerts;
 mod attribute;
 mod facts;
+mod group;
+mod inhibit;
+mod kept;
 mod matcher;
 mod node_role;
+mod schedule;
 mod set;
+mod silence;
 mod time_interval;
 mod verdict;
 
 use std::sync::Arc;
 
+pub use alert::Reason;
+pub use alerts::{Alerts, Decision, Policy, Query, Row, Told};
 pub use attribute::Attribute;
 pub use facts::Facts;
+pub use inhibit::{BuiltIn, InhibitRule, Inhibitions};
+pub use kept::KeptError;
 pub use matcher::{Matcher, Pattern, PatternError};
 pub use node_role::{Roles, ServiceRoles};
+pub use schedule::{Grouping, Hours, Occurrences, Schedule};
 pub use set::Rules;
+pub use silence::Silence;
 pub use time_interval::{TimeInterval, TimeIntervals};
 pub use verdict::Verdict;
 
@@ -43,6 +56,8 @@ pub struct Rule {
     pub unless: Vec<Matcher>,
     /// Where the event goes; at least one.
     pub receivers: Vec<String>,
+    /// When.
+    pub schedule: Schedule,
 }
 
 /// Conditions with a name, which several rules may have.
@@ -67,6 +82,7 @@ impl Default for Rule {
             named: Vec::new(),
             unless: Vec::new(),
             receivers: Vec::new(),
+            schedule: Schedule::default(),
         }
     }
 }

@@ -39,6 +39,21 @@ impl Rules {
         })
     }
 
+    /// The positions of the rules that send `event`, which a watch told of, in ascending order.
+    pub fn firing(&self, event: &Event, watch: Option<&str>) -> Vec<usize> {
+        let facts = Facts::of(event);
+        let mut firing = Vec::new();
+        for (at, rule) in self.0.iter().enumerate() {
+            if rule.verdict(&facts, watch).sends() {
+                firing.push(at);
+                if rule.is_final {
+                    break;
+                }
+            }
+        }
+        firing
+    }
+
     /// What each rule makes of an event, which a watch told of.
     pub fn verdicts<'a>(&'a self, facts: &Facts<'_>, watch: Option<&str>) -> Vec<Verdict<'a>> {
         let mut last: Option<&Rule> = None;

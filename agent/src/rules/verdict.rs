@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Facts, Matcher, Named, Rule};
+use crate::event::Event;
 
 /// What a rule makes of an event.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl Rule {
         if !self.on.contains(&facts.kind()) {
             return Verdict::OtherType;
         }
-        if !self.watches.is_empty() && !self.watches.iter().any(|known| Some(&known[..]) == watch) {
+        if !self.watches.is_empty() && !watch.is_some_and(|watch| self.hears(watch)) {
             return Verdict::OtherWatch;
         }
         let fails = |matcher: &&Matcher| !matcher.holds(facts);
@@ -57,6 +58,16 @@ impl Rule {
             return Verdict::Excepted(&self.unless);
         }
         Verdict::Sends
+    }
+
+    /// Is this rule about what that watch tells?
+    pub fn hears(&self, watch: &str) -> bool {
+        self.watches.is_empty() || self.watches.iter().any(|known| known == watch)
+    }
+
+    /// Does this rule send `event`, where no rule before it is final?
+    pub(super) fn fires(&self, event: &Event, watch: &str) -> bool {
+        self.verdict(&Facts::of(event), Some(watch)).sends()
     }
 
     /// Why this rule, whose `verdict` on an event it is, leaves the event alone; none where it sends it.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use super::commit::{News, Row, encode_event, write_deliveries, write_news};
-use super::outbox::Settled;
+use super::outbox::{Settled, more};
 use super::{Fallback, NewDelivery, Settlement, StoreError, StoredEvent};
 
 /// An aftermath in the form of its rows.
@@ -55,13 +55,24 @@ pub(super) fn write(
     };
     if let Some(Fallback { receiver, overlap, lane }) = fallback {
         let rule = settled.rule.clone();
-        let instead = NewDelivery { event: 0, rule, receiver, due_at: settlement.now, overlap, lane };
-        write_deliveries(
-            transaction,
-            &news(vec![old], vec![instead]),
-            generation,
-            &[Row { seq: settled.event, is_new: false }],
-        )?;
+        let (mut rows, mut stored) = (vec![Row { seq: settled.event, is_new: false }], vec![old]);
+        for (seq, event) in more(transaction, settled.seq)? {
+            rows.push(Row { seq, is_new: false });
+            stored.push(event);
+        }
+        let instead = NewDelivery {
+            event: 0,
+            more: (1..rows.len()).collect(),
+            group: (rows.len() > 1).then(|| settled.subject.clone()),
+            nth: settled.nth,
+            withheld: None,
+            rule,
+            receiver,
+            due_at: settlement.now,
+            overlap,
+            lane,
+        };
+        write_deliveries(transaction, &news(stored, vec![instead]), generation, &rows)?;
     }
     write_news(transaction, &news(events, deliveries), generation)?;
     Ok(())

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Claimed, Commit, Committed, NewDelivery, Overlap, Replaced, StoreError, StoredEvent};
+use super::{
+    Claimed, Commit, Committed, NewDelivery, Overlap, Replaced, RuleState, StoreError, StoredEvent, rules,
+};
 use crate::event::{Change, Event, State, id};
 
 /// Whether something of a lane is open: what comes next is not its head then.
@@ -24,6 +26,8 @@ pub(super) struct Encoded {
     /// Key and JSON; without JSON the thing is gone.
     states: Vec<(String, Option<String>)>,
     news: News,
+    rule_states: Vec<RuleState>,
+    expired: Vec<(String, Timestamp)>,
 }
 
 /// Events and where they go, in the form of their rows.
@@ -46,9 +50,11 @@ pub(super) struct SavedRows {
 impl Encoded {
     /// Encodes `commit`, and checks that each delivery has an event.
     pub(super) fn new(commit: &Commit) -> Result<Self, StoreError> {
-        let events = commit.events.len();
-        if let Some(delivery) = commit.deliveries.iter().find(|delivery| delivery.event >= events) {
-            return Err(StoreError::NoSuchEvent { position: delivery.event, events });
+        let events = commit.events.len() + commit.recalled.len();
+        let positions =
+            commit.deliveries.iter().flat_map(|delivery| delivery.more.iter().chain([&delivery.event]));
+        if let Some(position) = positions.copied().find(|position| *position >= events) {
+            return Err(StoreError::NoSuchEvent { position, events });
         }
         let encode = |event| encode_event(event, &commit.node, &commit.environment);
         Ok(Self {
@@ -62,11 +68,13 @@ impl Encoded {
             watch: commit.watch.clone(),
             news: News {
                 watch: commit.told_as.clone(),
-                events: commit.events.iter().map(encode).collect::<Result<_, _>>()?,
+                events: commit.events.iter().chain(&commit.recalled).map(encode).collect::<Result<_, _>>()?,
                 deliveries: commit.deliveries.clone(),
                 claim: commit.claim.clone(),
                 now: commit.now,
             },
+            rule_states: commit.rule_states.clone(),
+            expired: commit.expired.clone(),
         })
     }
 }
@@ -102,6 +110,8 @@ pub(super) fn encode_event(event: &Event, node: &str, environment: &str) -> Resu
 pub(super) fn commit(transaction: &Connection, commit: &Encoded) -> rusqlite::Result<Committed> {
     let generation = write_watch(transaction, commit)?;
     write_states(transaction, commit)?;
+    rules::write(transaction, &commit.rule_states)?;
+    rules::expire(transaction, &commit.expired)?;
     write_news(transaction, &commit.news, generation)
 }
 
@@ -218,28 +228,30 @@ pub(super) fn write_deliveries(
     let mut insert = transaction.prepare_cached(
         "INSERT INTO delivery
            (id, event, rule, receiver, subject, state, head, due_at, attempts, created_at, claimed_at,
-            settled_at, outcome, detail)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+            settled_at, outcome, detail, nth, events)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
          ON CONFLICT (id) DO NOTHING",
     )?;
     let now = news.now.as_millisecond();
     let (mut free, mut committed) = (news.claim.clone(), Committed::default());
     let fresh = fresh(transaction, news, generation, events)?;
     let outdone = outdone(&fresh);
-    for (at, Fresh { id, seq, delivery, event }) in fresh.iter().enumerate() {
+    for (at, Fresh { id, seq, delivery, event, more }) in fresh.iter().enumerate() {
         let (lane, overlap) = (lane(delivery, event), delivery.overlap);
         let newer = outdone.get(&at);
-        let mut head = newer.is_none() && !lane_is_open.query_row(lane, |row| row.get::<_, bool>(0))?;
-        if newer.is_none() && !head && overlap.is_for_the_newest() {
+        let made = newer.is_none() && delivery.withheld.is_none();
+        let mut head = made && !lane_is_open.query_row(lane, |row| row.get::<_, bool>(0))?;
+        if made && !head && overlap.is_for_the_newest() {
             let running = supersede(transaction, lane, id, now)?;
             head = running.is_none();
             let replaced = running.filter(|_| overlap == Overlap::Replace);
             committed.replaced.extend(replaced.map(|id| Replaced { receiver: lane.0.to_owned(), id }));
         }
-        let left_out = match newer {
-            Some(newer) => Some((SUPERSEDED, format!("{OUTDONE}{newer}"))),
-            None if !head && overlap == Overlap::Skip => Some(("skipped", NOT_DONE.to_owned())),
-            None => None,
+        let left_out = match (newer, &delivery.withheld) {
+            (_, Some((word, detail))) => Some((*word, detail.clone())),
+            (Some(newer), None) => Some((SUPERSEDED, format!("{OUTDONE}{newer}"))),
+            (None, None) if !head && overlap == Overlap::Skip => Some(("skipped", NOT_DONE.to_owned())),
+            (None, None) => None,
         };
         let free = free.get_mut(&delivery.receiver).filter(|free| **free > 0);
         let begins = head && free.is_some() && delivery.due_at.as_millisecond() <= now;
@@ -263,10 +275,16 @@ pub(super) fn write_deliveries(
             left_out.is_some().then_some(now),
             left_out.as_ref().map(|(outcome, _)| *outcome),
             left_out.as_ref().map(|(_, detail)| detail),
+            delivery.nth,
+            i64::try_from(more.len()).unwrap_or(i64::MAX).saturating_add(1),
         ))?;
+        if inserted == 1 {
+            write_more(transaction, transaction.last_insert_rowid(), more)?;
+        }
         if let (1, true, Some(free)) = (inserted, begins, free) {
             *free -= 1;
-            committed.claimed.push(begun(id.clone(), delivery, event, news.now));
+            let more = delivery.more.iter().filter_map(|at| news.events.get(*at)).cloned().collect();
+            committed.claimed.push(begun(id.clone(), delivery, (event, more), news.now));
         }
     }
     Ok(committed)
@@ -279,6 +297,16 @@ struct Fresh<'a> {
     seq: i64,
     delivery: &'a NewDelivery,
     event: &'a StoredEvent,
+    /// The rows of the other events.
+    more: Vec<i64>,
+}
+
+fn write_more(transaction: &Connection, delivery: i64, more: &[i64]) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO delivery_more (delivery, position, event) VALUES (?1, ?2, ?3)";
+    for (position, event) in (1_i64..).zip(more) {
+        transaction.prepare_cached(sql)?.execute((delivery, position, event))?;
+    }
+    Ok(())
 }
 
 /// The deliveries that are not there yet. One that the rules of another watch made stays as it is.
@@ -294,7 +322,8 @@ fn fresh<'a>(
         let Some((&Row { seq, is_new }, event)) = found else { continue };
         let id = delivery_id(&event.id, delivery, generation);
         if is_new || !is_there(transaction, &id)? {
-            fresh.push(Fresh { id, seq, delivery, event });
+            let more = delivery.more.iter().filter_map(|at| events.get(*at)).map(|row| row.seq).collect();
+            fresh.push(Fresh { id, seq, delivery, event, more });
         }
     }
     Ok(fresh)
@@ -302,11 +331,16 @@ fn fresh<'a>(
 
 /// The receiver, and what stands in the store for those of its deliveries that are made one after the other.
 fn lane<'a>(delivery: &'a NewDelivery, event: &'a StoredEvent) -> (&'a str, &'a str) {
-    (&delivery.receiver, delivery.lane.key(&event.subject))
+    (&delivery.receiver, delivery.lane.key(delivery.group.as_deref().unwrap_or(&event.subject)))
 }
 
 /// A delivery that the commit which made it has claimed.
-fn begun(id: String, delivery: &NewDelivery, event: &StoredEvent, now: Timestamp) -> Claimed {
+fn begun(
+    id: String,
+    delivery: &NewDelivery,
+    (event, more): (&StoredEvent, Vec<StoredEvent>),
+    now: Timestamp,
+) -> Claimed {
     Claimed {
         id,
         attempt: 1,
@@ -314,6 +348,8 @@ fn begun(id: String, delivery: &NewDelivery, event: &StoredEvent, now: Timestamp
         rule: delivery.rule.clone(),
         receiver: delivery.receiver.clone(),
         event: event.clone(),
+        more,
+        nth: delivery.nth,
         created_at: now,
         tried_since: now,
     }
@@ -323,7 +359,7 @@ fn begun(id: String, delivery: &NewDelivery, event: &StoredEvent, now: Timestamp
 fn outdone<'a>(fresh: &'a [Fresh<'a>]) -> BTreeMap<usize, &'a str> {
     let mut newest = BTreeMap::<_, &str>::new();
     let mut outdone = BTreeMap::new();
-    let last_first = fresh.iter().enumerate().rev();
+    let last_first = fresh.iter().enumerate().rev().filter(|(_, one)| one.delivery.withheld.is_none());
     for (at, one) in last_first.filter(|(_, one)| one.delivery.overlap.is_for_the_newest()) {
         let newer = *newest.entry(lane(one.delivery, one.event)).or_insert(&one.id);
         // The same twice is one.
@@ -364,12 +400,10 @@ fn supersede(
 
 /// The idempotency key, the same on every attempt and after every restart.
 fn delivery_id(event: &str, delivery: &NewDelivery, generation: u64) -> String {
-    id::derive(&[
-        event.as_bytes(),
-        delivery.rule.as_bytes(),
-        delivery.receiver.as_bytes(),
-        &generation.to_be_bytes(),
-    ])
+    let (generation, nth) = (generation.to_be_bytes(), delivery.nth.to_be_bytes());
+    let parts = [event.as_bytes(), delivery.rule.as_bytes(), delivery.receiver.as_bytes(), &generation, &nth];
+    // What is not told again has the id that it always had.
+    id::derive(if delivery.nth == 0 { &parts[..4] } else { &parts })
 }
 
 /// What is known of `watch`, or none when it was never committed.

@@ -78,6 +78,10 @@ pub(crate) fn event(id: &str, subject: &str) -> Event {
 pub(crate) fn delivery(receiver: &str) -> NewDelivery {
     NewDelivery {
         event: 0,
+        more: Vec::new(),
+        group: None,
+        nth: 0,
+        withheld: None,
         rule: "down".into(),
         receiver: receiver.into(),
         due_at: at(0),
@@ -95,7 +99,10 @@ pub(crate) fn nothing() -> Commit {
         reset: false,
         changes: Vec::new(),
         events: Vec::new(),
+        recalled: Vec::new(),
         deliveries: Vec::new(),
+        rule_states: Vec::new(),
+        expired: Vec::new(),
         claim: BTreeMap::new(),
         node: "web1".into(),
         environment: "production".into(),

@@ -5,7 +5,7 @@
 //! # Files
 //!
 //! ```text
-//! <data_dir>/lictor.db       the database: application_id 0x6c696374 ("lict"), user_version 2
+//! <data_dir>/lictor.db       the database: application_id 0x6c696374 ("lict"), user_version 3
 //! <data_dir>/lictor.db-wal   its newest transactions; belongs to it, never to be moved alone
 //! <data_dir>/lictor.db-shm   an index of the former, made anew when it is gone
 //! <data_dir>/lictor.suspect  damage was met: the next start looks for it
@@ -45,7 +45,10 @@
 //!   seq          the order within a lane: the deliveries of one receiver and one subject
 //!   id           derived from event id, rule, receiver and generation
 //!   event        its row; of a group that is sent as one, the first
-//!   rule, receiver, subject
+//!   events       how many are sent as one
+//!   nth          how often its group was sent before
+//!   rule, receiver
+//!   subject      that of its event, or the name of its group; `*` where all of a receiver are one lane
 //!   state        pending │ running │ delivered │ dead │ suppressed
 //!   head         1 for the first delivery of its lane that is not settled, else 0
 //!   due_at       not before this time
@@ -55,6 +58,18 @@
 //!   created_at, claimed_at (last), settled_at (null while it is open)
 //!   outcome      of the last attempt: a word, as is `delivered` or `transient`
 //!   detail       of the last attempt: the receipt, or why it failed
+//!
+//! delivery_more   the events of a group that is sent as one, but for the first
+//!   delivery, position, event
+//!
+//! rule_state what a rule remembers of events: what waits for its time, and what was sent and goes on; written by
+//!            commit
+//!   rule, key    `alert <condition> <thing>`, `group <name>`
+//!   state        JSON
+//!   due_at       when time makes something of it; for a person, since it follows from the state and the rule
+//!
+//! silence    what is not sent for a while; written by a person (`Records`), ended early by commit
+//!   id, matchers (JSON), starts_at, ends_at, created_by, comment, expire_on_resolve
 //!
 //! attempt    one try; written by settle, and by recover for those that were cut off (`interrupted`)
 //!   delivery, number, started_at, ended_at, outcome, detail
@@ -112,6 +127,7 @@ mod outbox;
 mod record;
 mod records;
 mod retention;
+mod rules;
 mod schema;
 mod thread;
 mod types;
@@ -141,6 +157,7 @@ pub use open::Durability;
 pub use record::{Attempt, EventFilter, Filter, Record, RecordsError, State};
 pub use records::{Records, Seen};
 pub use retention::{Pruned, Retention};
+pub use rules::{RuleState, SilenceRecord};
 pub use types::{
     AfterDeath, Aftermath, Claimed, Claims, Commit, Committed, DETAIL_MAX, Fallback, Lane, NewDelivery,
     Overlap, Recovered, Replaced, Saved, Settlement, StoredEvent, Verdict,

@@ -20,7 +20,7 @@ pub(super) const CLAIMABLE: &str = "
     SELECT delivery.seq, delivery.id, delivery.attempts, delivery.rule, delivery.subject, delivery.created_at,
       event.id, event.source, event.kind, event.subject, event.time, event.data,
       event.node, event.environment, delivery.receiver, delivery.redriven,
-      coalesce(delivery.redriven_at, delivery.created_at)
+      coalesce(delivery.redriven_at, delivery.created_at), delivery.nth, delivery.events
     FROM delivery JOIN event ON event.seq = delivery.event
     WHERE delivery.receiver = :receiver AND delivery.state = 'pending' AND delivery.head = 1
       AND delivery.due_at <= :now
@@ -41,7 +41,7 @@ pub(super) const RUNNING: &str = "
     SELECT delivery.seq, delivery.id, delivery.attempts, delivery.rule, delivery.subject, delivery.created_at,
       event.id, event.source, event.kind, event.subject, event.time, event.data,
       event.node, event.environment, delivery.receiver, delivery.redriven,
-      coalesce(delivery.redriven_at, delivery.created_at), delivery.claimed_at
+      coalesce(delivery.redriven_at, delivery.created_at), delivery.nth, delivery.events, delivery.claimed_at
     FROM delivery JOIN event ON event.seq = delivery.event
     WHERE delivery.settled_at IS NULL AND delivery.state = 'running'";
 
@@ -53,10 +53,11 @@ pub(super) fn claim(
     now: Timestamp,
 ) -> rusqlite::Result<Claims> {
     let now = now.as_millisecond();
-    let claimed: Vec<(i64, Claimed)> = transaction
+    let claimed: Vec<(i64, Claimed, u32)> = transaction
         .prepare_cached(CLAIMABLE)?
         .query_map(named_params! { ":receiver": receiver, ":now": now, ":limit": i64::try_from(limit).unwrap_or(i64::MAX) }, read_claimed)?
         .collect::<Result<_, _>>()?;
+    let claimed = with_more(transaction, claimed)?;
     {
         let mut run = transaction.prepare_cached(
             "UPDATE delivery SET state = 'running', attempts = ?2, claimed_at = ?3 WHERE seq = ?1",
@@ -71,7 +72,7 @@ pub(super) fn claim(
 }
 
 /// One row of [`CLAIMABLE`], as it will be once it is claimed.
-fn read_claimed(row: &Row<'_>) -> rusqlite::Result<(i64, Claimed)> {
+fn read_claimed(row: &Row<'_>) -> rusqlite::Result<(i64, Claimed, u32)> {
     let event = StoredEvent {
         id: row.get(6)?,
         source: row.get(7)?,
@@ -88,11 +89,39 @@ fn read_claimed(row: &Row<'_>) -> rusqlite::Result<(i64, Claimed)> {
         rule: row.get(3)?,
         receiver: row.get(14)?,
         event,
+        more: Vec::new(),
+        nth: row.get(17)?,
         redriven: row.get(15)?,
         created_at: time(row.get(5)?, 5)?,
         tried_since: time(row.get(16)?, 16)?,
     };
-    Ok((row.get(0)?, claimed))
+    Ok((row.get(0)?, claimed, row.get(18)?))
+}
+
+/// Reads the other events of those that are sent with others.
+fn with_more(
+    connection: &Connection,
+    rows: Vec<(i64, Claimed, u32)>,
+) -> rusqlite::Result<Vec<(i64, Claimed)>> {
+    let with_more = |(seq, mut claimed, events): (i64, Claimed, u32)| {
+        if events > 1 {
+            claimed.more = more(connection, seq)?.into_iter().map(|(_, event)| event).collect();
+        }
+        Ok((seq, claimed))
+    };
+    rows.into_iter().map(with_more).collect()
+}
+
+/// The events of a delivery but for the first, with their rows.
+pub(super) fn more(connection: &Connection, delivery: i64) -> rusqlite::Result<Vec<(i64, StoredEvent)>> {
+    connection
+        .prepare_cached(
+            "SELECT id, source, kind, subject, time, data, node, environment, event.seq
+             FROM delivery_more JOIN event ON event.seq = delivery_more.event
+             WHERE delivery = ?1 ORDER BY position",
+        )?
+        .query_map([delivery], |row| Ok((row.get(8)?, super::records::read_event(row)?)))?
+        .collect()
 }
 
 /// A time from its column.
@@ -153,11 +182,12 @@ pub(super) fn settle(
 
 /// A delivery that a verdict was carried out on.
 pub(super) struct Settled {
-    seq: i64,
+    pub(super) seq: i64,
     receiver: String,
-    subject: String,
+    pub(super) subject: String,
     pub(super) event: i64,
     pub(super) rule: String,
+    pub(super) nth: u32,
 }
 
 /// None where the verdict is on an attempt that is not running.
@@ -167,7 +197,7 @@ fn carry_out(transaction: &Connection, settlement: &Settlement) -> rusqlite::Res
     // An UPDATE … RETURNING would open a temporary table each time.
     let settled = transaction
         .prepare_cached(
-            "SELECT seq, receiver, subject, event, rule FROM delivery
+            "SELECT seq, receiver, subject, event, rule, nth FROM delivery
              WHERE id = ?1 AND state = 'running' AND attempts = ?2",
         )?
         .query_row((&settlement.id, settlement.attempt), |row| {
@@ -177,6 +207,7 @@ fn carry_out(transaction: &Connection, settlement: &Settlement) -> rusqlite::Res
                 subject: row.get(2)?,
                 event: row.get(3)?,
                 rule: row.get(4)?,
+                nth: row.get(5)?,
             })
         })
         .optional()?;
@@ -248,12 +279,13 @@ pub(super) fn recover(
     now: Timestamp,
 ) -> rusqlite::Result<Recovered> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let running: Vec<(Claimed, i64)> = transaction
+    let running: Vec<_> = transaction
         .prepare(RUNNING)?
-        .query_map((), |row| Ok((read_claimed(row)?.1, row.get(17)?)))?
-        .collect::<Result<_, _>>()?;
+        .query_map((), |row| Ok((read_claimed(row)?, row.get::<_, i64>(19)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let (claimed, started_at): (Vec<_>, Vec<i64>) = running.into_iter().unzip();
     let mut recovered = Recovered::default();
-    for (claimed, started_at) in running {
+    for ((_, claimed), started_at) in with_more(&transaction, claimed)?.into_iter().zip(started_at) {
         // It is read as it will be once it is claimed again.
         let attempt = claimed.attempt - 1;
         let outcome = "interrupted";
@@ -271,7 +303,7 @@ pub(super) fn recover(
             let detail = "Lictor ended while it ran".into();
             (Verdict::RetryAt { at: now, outcome, detail }, Aftermath::default())
         };
-        let started_at = time(started_at, 17)?;
+        let started_at = time(started_at, 19)?;
         let settlement = Settlement { id: claimed.id, attempt, started_at, now, verdict, aftermath };
         let encoded = aftermath::encode(&settlement)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;

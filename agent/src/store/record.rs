@@ -117,8 +117,10 @@ pub enum RecordsError {
         id: String,
     },
     /// Several have an id that begins so.
-    #[error("find one delivery {id:?}: several begin so; write more of it")]
+    #[error("find one {what} {id:?}: several begin so; write more of it")]
     Ambiguous {
+        /// `delivery`, `silence`.
+        what: &'static str,
         /// As it was given.
         id: String,
     },

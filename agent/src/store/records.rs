@@ -71,7 +71,7 @@ impl Records {
         let mut found = self.records(&sql, [id])?;
         match (found.pop(), found.is_empty()) {
             (Some(record), true) => Ok(record),
-            (Some(_), false) => Err(RecordsError::Ambiguous { id: id.into() }),
+            (Some(_), false) => Err(RecordsError::Ambiguous { what: "delivery", id: id.into() }),
             (None, _) => Err(RecordsError::Unknown { what: "a delivery", id: id.into() }),
         }
     }
@@ -114,7 +114,11 @@ impl Records {
         if events.is_empty() {
             return Err(RecordsError::Unknown { what: "an event", id: id.into() });
         }
-        let sql = format!("{RECORD} WHERE delivery.event = ?1 ORDER BY delivery.seq");
+        let sql = format!(
+            "{RECORD} WHERE delivery.event = ?1
+               OR delivery.seq IN (SELECT delivery FROM delivery_more WHERE event = ?1)
+             ORDER BY delivery.seq"
+        );
         let with_deliveries =
             |(event, seq, watch)| Ok(Seen { event, watch, deliveries: self.records(&sql, [seq])? });
         events.into_iter().map(with_deliveries).collect()
@@ -195,7 +199,7 @@ impl Records {
         read().map_err(|source| StoreError::sort(&self.path, source))
     }
 
-    fn write<T>(
+    pub(super) fn write<T>(
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {

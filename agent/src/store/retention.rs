@@ -21,6 +21,9 @@ pub(super) const OLDEST: &str = "
     WHERE seq > ?1 AND seq < (SELECT max(seq) FROM event) AND NOT EXISTS (
       SELECT 1 FROM delivery WHERE delivery.event = event.seq
         AND (settled_at IS NULL OR delivery.seq = (SELECT max(seq) FROM delivery)))
+      AND NOT EXISTS (
+        SELECT 1 FROM delivery_more JOIN delivery ON delivery.seq = delivery_more.delivery
+        WHERE delivery_more.event = event.seq)
     ORDER BY seq LIMIT ?2";
 
 /// What is kept.
@@ -120,6 +123,7 @@ fn batch(
             break;
         }
         for sql in [
+            "DELETE FROM delivery_more WHERE delivery IN (SELECT seq FROM delivery WHERE event = ?1)",
             "DELETE FROM attempt WHERE delivery IN (SELECT seq FROM delivery WHERE event = ?1)",
             "DELETE FROM delivery WHERE event = ?1",
             "DELETE FROM event WHERE seq = ?1",

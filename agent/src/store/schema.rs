@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = 0x6c69_6374;
 
 /// The version that this Lictor writes. It goes up by one with each step.
-pub(super) const VERSION: i32 = 2;
+pub(super) const VERSION: i32 = 3;
 
 /// Version 1.
 pub(super) const FIRST: &str = "
@@ -73,7 +73,7 @@ CREATE TABLE attempt (
 ";
 
 /// From each version to the next.
-const STEPS: [&str; 1] = [
+const STEPS: [&str; 2] = [
     // What a person asks for: the deliveries of an event, what is dead, and what was sent again.
     "
 DROP INDEX IF EXISTS delivery_head;
@@ -83,6 +83,34 @@ CREATE INDEX delivery_event ON delivery (event);
 CREATE INDEX delivery_set_aside ON delivery (state, receiver) WHERE state IN ('dead', 'suppressed');
 ALTER TABLE delivery ADD COLUMN redriven INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN redriven_at INTEGER;
+",
+    // Rules that remember, silences, and deliveries of several events.
+    "
+CREATE TABLE rule_state (
+  rule   TEXT NOT NULL,
+  key    TEXT NOT NULL,
+  state  TEXT NOT NULL,
+  due_at INTEGER,
+  PRIMARY KEY (rule, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE silence (
+  id         TEXT    PRIMARY KEY,
+  matchers   TEXT    NOT NULL,
+  starts_at  INTEGER NOT NULL,
+  ends_at    INTEGER NOT NULL,
+  created_by TEXT    NOT NULL,
+  comment    TEXT    NOT NULL,
+  expire_on_resolve INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE delivery_more (
+  delivery INTEGER NOT NULL REFERENCES delivery,
+  position INTEGER NOT NULL,
+  event    INTEGER NOT NULL REFERENCES event,
+  PRIMARY KEY (delivery, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX delivery_more_event ON delivery_more (event);
+ALTER TABLE delivery ADD COLUMN nth INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN events INTEGER NOT NULL DEFAULT 1;
 ",
 ];
 

@@ -113,7 +113,7 @@ fn a_file_that_is_not_ours_is_refused_and_left_alone() {
             connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
             connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
         },
-        "open DIR/lictor.db: it has schema version 3, and this lictor knows versions up to 2; \
+        "open DIR/lictor.db: it has schema version 4, and this lictor knows versions up to 3; \
          run the lictor that wrote it, or move the file away to start anew",
     );
 }

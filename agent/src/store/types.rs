@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::RuleState;
 use crate::event::{Change, Event, Snapshot, State};
 
 /// Bytes of a receipt or of a failure's text that are kept: enough for the end of a stack trace or a
@@ -37,8 +38,14 @@ pub struct Commit {
     pub changes: Vec<Change<State>>,
     /// What the changes mean, in the order in which it happened.
     pub events: Vec<Event>,
+    /// Events of before that something is to be delivered of. They come after the `events` in what deliveries refer to.
+    pub recalled: Vec<Event>,
     /// What is to be delivered.
     pub deliveries: Vec<NewDelivery>,
+    /// What the rules remember now.
+    pub rule_states: Vec<RuleState>,
+    /// The silences that end early, by id, and when.
+    pub expired: Vec<(String, Timestamp)>,
     /// How many of these deliveries are claimed at once, by receiver: those that are due and that no
     /// earlier open delivery of the same subject precedes. The others stay pending.
     pub claim: BTreeMap<String, usize>,
@@ -53,8 +60,16 @@ pub struct Commit {
 /// An event that is to be delivered to a receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewDelivery {
-    /// The event's position in [`Commit::events`].
+    /// The event's position in [`Commit::events`], or after them in [`Commit::recalled`].
     pub event: usize,
+    /// The positions of the other events that are sent with it.
+    pub more: Vec<usize>,
+    /// What stands for the subject where several are sent together.
+    pub group: Option<String>,
+    /// How often its group was sent before.
+    pub nth: u32,
+    /// It is not made: a word, and why.
+    pub withheld: Option<(&'static str, String)>,
     /// The rule that wants it.
     pub rule: String,
     /// The receiver that gets it.
@@ -151,6 +166,10 @@ pub struct Claimed {
     pub receiver: String,
     /// What happened.
     pub event: StoredEvent,
+    /// What else happened that is sent with it.
+    pub more: Vec<StoredEvent>,
+    /// How often its group was sent before.
+    pub nth: u32,
     /// When it was committed.
     pub created_at: Timestamp,
     /// When it was committed, or a person had it sent again.

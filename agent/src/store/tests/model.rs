@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::catalog::CheckStatus;
 use crate::event::Change;
-use crate::store::fixture::{at, event, nothing, nothing_follows, state};
+use crate::store::fixture::{at, delivery, event, nothing, nothing_follows, state};
 use crate::store::*;
 
 #[derive(Clone, Debug)]
@@ -268,12 +268,11 @@ impl World {
                 .collect(),
             deliveries: deliveries
                 .map(|&(event, rule, receiver, delay)| NewDelivery {
-                    overlap: Overlap::Queue,
-                    lane: Lane::Subject,
                     event,
                     rule: format!("rule{rule}"),
                     receiver: format!("r{receiver}"),
                     due_at: at(self.now + delay),
+                    ..delivery("")
                 })
                 .collect(),
             now: at(self.now),

@@ -1,0 +1,515 @@
+//! What the rules make of events over time: pure.
+//!
+//! `(state, event, now) → (state, decisions)`: [`Alerts`] is the state, and nothing here waits, reads a clock or writes.
+//! What goes by in time is told with [`Alerts::tick`]; when that is worth it, [`Alerts::due`] says. All of it is in rows
+//! ([`Alerts::changes`]) that are to be stored with the decisions, and is read back from them ([`Alerts::load`]).
+//!
+//! A rule with nothing of this sends at once and leaves no trace here, unless a silence, an inhibit rule or the clock
+//! is in the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::alert::{Alert, Phase, Reason, Withheld};
+use super::group::{Group, GroupKey};
+use super::{InhibitRule, Inhibitions, Rules, Silence};
+use crate::event::{Condition, Event};
+
+/// What is configured of it.
+#[derive(Clone, Copy)]
+pub struct Policy<'a> {
+    /// In the order of the configuration.
+    pub rules: &'a Rules,
+    /// What hides what.
+    pub inhibit_rules: &'a [InhibitRule],
+}
+
+/// Who told of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Query {
+    /// The name of the watch, which rules know.
+    pub watch: String,
+    /// That of the query, or of one of several that follow the watch.
+    pub name: String,
+}
+
+/// An event that is to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// The one at this position of those that were given.
+    New(usize),
+    /// One of before.
+    Earlier(Box<Event>),
+}
+
+/// What becomes of events.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// They go to the receivers of a rule, as one delivery.
+    Send {
+        /// The rule's position.
+        rule: usize,
+        /// At least one.
+        events: Vec<Told>,
+        /// What the group is called; none where an event is sent alone.
+        group: Option<String>,
+        /// How often its group was sent before.
+        nth: u32,
+    },
+    /// It is not sent.
+    Withhold {
+        /// The rule's position.
+        rule: usize,
+        /// The one that is not sent.
+        event: Box<Event>,
+        /// Why.
+        reason: Reason,
+        /// The same for a person.
+        detail: String,
+    },
+}
+
+/// What is to be stored of an alert or a group, by rule and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The rule's name.
+    pub rule: String,
+    /// What of the rule it is.
+    pub key: String,
+    /// JSON; none where there is nothing to know any more.
+    pub state: Option<String>,
+    /// When time makes something of it.
+    pub due_at: Option<Timestamp>,
+}
+
+/// A condition of a thing, and the rule's position: the thing comes first, since an event is about one.
+type Key = (String, usize, Condition);
+
+/// What is in the way of an event.
+struct Obstacle {
+    reason: Reason,
+    detail: String,
+    /// Until when at least; none where that is not known.
+    until: Option<Timestamp>,
+}
+
+/// All that is remembered of events, for the rules.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    pub(super) alerts: BTreeMap<Key, Alert>,
+    pub(super) groups: BTreeMap<GroupKey, Group>,
+    /// When time makes something of a group.
+    due: BTreeSet<(Timestamp, GroupKey)>,
+    /// The groups that something is in the way of.
+    blocked: BTreeSet<GroupKey>,
+    /// What hides what now.
+    inhibitions: Inhibitions,
+    /// What persons want to hear nothing of.
+    silences: Vec<Silence>,
+    /// The silences that ended early, by id.
+    expired: Vec<(String, Timestamp)>,
+    /// The queries that there are.
+    queries: BTreeSet<String>,
+    /// Those that cannot be followed, with their watches: what they told may be so no more.
+    lost: BTreeMap<String, String>,
+    pub(super) changed_alerts: BTreeSet<Key>,
+    pub(super) changed_groups: BTreeSet<GroupKey>,
+    /// Rows that the rules have no use for: rule and key.
+    pub(super) unknown: Vec<(String, String)>,
+}
+
+impl Alerts {
+    /// Takes in `events` that a query told, in the order in which they happened.
+    pub fn take(
+        &mut self,
+        policy: Policy<'_>,
+        events: &[Event],
+        query: &Query,
+        now: Timestamp,
+    ) -> Vec<Decision> {
+        let watch = &query.watch[..];
+        let (mut decisions, mut touched) = (Vec::new(), BTreeSet::new());
+        for (at, event) in events.iter().enumerate() {
+            let fired = policy.rules.firing(event, Some(watch));
+            let thing = event.thing();
+            let standing: Vec<(usize, Condition)> = self.standing(&thing);
+            if standing.is_empty() && fired.is_empty() {
+                continue;
+            }
+            let rules: BTreeSet<usize> =
+                fired.iter().copied().chain(standing.iter().map(|(rule, _)| *rule)).collect();
+            for rule in rules {
+                let is_fired = fired.contains(&rule);
+                let mut step = Step { policy, rule, now, decisions: &mut decisions, touched: &mut touched };
+                self.removed(event, (&thing, &standing), is_fired, &mut step);
+                let key = (thing.clone(), rule, event.kind.condition());
+                let plain = policy.rules[rule].schedule.is_plain() && !self.alerts.contains_key(&key);
+                if is_fired && plain && self.obstacle(policy, (rule, event), now).is_none() {
+                    let events = vec![Told::New(at)];
+                    step.decisions.push(Decision::Send { rule, events, group: None, nth: 0 });
+                } else if is_fired {
+                    self.matched(key, (event, query), &mut step);
+                } else if policy.rules[rule].hears(watch) {
+                    self.over(&key, event, &mut step);
+                }
+            }
+            self.resolve_silences(event, now);
+            // What is not grouped is sent before what comes next.
+            let alone: Vec<_> = touched
+                .iter()
+                .filter(|(rule, _)| policy.rules[*rule].schedule.group.is_none())
+                .cloned()
+                .collect();
+            for group in alone {
+                touched.remove(&group);
+                self.settle(policy, &group, now, &mut decisions);
+            }
+        }
+        for group in touched {
+            self.settle(policy, &group, now, &mut decisions);
+        }
+        decisions
+    }
+
+    /// Takes in that it is `now`.
+    pub fn tick(&mut self, policy: Policy<'_>, now: Timestamp) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        let due: Vec<GroupKey> =
+            self.due.iter().take_while(|(due, _)| *due <= now).map(|(_, group)| group.clone()).collect();
+        for group in due {
+            self.settle(policy, &group, now, &mut decisions);
+        }
+        decisions
+    }
+
+    /// When time makes something of it; none where it does not.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// Takes in how a check is now, as [`Inhibitions::observe`] does.
+    pub fn observe(&mut self, policy: Policy<'_>, check: &str, event: Option<&Event>) {
+        if self.inhibitions.observe(policy.inhibit_rules, check, event) {
+            self.look_again();
+        }
+    }
+
+    /// The silences are these.
+    pub fn silence(&mut self, silences: Vec<Silence>) {
+        self.silences = silences;
+        self.look_again();
+    }
+
+    /// The silences that ended early since this was asked last: their ids, and when.
+    pub fn expired(&mut self) -> Vec<(String, Timestamp)> {
+        std::mem::take(&mut self.expired)
+    }
+
+    /// A query of a watch can be followed, or cannot any more. In the meantime nothing is concluded from time that goes
+    /// by about what it told.
+    pub fn followed(&mut self, query: &Query, is_followed: bool) {
+        self.queries.insert(query.name.clone());
+        if !is_followed {
+            self.lost.insert(query.name.clone(), query.watch.clone());
+        } else if self.lost.remove(&query.name).is_some() {
+            let of_watch = self.alerts.iter().filter(|(_, alert)| alert.of.watch == query.watch);
+            let groups: BTreeSet<_> = of_watch.map(|(key, alert)| (key.1, alert.group.clone())).collect();
+            groups.iter().for_each(|group| self.look_at(group));
+        }
+    }
+
+    /// What it tells may be so no more. What an earlier configuration asked is a part of what its watch asks now.
+    fn is_lost(&self, alert: &Alert, condition: Condition) -> bool {
+        let Query { watch, name } = &alert.of;
+        condition != Condition::Outage
+            && (self.lost.contains_key(name)
+                || !self.queries.contains(name) && self.lost.values().any(|of| of == watch))
+    }
+
+    fn look_again(&mut self) {
+        for group in self.blocked.clone() {
+            self.look_at(&group);
+        }
+    }
+
+    /// The group is looked at by the next tick.
+    pub(super) fn look_at(&mut self, key: &GroupKey) {
+        let Some(group) = self.groups.get_mut(key) else { return };
+        if let Some(due) = group.due.replace(Timestamp::MIN) {
+            self.due.remove(&(due, key.clone()));
+        }
+        self.due.insert((Timestamp::MIN, key.clone()));
+    }
+
+    /// The conditions of a thing that rules remember.
+    fn standing(&self, thing: &str) -> Vec<(usize, Condition)> {
+        if self.alerts.is_empty() {
+            return Vec::new();
+        }
+        let from = (thing.to_owned(), 0, Condition::Status);
+        let of_thing = self.alerts.range(from..).take_while(|((of, ..), _)| of == thing);
+        of_thing.map(|((_, rule, condition), _)| (*rule, *condition)).collect()
+    }
+
+    /// Where the thing is gone, all else that was so of it is over.
+    fn removed(
+        &mut self,
+        event: &Event,
+        (thing, standing): (&str, &[(usize, Condition)]),
+        is_fired: bool,
+        step: &mut Step<'_>,
+    ) {
+        let own = (step.rule, event.kind.condition());
+        let others = standing
+            .iter()
+            .filter(|(rule, condition)| event.kind.removes() && *rule == own.0 && *condition != own.1);
+        for (rule, condition) in others {
+            let key = (thing.to_owned(), *rule, *condition);
+            if is_fired {
+                // The event is sent by itself.
+                self.forget(&key, step.touched);
+            } else {
+                self.over(&key, event, step);
+            }
+        }
+    }
+
+    fn matched(&mut self, key: Key, (event, query): (&Event, &Query), step: &mut Step<'_>) {
+        let rule = &step.policy.rules[step.rule];
+        if self.alerts.get(&key).is_some_and(|alert| alert.event.id == event.id) {
+            // Another watch told of it.
+            return;
+        }
+        let begin = || Alert::begin(event, query, rule.group_of(event));
+        let alert = self.alerts.entry(key.clone()).or_insert_with(begin);
+        let (withheld, goes_on) = alert.matched(event, &rule.schedule, step.now);
+        self.after(key, (withheld, goes_on), step);
+    }
+
+    fn over(&mut self, key: &Key, event: &Event, step: &mut Step<'_>) {
+        let schedule = &step.policy.rules[step.rule].schedule;
+        let Some(alert) = self.alerts.get_mut(key).filter(|alert| alert.event.id != event.id) else { return };
+        let done = alert.over(event, false, schedule, step.now);
+        self.after(key.clone(), done, step);
+    }
+
+    fn after(&mut self, key: Key, (withheld, goes_on): (Vec<Withheld>, bool), step: &mut Step<'_>) {
+        let rule = step.rule;
+        step.decisions.extend(withheld.into_iter().map(|Withheld { event, reason, detail }| {
+            Decision::Withhold { rule, event: Box::new(event), reason, detail }
+        }));
+        if !goes_on {
+            return self.forget(&key, step.touched);
+        }
+        if let Some(alert) = self.alerts.get(&key) {
+            let group = (rule, alert.group.clone());
+            self.groups.entry(group.clone()).or_default().members.insert((key.0.clone(), key.2));
+            step.touched.insert(group);
+        }
+        self.changed_alerts.insert(key);
+    }
+
+    /// There is nothing more to know of it.
+    fn forget(&mut self, key: &Key, touched: &mut BTreeSet<GroupKey>) {
+        let Some(alert) = self.alerts.remove(key) else { return };
+        let group = (key.1, alert.group);
+        if let Some(of) = self.groups.get_mut(&group) {
+            of.members.remove(&(key.0.clone(), key.2));
+            touched.insert(group);
+        }
+        self.changed_alerts.insert(key.clone());
+    }
+
+    /// A silence that was to end with what it hides ends with it.
+    fn resolve_silences(&mut self, event: &Event, now: Timestamp) {
+        if self.silences.is_empty() || !event.is_resolved() {
+            return;
+        }
+        let over = |silence: &&mut Silence| silence.expire_on_resolve && silence.hides(event, now);
+        let ended: Vec<_> = self
+            .silences
+            .iter_mut()
+            .filter(over)
+            .map(|silence| {
+                silence.ends_at = now;
+                (silence.id.clone(), now)
+            })
+            .collect();
+        if !ended.is_empty() {
+            self.expired.extend(ended);
+            self.look_again();
+        }
+    }
+
+    /// What is in the way of `event`, for a rule.
+    fn obstacle(
+        &self,
+        policy: Policy<'_>,
+        (rule, event): (usize, &Event),
+        now: Timestamp,
+    ) -> Option<Obstacle> {
+        if let Some(detail) = policy.rules[rule].schedule.muted(now) {
+            return Some(Obstacle { reason: Reason::Muted, detail, until: Some(next_minute(now)) });
+        }
+        if let Some(silence) = self.silences.iter().find(|silence| silence.hides(event, now)) {
+            let detail =
+                format!("the silence {} of {} hides it: {}", silence.id, silence.created_by, silence.comment);
+            return Some(Obstacle { reason: Reason::Silenced, detail, until: Some(silence.ends_at) });
+        }
+        let (hides, check) = self.inhibitions.hides(policy.inhibit_rules, event)?;
+        let reason =
+            if hides.name == super::inhibit::FLAPPING { Reason::Flapping } else { Reason::Inhibited };
+        let detail = format!("the inhibit rule {:?} hides it because of {check}", hides.name);
+        Some(Obstacle { reason, detail, until: None })
+    }
+
+    /// Sends of a group what is to be sent now, and says when to look at it again.
+    fn settle(&mut self, policy: Policy<'_>, key: &GroupKey, now: Timestamp, decisions: &mut Vec<Decision>) {
+        let Some(mut group) = self.groups.remove(key) else { return };
+        if let Some(due) = group.due.take() {
+            self.due.remove(&(due, key.clone()));
+        }
+        self.blocked.remove(key);
+        let before = group.clone();
+        let rule = &policy.rules[key.0];
+        let view = self.look_through(policy, key, &mut group, now);
+        let send_at = (!view.ready.is_empty()).then(|| group.send_at(rule, now));
+        let repeat_at = group.repeat_at(rule).filter(|_| !view.firing.is_empty());
+        let (mut next, mut sent) = (view.next, Vec::new());
+        match (send_at, repeat_at) {
+            (Some(at), _) if at <= now => sent = view.ready,
+            (None, Some(at)) if at <= now => sent = view.firing,
+            (send_at, repeat_at) => next = earliest(next, send_at.or(repeat_at)),
+        }
+        if !sent.is_empty() {
+            self.send(policy, (key, &mut group), sent, (now, decisions));
+            next = earliest(next, group.repeat_at(rule).filter(|_| !group.members.is_empty()));
+        }
+        if group.members.is_empty() {
+            self.changed_groups.insert(key.clone());
+            return;
+        }
+        group.due = next;
+        if let Some(due) = next {
+            self.due.insert((due, key.clone()));
+        }
+        if group.times != before.times {
+            self.changed_groups.insert(key.clone());
+        }
+        self.groups.insert(key.clone(), group);
+    }
+
+    /// Looks at the members of a group: what time made of them, what is ready, and what is in its way.
+    fn look_through(
+        &mut self,
+        policy: Policy<'_>,
+        (rule, name): &GroupKey,
+        group: &mut Group,
+        now: Timestamp,
+    ) -> View {
+        let schedule = &policy.rules[*rule].schedule;
+        let mut view = View::default();
+        let repeats = group.repeat_at(&policy.rules[*rule]).is_some_and(|at| at <= now);
+        for (thing, condition) in group.members.clone() {
+            let key = (thing, *rule, condition);
+            let Some(mut alert) = self.alerts.remove(&key) else { continue };
+            let before = alert.clone();
+            let lost = self.is_lost(&alert, condition);
+            if !lost
+                && !alert.ripen(schedule, now, |event| policy.rules[*rule].fires(event, &before.of.watch))
+            {
+                group.members.remove(&(key.0.clone(), condition));
+                self.changed_alerts.insert(key);
+                continue;
+            }
+            let asked = alert.phase == Phase::Ready || alert.phase == Phase::Firing && repeats;
+            if !lost {
+                let obstacle = if asked { self.obstacle(policy, (*rule, &alert.event), now) } else { None };
+                match (&alert.phase, obstacle) {
+                    (Phase::Ready, None) => view.ready.push(key.clone()),
+                    (Phase::Firing, None) => view.firing.push(key.clone()),
+                    (Phase::Ready | Phase::Firing, Some(obstacle)) => {
+                        self.blocked.insert((*rule, name.clone()));
+                        view.next = earliest(view.next, obstacle.until);
+                        if alert.phase == Phase::Ready {
+                            alert.blocked = Some((obstacle.reason, obstacle.detail));
+                        }
+                    }
+                    _ => {}
+                }
+                view.next = earliest(view.next, alert.due(schedule));
+            }
+            if alert != before {
+                self.changed_alerts.insert(key.clone());
+            }
+            self.alerts.insert(key, alert);
+        }
+        view
+    }
+
+    /// Sends the events of these alerts as one delivery.
+    fn send(
+        &mut self,
+        policy: Policy<'_>,
+        (key, group): (&GroupKey, &mut Group),
+        sent: Vec<Key>,
+        (now, decisions): (Timestamp, &mut Vec<Decision>),
+    ) {
+        let schedule = &policy.rules[key.0].schedule;
+        let mut events = Vec::new();
+        for of in sent {
+            let Some(alert) = self.alerts.get_mut(&of) else { continue };
+            events.push(alert.event.clone());
+            let goes_on = alert.was_sent(schedule);
+            self.changed_alerts.insert(of.clone());
+            if !goes_on {
+                self.alerts.remove(&of);
+                group.members.remove(&(of.0, of.2));
+            }
+        }
+        events.sort_by(|one, other| (one.time, &one.subject).cmp(&(other.time, &other.subject)));
+        let name = schedule.group.is_some().then(|| key.1.clone());
+        for part in events.chunks(super::group::EVENTS_MAX) {
+            let events = part.iter().map(|event| Told::Earlier(Box::new(event.clone()))).collect();
+            decisions.push(Decision::Send {
+                rule: key.0,
+                events,
+                group: name.clone(),
+                nth: group.times.sent,
+            });
+        }
+        group.was_sent(now);
+    }
+}
+
+/// What there is of a group.
+#[derive(Default)]
+struct View {
+    /// What is to be sent.
+    ready: Vec<Key>,
+    /// What goes on.
+    firing: Vec<Key>,
+    /// When to look at it again.
+    next: Option<Timestamp>,
+}
+
+/// An event, for one rule.
+struct Step<'a> {
+    policy: Policy<'a>,
+    rule: usize,
+    now: Timestamp,
+    decisions: &'a mut Vec<Decision>,
+    touched: &'a mut BTreeSet<GroupKey>,
+}
+
+fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
+}
+
+/// Time intervals begin and end with a minute.
+fn next_minute(now: Timestamp) -> Timestamp {
+    let down = now.as_second().div_euclid(60);
+    Timestamp::from_second((down + 1) * 60).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,73 @@
+//! What is sent together.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::alert::later;
+use super::{Facts, Rule};
+use crate::event::{Condition, Event};
+
+/// Events of one delivery at most; what is more comes in further ones. A node has some hundred checks.
+pub(super) const EVENTS_MAX: usize = 1000;
+
+/// The rule's position, and what the group is called.
+pub(super) type GroupKey = (usize, String);
+
+/// The alerts of one rule that are sent together; of a rule that does not group each is a group of its own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Group {
+    /// The things, and what of them.
+    pub(super) members: BTreeSet<(String, Condition)>,
+    pub(super) times: Times,
+    /// When to look at it.
+    pub(super) due: Option<Timestamp>,
+}
+
+/// What is stored of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Times {
+    /// When what is ready is sent; none where nothing is.
+    send_at: Option<Timestamp>,
+    /// When something was sent.
+    sent_at: Option<Timestamp>,
+    /// How often.
+    pub(super) sent: u32,
+}
+
+impl Group {
+    /// When what is ready is sent.
+    pub(super) fn send_at(&mut self, rule: &Rule, now: Timestamp) -> Timestamp {
+        let Some(grouping) = &rule.schedule.group else { return now };
+        let Times { sent_at, .. } = self.times;
+        let at = || {
+            sent_at.map_or_else(|| later(now, grouping.wait), |sent| later(sent, grouping.interval).max(now))
+        };
+        *self.times.send_at.get_or_insert_with(at)
+    }
+
+    /// When what goes on is told again.
+    pub(super) fn repeat_at(&self, rule: &Rule) -> Option<Timestamp> {
+        Some(later(self.times.sent_at?, rule.schedule.repeat_interval?))
+    }
+
+    pub(super) fn was_sent(&mut self, now: Timestamp) {
+        let sent = self.times.sent.saturating_add(1);
+        self.times = Times { send_at: None, sent_at: Some(now), sent };
+    }
+}
+
+impl Rule {
+    /// What the group of an event is called.
+    pub(super) fn group_of(&self, event: &Event) -> String {
+        let Some(grouping) = &self.schedule.group else {
+            return format!("{} {}", event.kind.condition(), event.thing());
+        };
+        let facts = Facts::of(event);
+        let named = grouping.by.iter().map(|attribute| {
+            format!("{attribute}={}", facts.text(attribute).as_deref().unwrap_or("").trim_matches('"'))
+        });
+        format!("{{{}}}", named.collect::<Vec<_>>().join(", "))
+    }
+}

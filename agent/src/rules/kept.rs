@@ -1,0 +1,99 @@
+//! What is remembered of events, to rows and back.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::alert::Alert;
+use super::alerts::{Alerts, Policy, Row};
+use super::group::Times;
+use crate::event::Condition;
+
+/// A row that is not to be read: of another Lictor, or damaged. The text says why.
+#[derive(Debug, thiserror::Error)]
+#[error("read what the rule {rule:?} keeps as {key:?}")]
+pub struct KeptError {
+    rule: String,
+    key: String,
+    source: Option<serde_json::Error>,
+}
+
+impl Alerts {
+    /// What is to be stored, since this was asked last.
+    pub fn changes(&mut self, policy: Policy<'_>) -> Vec<Row> {
+        let gone = |(rule, key)| Row { rule, key, state: None, due_at: None };
+        let mut rows: Vec<_> = std::mem::take(&mut self.unknown).into_iter().map(gone).collect();
+        for key in std::mem::take(&mut self.changed_alerts) {
+            let alert = self.alerts.get(&key);
+            let (thing, rule, condition) = key;
+            let Some(rule) = policy.rules.get(rule) else { continue };
+            rows.push(Row {
+                rule: rule.name.clone(),
+                key: format!("alert {condition} {thing}"),
+                state: alert.and_then(|alert| serde_json::to_string(alert).ok()),
+                due_at: alert.and_then(|alert| alert.due(&rule.schedule)),
+            });
+        }
+        for (rule, name) in std::mem::take(&mut self.changed_groups) {
+            let group = self.groups.get(&(rule, name.clone()));
+            let times = group.map(|group| group.times).filter(|times| *times != Times::default());
+            let Some(rule) = policy.rules.get(rule) else { continue };
+            rows.push(Row {
+                rule: rule.name.clone(),
+                key: format!("group {name}"),
+                state: times.and_then(|times| serde_json::to_string(&times).ok()),
+                due_at: group.and_then(|group| group.due).filter(|due| *due != Timestamp::MIN),
+            });
+        }
+        rows
+    }
+
+    /// What `rows` say, by the rules as they are now, and how many alerts these rules have no use for. All `watches` are
+    /// yet to be followed.
+    pub fn load(
+        policy: Policy<'_>,
+        watches: &BTreeSet<String>,
+        rows: impl IntoIterator<Item = (String, String, String)>,
+    ) -> Result<(Self, usize), KeptError> {
+        let (mut alerts, mut unused, mut times) = (Self::default(), 0, Vec::new());
+        for (name, key, state) in rows {
+            let error = |source| KeptError { rule: name.clone(), key: key.clone(), source };
+            let rule = policy.rules.iter().position(|rule| rule.name == name);
+            let Some((at, rule)) = rule.and_then(|at| Some((at, policy.rules.get(at)?))) else {
+                unused += usize::from(key.starts_with("alert "));
+                alerts.unknown.push((name, key));
+                continue;
+            };
+            if let Some(group) = key.strip_prefix("group ") {
+                let state: Times = serde_json::from_str(&state).map_err(|source| error(Some(source)))?;
+                times.push(((at, group.to_owned()), state));
+                continue;
+            }
+            let parts = key.strip_prefix("alert ").and_then(|rest| rest.split_once(' '));
+            let (word, thing) = parts.ok_or_else(|| error(None))?;
+            let condition = Condition::ALL.into_iter().find(|condition| condition.as_str() == word);
+            let condition = condition.ok_or_else(|| error(None))?;
+            let mut alert: Alert = serde_json::from_str(&state).map_err(|source| error(Some(source)))?;
+            let still = alert.last || rule.fires(&alert.event, &alert.of.watch);
+            if !still || !watches.contains(&alert.of.watch) {
+                unused += 1;
+                alerts.unknown.push((name, key));
+                continue;
+            }
+            alert.group = rule.group_of(&alert.event);
+            let group = alerts.groups.entry((at, alert.group.clone())).or_default();
+            group.members.insert((thing.to_owned(), condition));
+            alerts.alerts.insert((thing.to_owned(), at, condition), alert);
+        }
+        for (key, times) in times {
+            match alerts.groups.get_mut(&key) {
+                Some(group) => group.times = times,
+                None => alerts.changed_groups.extend([key]),
+            }
+        }
+        for key in alerts.groups.keys().cloned().collect::<Vec<_>>() {
+            alerts.look_at(&key);
+        }
+        Ok((alerts, unused))
+    }
+}
