@@ -181,28 +181,7 @@ impl Draft<'_> {
                 entry.table("[consul]", |table| consul::read(table, &mut self.consul, self.env))
             })
         });
-        let watches = table.get("watch", |entry| {
-            entry.tables("[[watch]]", |table| {
-                let label = table.get("label", |entry| Some((super::name(entry)?, entry.place())));
-                // Before the rest is read: a watch with a fault has its label all the same.
-                let label = label.map(|(label, place)| {
-                    if let Some(fault) = self.define_at(place, WATCH, &label) {
-                        table.note(fault);
-                    }
-                    label
-                });
-                let watch = watch::read(table)?;
-                if let Some(label) = label {
-                    self.labels.insert(label, watch.name());
-                }
-                if self.watches.iter().any(|known| known.name() == watch.name()) {
-                    let fault = Fault::at(table.place(), "this is followed already, by another [[watch]]");
-                    table.note(fault.help("leave one of the two out"));
-                }
-                self.watches.push(watch);
-                Some(())
-            })
-        });
+        let watches = table.get("watch", |entry| entry.tables("[[watch]]", |table| self.watch(table)));
         table.get("roles", |entry| {
             entry.table("[roles]", |table| {
                 roles::read(table, |entry, service, nodes| {
@@ -246,6 +225,27 @@ impl Draft<'_> {
             ("time_intervals", intervals.is_some()),
         ];
         self.unread.extend(read.iter().filter(|(key, read)| table.unread(key, *read)).map(|(key, _)| key));
+    }
+
+    fn watch(&mut self, table: &mut Table<'_>) -> Option<()> {
+        let label = table.get("label", |entry| Some((super::name(entry)?, entry.place())));
+        // Before the rest is read: a watch with a fault has its label all the same.
+        let label = label.map(|(label, place)| {
+            if let Some(fault) = self.define_at(place, WATCH, &label) {
+                table.note(fault);
+            }
+            label
+        });
+        let watch = watch::read(table)?;
+        if let Some(label) = label {
+            self.labels.insert(label, watch.name());
+        }
+        if self.watches.iter().any(|known| known.name() == watch.name()) {
+            let fault = Fault::at(table.place(), "this is followed already, by another [[watch]]");
+            table.note(fault.help("leave one of the two out"));
+        }
+        self.watches.push(watch);
+        Some(())
     }
 
     fn inhibit(&mut self, table: &mut Table<'_>) {

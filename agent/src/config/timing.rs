@@ -30,7 +30,7 @@ pub(super) fn read(table: &mut Table<'_>, on: &[EventType]) -> (Schedule, Vec<(S
     let hold = lasting(table, "for", on, span);
     let keep_firing_for = lasting(table, "keep_firing_for", on, span);
     let repeat_interval = lasting(table, "repeat_interval", on, |entry| entry.duration(REPEAT_MIN..=LONGEST));
-    let send_resolved = lasting(table, "send_resolved", on, |entry| entry.flag());
+    let send_resolved = lasting(table, "send_resolved", on, Entry::flag);
     let group = group(table);
     let occurrences = table.get("occurrences", |entry| entry.table("`occurrences`", occurrences)).flatten();
     let mute = table.get("mute_time_intervals", names).unwrap_or_default();
@@ -68,11 +68,11 @@ pub(super) fn resolve(schedule: &mut Schedule, intervals: &BTreeMap<String, Time
 }
 
 /// A key that means something only where something can end; its default means nothing anywhere.
-fn lasting<T: Default + PartialEq>(
-    table: &mut Table<'_>,
+fn lasting<'a, T: Default + PartialEq>(
+    table: &mut Table<'a>,
     key: &'static str,
     on: &[EventType],
-    read: impl FnOnce(Entry<'_>) -> Option<T>,
+    read: impl FnOnce(Entry<'a>) -> Option<T>,
 ) -> Option<T> {
     let moment = on.iter().find(|kind| !kind.can_end());
     table.get(key, |entry| match (moment, read(entry)?) {

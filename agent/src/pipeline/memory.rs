@@ -140,7 +140,7 @@ impl Line {
                 let (rule, receiver, events) = (&delivery.rule, &delivery.receiver, delivery.more.len() + 1);
                 info!(event.id = id, event.subject = subject, rule, receiver, events, "It is time.");
             }
-            let commit = Commit { deliveries, recalled, rule_states, ..self.nothing(&node, now) };
+            let commit = Commit { recalled, deliveries, rule_states, ..self.nothing(&node, now) };
             self.commit(commit, stop).await?;
         }
         self.memory.give_back(held);

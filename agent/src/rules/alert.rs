@@ -161,10 +161,6 @@ impl Alert {
             Phase::Ready if self.sent && event.is_resolved() => self.over(event, true, schedule, now),
             Phase::Held | Phase::Ready => self.replace(event, schedule, now),
             Phase::Firing if event.is_resolved() => self.over(event, true, schedule, now),
-            Phase::Firing => {
-                self.news(event);
-                (Vec::new(), true)
-            }
             Phase::Ending(..) if event.is_resolved() => {
                 self.phase = Phase::Ending(Box::new(event.clone()), now);
                 (Vec::new(), true)
@@ -174,7 +170,7 @@ impl Alert {
                 let detail = format!("it goes on within {:?} of its end", schedule.keep_firing_for);
                 (vec![withheld(event, Reason::KeepFiringFor, detail)], true)
             }
-            Phase::Ending(..) => {
+            Phase::Firing | Phase::Ending(..) => {
                 self.news(event);
                 (Vec::new(), true)
             }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::alert::{Alert, Phase, Reason, Withheld};
+use super::alert::{Alert, Reason, Withheld};
 use super::group::{Group, GroupKey};
 use super::{InhibitRule, Inhibitions, Rules, Silence};
 use crate::event::{Condition, Event};
@@ -85,25 +85,25 @@ pub struct Row {
 }
 
 /// A condition of a thing, and the rule's position: the thing comes first, since an event is about one.
-type Key = (String, usize, Condition);
+pub(super) type Key = (String, usize, Condition);
 
 /// What is in the way of an event.
-struct Obstacle {
-    reason: Reason,
-    detail: String,
+pub(super) struct Obstacle {
+    pub(super) reason: Reason,
+    pub(super) detail: String,
     /// Until when at least; none where that is not known.
-    until: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
 }
 
 /// All that is remembered of events, for the rules.
 #[derive(Debug, Default)]
 pub struct Alerts {
-    pub(super) alerts: BTreeMap<Key, Alert>,
+    pub(super) known: BTreeMap<Key, Alert>,
     pub(super) groups: BTreeMap<GroupKey, Group>,
     /// When time makes something of a group.
-    due: BTreeSet<(Timestamp, GroupKey)>,
+    pub(super) due: BTreeSet<(Timestamp, GroupKey)>,
     /// The groups that something is in the way of.
-    blocked: BTreeSet<GroupKey>,
+    pub(super) blocked: BTreeSet<GroupKey>,
     /// What hides what now.
     inhibitions: Inhibitions,
     /// What persons want to hear nothing of.
@@ -114,7 +114,7 @@ pub struct Alerts {
     queries: BTreeSet<String>,
     /// Those that cannot be followed, with their watches: what they told may be so no more.
     lost: BTreeMap<String, String>,
-    pub(super) changed_alerts: BTreeSet<Key>,
+    pub(super) changed: BTreeSet<Key>,
     pub(super) changed_groups: BTreeSet<GroupKey>,
     /// Rows that the rules have no use for: rule and key.
     pub(super) unknown: Vec<(String, String)>,
@@ -145,7 +145,7 @@ impl Alerts {
                 let mut step = Step { policy, rule, now, decisions: &mut decisions, touched: &mut touched };
                 self.removed(event, (&thing, &standing), is_fired, &mut step);
                 let key = (thing.clone(), rule, event.kind.condition());
-                let plain = policy.rules[rule].schedule.is_plain() && !self.alerts.contains_key(&key);
+                let plain = policy.rules[rule].schedule.is_plain() && !self.known.contains_key(&key);
                 if is_fired && plain && self.obstacle(policy, (rule, event), now).is_none() {
                     let events = vec![Told::New(at)];
                     step.decisions.push(Decision::Send { rule, events, group: None, nth: 0 });
@@ -214,14 +214,16 @@ impl Alerts {
         if !is_followed {
             self.lost.insert(query.name.clone(), query.watch.clone());
         } else if self.lost.remove(&query.name).is_some() {
-            let of_watch = self.alerts.iter().filter(|(_, alert)| alert.of.watch == query.watch);
+            let of_watch = self.known.iter().filter(|(_, alert)| alert.of.watch == query.watch);
             let groups: BTreeSet<_> = of_watch.map(|(key, alert)| (key.1, alert.group.clone())).collect();
-            groups.iter().for_each(|group| self.look_at(group));
+            for group in groups {
+                self.look_at(&group);
+            }
         }
     }
 
     /// What it tells may be so no more. What an earlier configuration asked is a part of what its watch asks now.
-    fn is_lost(&self, alert: &Alert, condition: Condition) -> bool {
+    pub(super) fn is_lost(&self, alert: &Alert, condition: Condition) -> bool {
         let Query { watch, name } = &alert.of;
         condition != Condition::Outage
             && (self.lost.contains_key(name)
@@ -245,11 +247,11 @@ impl Alerts {
 
     /// The conditions of a thing that rules remember.
     fn standing(&self, thing: &str) -> Vec<(usize, Condition)> {
-        if self.alerts.is_empty() {
+        if self.known.is_empty() {
             return Vec::new();
         }
         let from = (thing.to_owned(), 0, Condition::Status);
-        let of_thing = self.alerts.range(from..).take_while(|((of, ..), _)| of == thing);
+        let of_thing = self.known.range(from..).take_while(|((of, ..), _)| of == thing);
         of_thing.map(|((_, rule, condition), _)| (*rule, *condition)).collect()
     }
 
@@ -278,19 +280,19 @@ impl Alerts {
 
     fn matched(&mut self, key: Key, (event, query): (&Event, &Query), step: &mut Step<'_>) {
         let rule = &step.policy.rules[step.rule];
-        if self.alerts.get(&key).is_some_and(|alert| alert.event.id == event.id) {
+        if self.known.get(&key).is_some_and(|alert| alert.event.id == event.id) {
             // Another watch told of it.
             return;
         }
         let begin = || Alert::begin(event, query, rule.group_of(event));
-        let alert = self.alerts.entry(key.clone()).or_insert_with(begin);
+        let alert = self.known.entry(key.clone()).or_insert_with(begin);
         let (withheld, goes_on) = alert.matched(event, &rule.schedule, step.now);
         self.after(key, (withheld, goes_on), step);
     }
 
     fn over(&mut self, key: &Key, event: &Event, step: &mut Step<'_>) {
         let schedule = &step.policy.rules[step.rule].schedule;
-        let Some(alert) = self.alerts.get_mut(key).filter(|alert| alert.event.id != event.id) else { return };
+        let Some(alert) = self.known.get_mut(key).filter(|alert| alert.event.id != event.id) else { return };
         let done = alert.over(event, false, schedule, step.now);
         self.after(key.clone(), done, step);
     }
@@ -303,23 +305,23 @@ impl Alerts {
         if !goes_on {
             return self.forget(&key, step.touched);
         }
-        if let Some(alert) = self.alerts.get(&key) {
+        if let Some(alert) = self.known.get(&key) {
             let group = (rule, alert.group.clone());
             self.groups.entry(group.clone()).or_default().members.insert((key.0.clone(), key.2));
             step.touched.insert(group);
         }
-        self.changed_alerts.insert(key);
+        self.changed.insert(key);
     }
 
     /// There is nothing more to know of it.
     fn forget(&mut self, key: &Key, touched: &mut BTreeSet<GroupKey>) {
-        let Some(alert) = self.alerts.remove(key) else { return };
+        let Some(alert) = self.known.remove(key) else { return };
         let group = (key.1, alert.group);
         if let Some(of) = self.groups.get_mut(&group) {
             of.members.remove(&(key.0.clone(), key.2));
             touched.insert(group);
         }
-        self.changed_alerts.insert(key.clone());
+        self.changed.insert(key.clone());
     }
 
     /// A silence that was to end with what it hides ends with it.
@@ -344,7 +346,7 @@ impl Alerts {
     }
 
     /// What is in the way of `event`, for a rule.
-    fn obstacle(
+    pub(super) fn obstacle(
         &self,
         policy: Policy<'_>,
         (rule, event): (usize, &Event),
@@ -364,135 +366,6 @@ impl Alerts {
         let detail = format!("the inhibit rule {:?} hides it because of {check}", hides.name);
         Some(Obstacle { reason, detail, until: None })
     }
-
-    /// Sends of a group what is to be sent now, and says when to look at it again.
-    fn settle(&mut self, policy: Policy<'_>, key: &GroupKey, now: Timestamp, decisions: &mut Vec<Decision>) {
-        let Some(mut group) = self.groups.remove(key) else { return };
-        if let Some(due) = group.due.take() {
-            self.due.remove(&(due, key.clone()));
-        }
-        self.blocked.remove(key);
-        let before = group.clone();
-        let rule = &policy.rules[key.0];
-        let view = self.look_through(policy, key, &mut group, now);
-        let send_at = (!view.ready.is_empty()).then(|| group.send_at(rule, now));
-        let repeat_at = group.repeat_at(rule).filter(|_| !view.firing.is_empty());
-        let (mut next, mut sent) = (view.next, Vec::new());
-        match (send_at, repeat_at) {
-            (Some(at), _) if at <= now => sent = view.ready,
-            (None, Some(at)) if at <= now => sent = view.firing,
-            (send_at, repeat_at) => next = earliest(next, send_at.or(repeat_at)),
-        }
-        if !sent.is_empty() {
-            self.send(policy, (key, &mut group), sent, (now, decisions));
-            next = earliest(next, group.repeat_at(rule).filter(|_| !group.members.is_empty()));
-        }
-        if group.members.is_empty() {
-            self.changed_groups.insert(key.clone());
-            return;
-        }
-        group.due = next;
-        if let Some(due) = next {
-            self.due.insert((due, key.clone()));
-        }
-        if group.times != before.times {
-            self.changed_groups.insert(key.clone());
-        }
-        self.groups.insert(key.clone(), group);
-    }
-
-    /// Looks at the members of a group: what time made of them, what is ready, and what is in its way.
-    fn look_through(
-        &mut self,
-        policy: Policy<'_>,
-        (rule, name): &GroupKey,
-        group: &mut Group,
-        now: Timestamp,
-    ) -> View {
-        let schedule = &policy.rules[*rule].schedule;
-        let mut view = View::default();
-        let repeats = group.repeat_at(&policy.rules[*rule]).is_some_and(|at| at <= now);
-        for (thing, condition) in group.members.clone() {
-            let key = (thing, *rule, condition);
-            let Some(mut alert) = self.alerts.remove(&key) else { continue };
-            let before = alert.clone();
-            let lost = self.is_lost(&alert, condition);
-            if !lost
-                && !alert.ripen(schedule, now, |event| policy.rules[*rule].fires(event, &before.of.watch))
-            {
-                group.members.remove(&(key.0.clone(), condition));
-                self.changed_alerts.insert(key);
-                continue;
-            }
-            let asked = alert.phase == Phase::Ready || alert.phase == Phase::Firing && repeats;
-            if !lost {
-                let obstacle = if asked { self.obstacle(policy, (*rule, &alert.event), now) } else { None };
-                match (&alert.phase, obstacle) {
-                    (Phase::Ready, None) => view.ready.push(key.clone()),
-                    (Phase::Firing, None) => view.firing.push(key.clone()),
-                    (Phase::Ready | Phase::Firing, Some(obstacle)) => {
-                        self.blocked.insert((*rule, name.clone()));
-                        view.next = earliest(view.next, obstacle.until);
-                        if alert.phase == Phase::Ready {
-                            alert.blocked = Some((obstacle.reason, obstacle.detail));
-                        }
-                    }
-                    _ => {}
-                }
-                view.next = earliest(view.next, alert.due(schedule));
-            }
-            if alert != before {
-                self.changed_alerts.insert(key.clone());
-            }
-            self.alerts.insert(key, alert);
-        }
-        view
-    }
-
-    /// Sends the events of these alerts as one delivery.
-    fn send(
-        &mut self,
-        policy: Policy<'_>,
-        (key, group): (&GroupKey, &mut Group),
-        sent: Vec<Key>,
-        (now, decisions): (Timestamp, &mut Vec<Decision>),
-    ) {
-        let schedule = &policy.rules[key.0].schedule;
-        let mut events = Vec::new();
-        for of in sent {
-            let Some(alert) = self.alerts.get_mut(&of) else { continue };
-            events.push(alert.event.clone());
-            let goes_on = alert.was_sent(schedule);
-            self.changed_alerts.insert(of.clone());
-            if !goes_on {
-                self.alerts.remove(&of);
-                group.members.remove(&(of.0, of.2));
-            }
-        }
-        events.sort_by(|one, other| (one.time, &one.subject).cmp(&(other.time, &other.subject)));
-        let name = schedule.group.is_some().then(|| key.1.clone());
-        for part in events.chunks(super::group::EVENTS_MAX) {
-            let events = part.iter().map(|event| Told::Earlier(Box::new(event.clone()))).collect();
-            decisions.push(Decision::Send {
-                rule: key.0,
-                events,
-                group: name.clone(),
-                nth: group.times.sent,
-            });
-        }
-        group.was_sent(now);
-    }
-}
-
-/// What there is of a group.
-#[derive(Default)]
-struct View {
-    /// What is to be sent.
-    ready: Vec<Key>,
-    /// What goes on.
-    firing: Vec<Key>,
-    /// When to look at it again.
-    next: Option<Timestamp>,
 }
 
 /// An event, for one rule.
@@ -502,10 +375,6 @@ struct Step<'a> {
     now: Timestamp,
     decisions: &'a mut Vec<Decision>,
     touched: &'a mut BTreeSet<GroupKey>,
-}
-
-fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
-    one.into_iter().chain(other).min()
 }
 
 /// Time intervals begin and end with a minute.

@@ -23,8 +23,8 @@ impl Alerts {
     pub fn changes(&mut self, policy: Policy<'_>) -> Vec<Row> {
         let gone = |(rule, key)| Row { rule, key, state: None, due_at: None };
         let mut rows: Vec<_> = std::mem::take(&mut self.unknown).into_iter().map(gone).collect();
-        for key in std::mem::take(&mut self.changed_alerts) {
-            let alert = self.alerts.get(&key);
+        for key in std::mem::take(&mut self.changed) {
+            let alert = self.known.get(&key);
             let (thing, rule, condition) = key;
             let Some(rule) = policy.rules.get(rule) else { continue };
             rows.push(Row {
@@ -83,7 +83,7 @@ impl Alerts {
             alert.group = rule.group_of(&alert.event);
             let group = alerts.groups.entry((at, alert.group.clone())).or_default();
             group.members.insert((thing.to_owned(), condition));
-            alerts.alerts.insert((thing.to_owned(), at, condition), alert);
+            alerts.known.insert((thing.to_owned(), at, condition), alert);
         }
         for (key, times) in times {
             match alerts.groups.get_mut(&key) {

@@ -13,6 +13,7 @@ mod matcher;
 mod node_role;
 mod schedule;
 mod set;
+mod settle;
 mod silence;
 mod time_interval;
 mod verdict;

@@ -57,13 +57,13 @@ impl Rules {
     /// What each rule makes of an event, which a watch told of.
     pub fn verdicts<'a>(&'a self, facts: &Facts<'_>, watch: Option<&str>) -> Vec<Verdict<'a>> {
         let mut last: Option<&Rule> = None;
-        let verdict = |rule: &'a Rule| match last {
-            Some(last) => Verdict::NotReached(last),
-            None => {
-                let verdict = rule.verdict(facts, watch);
-                last = Some(rule).filter(|rule| rule.is_final && verdict.sends());
-                verdict
+        let verdict = |rule: &'a Rule| {
+            if let Some(last) = last {
+                return Verdict::NotReached(last);
             }
+            let verdict = rule.verdict(facts, watch);
+            last = Some(rule).filter(|rule| rule.is_final && verdict.sends());
+            verdict
         };
         self.0.iter().map(verdict).collect()
     }

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::*;
+
+mod time;
 use crate::catalog::CheckStatus;
 use crate::event::{About, CheckData, Event, EventData, NodeRole};
 

@@ -217,6 +217,25 @@ fn write_events(transaction: &Connection, news: &News, generation: u64) -> rusql
     news.events.iter().map(&mut write).collect()
 }
 
+const INSERT_DELIVERY: &str = "
+    INSERT INTO delivery
+      (id, event, rule, receiver, subject, state, head, due_at, attempts, created_at, claimed_at,
+       settled_at, outcome, detail, nth, events)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+    ON CONFLICT (id) DO NOTHING";
+
+/// Why a delivery is not made, if so: a word and a text. `newer` stands in its place.
+fn left_out(delivery: &NewDelivery, newer: Option<&&str>, is_head: bool) -> Option<(&'static str, String)> {
+    match (newer, &delivery.withheld) {
+        (_, Some((word, detail))) => Some((*word, detail.clone())),
+        (Some(newer), None) => Some((SUPERSEDED, format!("{OUTDONE}{newer}"))),
+        (None, None) if !is_head && delivery.overlap == Overlap::Skip => {
+            Some(("skipped", NOT_DONE.to_owned()))
+        }
+        (None, None) => None,
+    }
+}
+
 /// Returns what was claimed and what was replaced.
 pub(super) fn write_deliveries(
     transaction: &Connection,
@@ -225,13 +244,7 @@ pub(super) fn write_deliveries(
     events: &[Row],
 ) -> rusqlite::Result<Committed> {
     let mut lane_is_open = transaction.prepare_cached(LANE_IS_OPEN)?;
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO delivery
-           (id, event, rule, receiver, subject, state, head, due_at, attempts, created_at, claimed_at,
-            settled_at, outcome, detail, nth, events)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-         ON CONFLICT (id) DO NOTHING",
-    )?;
+    let mut insert = transaction.prepare_cached(INSERT_DELIVERY)?;
     let now = news.now.as_millisecond();
     let (mut free, mut committed) = (news.claim.clone(), Committed::default());
     let fresh = fresh(transaction, news, generation, events)?;
@@ -247,12 +260,7 @@ pub(super) fn write_deliveries(
             let replaced = running.filter(|_| overlap == Overlap::Replace);
             committed.replaced.extend(replaced.map(|id| Replaced { receiver: lane.0.to_owned(), id }));
         }
-        let left_out = match (newer, &delivery.withheld) {
-            (_, Some((word, detail))) => Some((*word, detail.clone())),
-            (Some(newer), None) => Some((SUPERSEDED, format!("{OUTDONE}{newer}"))),
-            (None, None) if !head && overlap == Overlap::Skip => Some(("skipped", NOT_DONE.to_owned())),
-            (None, None) => None,
-        };
+        let left_out = left_out(delivery, newer, head);
         let free = free.get_mut(&delivery.receiver).filter(|free| **free > 0);
         let begins = head && free.is_some() && delivery.due_at.as_millisecond() <= now;
         let state = match (begins, &left_out) {

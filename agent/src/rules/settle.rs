@@ -1,0 +1,148 @@
+//! What of a group is sent now, and when to look at it again.
+
+use jiff::Timestamp;
+
+use super::alert::Phase;
+use super::alerts::{Alerts, Decision, Key, Policy, Told};
+use super::group::{EVENTS_MAX, Group, GroupKey};
+
+/// What there is of a group.
+#[derive(Default)]
+struct View {
+    /// What is to be sent.
+    ready: Vec<Key>,
+    /// What goes on.
+    firing: Vec<Key>,
+    /// When to look at it again.
+    next: Option<Timestamp>,
+}
+
+impl Alerts {
+    /// Sends of a group what is to be sent now, and says when to look at it again.
+    pub(super) fn settle(
+        &mut self,
+        policy: Policy<'_>,
+        key: &GroupKey,
+        now: Timestamp,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let Some(mut group) = self.groups.remove(key) else { return };
+        if let Some(due) = group.due.take() {
+            self.due.remove(&(due, key.clone()));
+        }
+        self.blocked.remove(key);
+        let before = group.clone();
+        let rule = &policy.rules[key.0];
+        let view = self.look_through(policy, key, &mut group, now);
+        let send_at = (!view.ready.is_empty()).then(|| group.send_at(rule, now));
+        let repeat_at = group.repeat_at(rule).filter(|_| !view.firing.is_empty());
+        let (mut next, mut sent) = (view.next, Vec::new());
+        match (send_at, repeat_at) {
+            (Some(at), _) if at <= now => sent = view.ready,
+            (None, Some(at)) if at <= now => sent = view.firing,
+            (send_at, repeat_at) => next = earliest(next, send_at.or(repeat_at)),
+        }
+        if !sent.is_empty() {
+            self.send(policy, (key, &mut group), sent, (now, decisions));
+            next = earliest(next, group.repeat_at(rule).filter(|_| !group.members.is_empty()));
+        }
+        if group.members.is_empty() {
+            self.changed_groups.insert(key.clone());
+            return;
+        }
+        group.due = next;
+        if let Some(due) = next {
+            self.due.insert((due, key.clone()));
+        }
+        if group.times != before.times {
+            self.changed_groups.insert(key.clone());
+        }
+        self.groups.insert(key.clone(), group);
+    }
+
+    /// Looks at the members of a group: what time made of them, what is ready, and what is in its way.
+    fn look_through(
+        &mut self,
+        policy: Policy<'_>,
+        (rule, name): &GroupKey,
+        group: &mut Group,
+        now: Timestamp,
+    ) -> View {
+        let schedule = &policy.rules[*rule].schedule;
+        let mut view = View::default();
+        let repeats = group.repeat_at(&policy.rules[*rule]).is_some_and(|at| at <= now);
+        for (thing, condition) in group.members.clone() {
+            let key = (thing, *rule, condition);
+            let Some(mut alert) = self.known.remove(&key) else { continue };
+            let before = alert.clone();
+            let lost = self.is_lost(&alert, condition);
+            if !lost
+                && !alert.ripen(schedule, now, |event| policy.rules[*rule].fires(event, &before.of.watch))
+            {
+                group.members.remove(&(key.0.clone(), condition));
+                self.changed.insert(key);
+                continue;
+            }
+            let asked = alert.phase == Phase::Ready || alert.phase == Phase::Firing && repeats;
+            if !lost {
+                let obstacle = if asked { self.obstacle(policy, (*rule, &alert.event), now) } else { None };
+                match (&alert.phase, obstacle) {
+                    (Phase::Ready, None) => view.ready.push(key.clone()),
+                    (Phase::Firing, None) => view.firing.push(key.clone()),
+                    (Phase::Ready | Phase::Firing, Some(obstacle)) => {
+                        self.blocked.insert((*rule, name.clone()));
+                        view.next = earliest(view.next, obstacle.until);
+                        if alert.phase == Phase::Ready {
+                            alert.blocked = Some((obstacle.reason, obstacle.detail));
+                        }
+                    }
+                    _ => {}
+                }
+                view.next = earliest(view.next, alert.due(schedule));
+            }
+            if alert != before {
+                self.changed.insert(key.clone());
+            }
+            self.known.insert(key, alert);
+        }
+        view
+    }
+
+    /// Sends the events of these alerts as one delivery.
+    fn send(
+        &mut self,
+        policy: Policy<'_>,
+        (key, group): (&GroupKey, &mut Group),
+        sent: Vec<Key>,
+        (now, decisions): (Timestamp, &mut Vec<Decision>),
+    ) {
+        let schedule = &policy.rules[key.0].schedule;
+        let mut events = Vec::new();
+        for of in sent {
+            let Some(alert) = self.known.get_mut(&of) else { continue };
+            events.push(alert.event.clone());
+            let goes_on = alert.was_sent(schedule);
+            self.changed.insert(of.clone());
+            if !goes_on {
+                self.known.remove(&of);
+                group.members.remove(&(of.0, of.2));
+            }
+        }
+        events.sort_by(|one, other| (one.time, &one.subject).cmp(&(other.time, &other.subject)));
+        let name = schedule.group.is_some().then(|| key.1.clone());
+        for part in events.chunks(EVENTS_MAX) {
+            let events = part.iter().map(|event| Told::Earlier(Box::new(event.clone()))).collect();
+            decisions.push(Decision::Send {
+                rule: key.0,
+                events,
+                group: name.clone(),
+                nth: group.times.sent,
+            });
+        }
+        group.was_sent(now);
+    }
+}
+
+fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
+}

@@ -1,0 +1,491 @@
+//! What rules make of events over time, as scripts: one line for each event, one for each decision.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::super::*;
+use crate::catalog::CheckStatus;
+use crate::event::{About, Event, EventType, NodeRole};
+
+/// Seconds since a certain full minute.
+fn at(second: u64) -> Timestamp {
+    Timestamp::from_second(1_700_000_040 + i64::try_from(second).unwrap()).unwrap()
+}
+
+/// A check of `node`'s service `web` that goes from one result to another.
+fn turn(node: &str, from: CheckStatus, to: CheckStatus, second: u64) -> Event {
+    let mut event = super::event();
+    let About::Check(check) = &mut event.data.about else { unreachable!() };
+    check.node = node.into();
+    check.node_role = NodeRole::Standalone;
+    (check.from, check.to) = (Some(from), Some(to));
+    event.subject = format!("{node}/service:web");
+    event.time = at(second);
+    event.id = format!("{node}@{second}:{to}");
+    event
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn query() -> Query {
+    Query { watch: "checks/node".into(), name: "checks/node".into() }
+}
+
+/// What the rules remember, and what time it is.
+struct Play {
+    rules: Rules,
+    inhibit_rules: Vec<InhibitRule>,
+    alerts: Alerts,
+    rows: BTreeMap<(String, String), String>,
+    said: Vec<String>,
+    now: u64,
+}
+
+impl Play {
+    fn new(rules: Vec<Rule>) -> Self {
+        let (alerts, rows, said) = (Alerts::default(), BTreeMap::new(), Vec::new());
+        Self { rules: rules.into(), inhibit_rules: BuiltIn::default().rules(), alerts, rows, said, now: 0 }
+    }
+
+    /// One rule for results that do not pass.
+    fn failing(schedule: Schedule) -> Self {
+        Self::new(vec![Rule {
+            matches: vec![super::matcher("to", super::words(&["warning", "critical"]))],
+            ..all(schedule)
+        }])
+    }
+
+    /// One rule for each result.
+    fn all(schedule: Schedule) -> Self {
+        Self::new(vec![all(schedule)])
+    }
+
+    fn policy(&self) -> Policy<'_> {
+        Policy { rules: &self.rules, inhibit_rules: &self.inhibit_rules }
+    }
+
+    fn tell(&mut self, decisions: Vec<Decision>, events: &[Event]) {
+        let now = self.now;
+        for decision in decisions {
+            self.said.push(match decision {
+                Decision::Send { events: told, group, nth, .. } => {
+                    let ids: Vec<_> = told
+                        .into_iter()
+                        .map(|told| match told {
+                            Told::New(at) => events[at].id.clone(),
+                            Told::Earlier(event) => event.id,
+                        })
+                        .collect();
+                    let group = group.map(|group| format!(" {group}")).unwrap_or_default();
+                    let again = if nth > 0 { format!(" #{nth}") } else { String::new() };
+                    format!("{now} sent {}{group}{again}", ids.join("+"))
+                }
+                Decision::Withhold { event, reason, .. } => format!("{now} {} {}", reason.as_str(), event.id),
+            });
+        }
+        let policy = Policy { rules: &self.rules, inhibit_rules: &self.inhibit_rules };
+        for row in self.alerts.changes(policy) {
+            match row.state {
+                Some(state) => self.rows.insert((row.rule, row.key), state),
+                None => self.rows.remove(&(row.rule, row.key)),
+            };
+        }
+    }
+
+    /// Lets time go by, stopping wherever something is due.
+    fn until(&mut self, second: u64) {
+        while let Some(due) = self.alerts.due().filter(|due| *due <= at(second)) {
+            self.now = self.now.max(u64::try_from(due.as_second() - at(0).as_second()).unwrap_or(0));
+            let policy = Policy { rules: &self.rules, inhibit_rules: &self.inhibit_rules };
+            let decisions = self.alerts.tick(policy, at(self.now));
+            self.tell(decisions, &[]);
+        }
+        self.now = second;
+    }
+
+    fn events(&mut self, second: u64, events: &[Event]) {
+        self.until(second);
+        let policy = Policy { rules: &self.rules, inhibit_rules: &self.inhibit_rules };
+        let decisions = self.alerts.take(policy, events, &query(), at(second));
+        self.tell(decisions, events);
+    }
+
+    /// The check of a node goes from one result to another.
+    fn turn(&mut self, second: u64, node: &str, from: CheckStatus, to: CheckStatus) {
+        self.events(second, &[turn(node, from, to, second)]);
+    }
+
+    /// Takes up what is stored, as a Lictor does that starts again.
+    fn restart(&mut self) {
+        let rows = self.rows.iter().map(|((rule, key), state)| (rule.clone(), key.clone(), state.clone()));
+        let (alerts, unused) = Alerts::load(self.policy(), &["checks/node".to_owned()].into(), rows).unwrap();
+        assert_eq!(unused, 0);
+        self.alerts = alerts;
+    }
+
+    #[track_caller]
+    fn said(mut self, until: u64, want: &[&str]) {
+        self.until(until);
+        assert_eq!(self.said, want);
+    }
+}
+
+fn all(schedule: Schedule) -> Rule {
+    Rule { schedule, ..super::rule("r", vec![], vec![]) }
+}
+
+use CheckStatus::{Critical, Passing, Warning};
+
+#[test]
+fn what_is_not_so_for_long_enough_is_not_sent() {
+    let schedule = || Schedule { hold: seconds(30), ..Schedule::default() };
+    let mut play = Play::failing(schedule());
+    play.turn(0, "n", Passing, Critical);
+    play.turn(29, "n", Critical, Passing);
+    play.said(100, &["29 held n@0:critical"]);
+
+    let mut play = Play::failing(schedule());
+    play.turn(0, "n", Passing, Critical);
+    play.said(100, &["30 sent n@0:critical"]);
+
+    let mut play = Play::all(schedule());
+    play.turn(0, "n", Passing, Critical);
+    play.turn(20, "n", Critical, Passing);
+    play.said(100, &["20 held n@0:critical", "20 held n@20:passing"]);
+}
+
+#[test]
+fn a_worse_result_while_it_is_held_goes_on_and_is_what_is_sent() {
+    let mut play = Play::failing(Schedule { hold: seconds(30), ..Schedule::default() });
+    play.turn(0, "n", Passing, Warning);
+    play.turn(20, "n", Warning, Critical);
+    play.turn(40, "n", Critical, Warning);
+    play.said(100, &["20 superseded n@0:warning", "30 sent n@20:critical", "40 sent n@40:warning #1"]);
+}
+
+#[test]
+fn a_restart_goes_on_where_it_was_and_waits_until_its_watch_is_followed() {
+    let mut play = Play::failing(Schedule { hold: seconds(30), ..Schedule::default() });
+    play.turn(0, "n", Passing, Critical);
+    play.until(10);
+    play.restart();
+    play.alerts.followed(&query(), false);
+    play.until(50);
+    assert_eq!(play.said, Vec::<String>::new(), "what was held may be over");
+    play.alerts.followed(&query(), true);
+    play.said(60, &["50 sent n@0:critical"]);
+
+    let mut play = Play::failing(Schedule { hold: seconds(30), ..Schedule::default() });
+    play.turn(0, "n", Passing, Critical);
+    play.restart();
+    play.alerts.followed(&query(), false);
+    play.turn(50, "n", Critical, Passing);
+    play.alerts.followed(&query(), true);
+    play.said(60, &["50 held n@0:critical"]);
+}
+
+#[test]
+fn what_goes_on_is_told_again_until_it_is_over() {
+    let schedule =
+        Schedule { repeat_interval: Some(seconds(60)), send_resolved: true, ..Schedule::default() };
+    let mut play = Play::failing(schedule);
+    play.turn(0, "n", Passing, Critical);
+    play.turn(130, "n", Critical, Passing);
+    play.said(
+        300,
+        &[
+            "0 sent n@0:critical",
+            "60 sent n@0:critical #1",
+            "120 sent n@0:critical #2",
+            "130 sent n@130:passing #3",
+        ],
+    );
+}
+
+#[test]
+fn what_comes_again_soon_goes_on() {
+    let schedule = || Schedule { keep_firing_for: seconds(60), send_resolved: true, ..Schedule::default() };
+    let mut play = Play::failing(schedule());
+    play.turn(0, "n", Passing, Critical);
+    play.turn(10, "n", Critical, Passing);
+    play.turn(40, "n", Passing, Critical);
+    play.turn(50, "n", Critical, Passing);
+    play.said(300, &["0 sent n@0:critical", "40 keep_firing_for n@40:critical", "110 sent n@50:passing #1"]);
+
+    let mut play = Play::failing(schedule());
+    play.turn(0, "n", Passing, Critical);
+    play.turn(10, "n", Critical, Passing);
+    play.turn(40, "n", Passing, Warning);
+    play.said(300, &["0 sent n@0:critical", "40 sent n@40:warning #1"]);
+}
+
+#[test]
+fn a_group_is_sent_as_one_and_then_what_is_new() {
+    let by = vec![Attribute::Service];
+    let group = Some(Grouping { by, wait: seconds(10), interval: seconds(60) });
+    let mut play = Play::failing(Schedule { group, ..Schedule::default() });
+    play.events(0, &[turn("a", Passing, Critical, 0), turn("b", Passing, Critical, 0)]);
+    play.turn(5, "c", Passing, Critical);
+    play.turn(6, "b", Critical, Passing);
+    play.turn(20, "d", Passing, Critical);
+    play.turn(30, "a", Critical, Passing);
+    play.said(
+        300,
+        &[
+            "6 grouped b@0:critical",
+            "10 sent a@0:critical+c@5:critical {service=web}",
+            "70 sent d@20:critical {service=web} #1",
+        ],
+    );
+}
+
+#[test]
+fn it_must_happen_often_enough() {
+    let occurrences = Some(Occurrences { count: 3, within: seconds(60) });
+    let mut play = Play::failing(Schedule { occurrences, ..Schedule::default() });
+    for (second, from, to) in [
+        (0, Passing, Critical),
+        (10, Critical, Passing),
+        (20, Passing, Critical),
+        (30, Critical, Passing),
+        (70, Passing, Critical),
+        (75, Critical, Passing),
+        (79, Passing, Critical),
+        (90, Critical, Passing),
+        (95, Passing, Critical),
+    ] {
+        play.turn(second, "n", from, to);
+    }
+    play.said(
+        300,
+        &[
+            "0 occurrences n@0:critical",
+            "20 occurrences n@20:critical",
+            "70 occurrences n@70:critical",
+            "79 sent n@79:critical",
+            "95 occurrences n@95:critical",
+        ],
+    );
+}
+
+/// A time interval that holds in the minutes from one to another one.
+fn minutes(from: i16, to: i16) -> Vec<Hours> {
+    let zone = jiff::tz::TimeZone::UTC;
+    let start = at(0).to_zoned(zone.clone());
+    let start = i16::from(start.hour()) * 60 + i16::from(start.minute());
+    let interval = TimeInterval { times: vec![start + from..start + to], ..TimeInterval::always(zone) };
+    vec![Hours { name: "lunch".into(), intervals: std::sync::Arc::new([interval].into_iter().collect()) }]
+}
+
+#[test]
+fn what_is_muted_is_sent_afterwards_if_it_is_still_so() {
+    let schedule = || Schedule { mute: minutes(1, 5), ..Schedule::default() };
+    let mut play = Play::all(schedule());
+    play.turn(10, "a", Passing, Critical);
+    play.turn(70, "a", Critical, Passing);
+    play.turn(80, "b", Passing, Critical);
+    play.turn(90, "b", Critical, Passing);
+    play.said(
+        1000,
+        &[
+            "10 sent a@10:critical",
+            "90 muted b@80:critical",
+            "90 muted b@90:passing",
+            "300 sent a@70:passing",
+        ],
+    );
+    let active = Schedule { active: minutes(1, 5), ..Schedule::default() };
+    let mut play = Play::all(active);
+    play.turn(10, "a", Passing, Critical);
+    play.said(1000, &["60 sent a@10:critical"]);
+}
+
+fn silence(ends: u64, expire_on_resolve: bool) -> Silence {
+    Silence {
+        id: "51".into(),
+        matchers: vec![super::matcher("service", super::words(&["web"]))],
+        starts_at: at(0),
+        ends_at: at(ends),
+        created_by: "ann".into(),
+        comment: "upgrade".into(),
+        expire_on_resolve,
+    }
+}
+
+#[test]
+fn what_is_silenced_is_sent_when_the_silence_ends_if_it_is_still_so() {
+    let mut play = Play::all(Schedule::default());
+    play.alerts.silence(vec![silence(100, false)]);
+    play.turn(10, "a", Passing, Critical);
+    play.turn(20, "b", Passing, Critical);
+    play.turn(50, "b", Critical, Passing);
+    play.said(300, &["50 silenced b@20:critical", "50 silenced b@50:passing", "100 sent a@10:critical"]);
+
+    let mut play = Play::all(Schedule::default());
+    play.alerts.silence(vec![silence(100, true)]);
+    play.turn(10, "a", Passing, Critical);
+    play.turn(20, "a", Critical, Passing);
+    assert_eq!(play.alerts.expired(), [("51".to_owned(), at(20))]);
+    play.turn(30, "a", Passing, Critical);
+    play.said(300, &["20 silenced a@10:critical", "20 silenced a@20:passing", "30 sent a@30:critical"]);
+}
+
+#[test]
+fn a_dead_node_hides_the_checks_of_its_services_until_it_is_back() {
+    let mut play = Play::all(Schedule::default());
+    let mut serf = turn("a", Critical, Critical, 0);
+    let About::Check(check) = &mut serf.data.about else { unreachable!() };
+    check.check_id = "serfHealth".into();
+    let policy = Policy { rules: &play.rules, inhibit_rules: &play.inhibit_rules };
+    play.alerts.observe(policy, "a/serfHealth", Some(&serf));
+    play.turn(10, "a", Passing, Critical);
+    play.turn(10, "b", Passing, Critical);
+    play.until(50);
+    let policy = Policy { rules: &play.rules, inhibit_rules: &play.inhibit_rules };
+    play.alerts.observe(policy, "a/serfHealth", None);
+    play.said(60, &["10 sent b@10:critical", "50 sent a@10:critical"]);
+}
+
+#[test]
+fn a_check_that_goes_to_and_fro_is_quiet_until_it_rests() {
+    let mut play = Play::all(Schedule::default());
+    let mut flapping = turn("a", Passing, Critical, 0);
+    let About::Check(check) = &mut flapping.data.about else { unreachable!() };
+    check.flapping = true;
+    let policy = Policy { rules: &play.rules, inhibit_rules: &play.inhibit_rules };
+    play.alerts.observe(policy, "a/service:web", Some(&flapping));
+    play.turn(10, "a", Passing, Critical);
+    play.turn(20, "a", Critical, Passing);
+    play.turn(30, "a", Passing, Critical);
+    let policy = Policy { rules: &play.rules, inhibit_rules: &play.inhibit_rules };
+    play.alerts.observe(policy, "a/service:web", None);
+    play.said(60, &["20 flapping a@10:critical", "20 flapping a@20:passing", "30 sent a@30:critical"]);
+}
+
+#[test]
+fn what_is_over_at_once_is_each_sent_however_long_it_waits() {
+    let fired =
+        |id: &str| Event { id: id.into(), kind: EventType::EventFired, ..turn("a", Passing, Critical, 0) };
+    let on = vec![EventType::EventFired];
+    let mut play =
+        Play::new(vec![Rule { on, ..all(Schedule { mute: minutes(0, 1), ..Schedule::default() }) }]);
+    play.events(1, &[fired("e1")]);
+    play.events(2, &[fired("e2")]);
+    play.said(100, &["60 sent e1", "60 sent e2"]);
+}
+
+#[test]
+fn what_is_gone_is_over() {
+    let mut play = Play::failing(Schedule { hold: seconds(30), send_resolved: true, ..Schedule::default() });
+    let gone = |id: &str| Event {
+        id: id.into(),
+        kind: EventType::CheckDeregistered,
+        ..turn("a", Critical, Critical, 0)
+    };
+    play.turn(0, "a", Passing, Critical);
+    play.events(10, &[gone("gone1")]);
+    play.turn(20, "a", Passing, Critical);
+    play.events(60, &[gone("gone2")]);
+    play.said(100, &["10 held a@0:critical", "50 sent a@20:critical", "60 sent gone2 #1"]);
+    assert!(Play::all(Schedule::default()).rows.is_empty());
+}
+
+#[test]
+fn rows_that_are_damaged_are_told() {
+    let rules: Rules = vec![all(Schedule::default())].into();
+    let policy = Policy { rules: &rules, inhibit_rules: &[] };
+    for (key, state) in
+        [("alert status check a/b", "{"), ("alert", "{}"), ("group {}", "[]x"), ("alert no x", "{}")]
+    {
+        let rows = [("r".to_owned(), key.to_owned(), state.to_owned())];
+        let error = Alerts::load(policy, &["w".to_owned()].into(), rows).unwrap_err();
+        assert_eq!(error.to_string(), format!("read what the rule \"r\" keeps as {key:?}"));
+    }
+}
+
+fn schedules() -> impl Strategy<Value = Schedule> {
+    let group = proptest::option::of((0..3_usize, 0..30_u64, 0..60_u64));
+    let occurrences = proptest::option::of((2..4_usize, 20..90_u64));
+    (0..40_u64, 0..40_u64, group, proptest::option::of(15..90_u64), any::<bool>(), occurrences, any::<bool>())
+        .prop_map(|(hold, keep, group, repeat, send_resolved, occurrences, muted)| Schedule {
+            hold: seconds(hold / 10 * 10),
+            keep_firing_for: seconds(keep / 10 * 10),
+            group: group.map(|(by, wait, interval)| Grouping {
+                by: [Attribute::Node, Attribute::Service][..by].to_vec(),
+                wait: seconds(wait),
+                interval: seconds(interval),
+            }),
+            repeat_interval: repeat.map(seconds),
+            send_resolved,
+            occurrences: occurrences.map(|(count, within)| Occurrences { count, within: seconds(within) }),
+            mute: if muted { minutes(1, 2) } else { Vec::new() },
+            active: Vec::new(),
+        })
+}
+
+/// Checks of three nodes that turn, each some time after the one before: nodes, results, pauses, and whether it is killed
+/// afterwards.
+fn histories() -> impl Strategy<Value = Vec<(usize, usize, u64, bool)>> {
+    proptest::collection::vec((0..3_usize, 0..3_usize, 0..25_u64, any::<bool>()), 1..25)
+}
+
+fn played(rules: &[Rule], history: &[(usize, usize, u64, bool)], kills: bool) -> Vec<String> {
+    let mut play = Play::new(rules.to_vec());
+    let (mut second, mut results) = (0, [Passing; 3]);
+    for &(node, to, pause, kill) in history {
+        second += pause;
+        let to = CheckStatus::ALL[to];
+        let from = std::mem::replace(&mut results[node], to);
+        if from != to {
+            play.turn(second, ["a", "b", "c"][node], from, to);
+        }
+        if kills && kill {
+            play.restart();
+        }
+    }
+    play.until(second + 400);
+    play.said
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// A kill at any moment loses no timer and fires none twice.
+    #[test]
+    fn who_is_killed_and_starts_again_decides_the_same(
+        schedules in proptest::collection::vec(schedules(), 1..3),
+        history in histories(),
+    ) {
+        let failing = vec![super::matcher("to", super::words(&["critical", "warning"]))];
+        let rules: Vec<_> = schedules.into_iter().enumerate().map(|(at, schedule)| Rule {
+            name: format!("r{at}"),
+            matches: if at == 0 { failing.clone() } else { Vec::new() },
+            ..all(schedule)
+        }).collect();
+        prop_assert_eq!(played(&rules, &history, true), played(&rules, &history, false));
+    }
+
+    /// With nothing that delays, each event is sent once, in its order.
+    #[test]
+    fn a_plain_rule_sends_all_and_remembers_nothing(history in histories()) {
+        let mut play = Play::all(Schedule::default());
+        let (mut second, mut last) = (0, Passing);
+        let mut want = Vec::new();
+        for (_, to, pause, _) in history {
+            second += pause + 1;
+            let to = CheckStatus::ALL[to];
+            if to != last {
+                play.turn(second, "n", last, to);
+                want.push(format!("{second} sent n@{second}:{to}"));
+                last = to;
+            }
+        }
+        prop_assert!(play.rows.is_empty());
+        prop_assert_eq!(play.said, want);
+    }
+}
