@@ -2,6 +2,7 @@
 //!
 //! Exit codes are those of `sysexits.h`, so that an init system can tell them apart.
 
+mod config;
 mod deliveries;
 mod events;
 mod explain;
@@ -71,6 +72,9 @@ enum Verb {
     /// Take over what Lictor replaces: print its configuration.
     #[command(subcommand)]
     Migrate(migrate::Verb),
+    /// Show the configuration that counts, and which keys there are.
+    #[command(subcommand)]
+    Config(config::Verb),
     /// Check and repair the store.
     #[command(subcommand)]
     State(state::Verb),
@@ -107,6 +111,7 @@ pub fn main() -> ExitCode {
             Ok(false) => ExitCode::from(EXIT_NOT_THERE),
             done => looked(done.map(drop)),
         },
+        Verb::Config(verb) => ended(config::config(&verb)),
         Verb::Migrate(verb) => migrate::migrate(&verb),
         Verb::Deliveries(verb) => looked(deliveries::deliveries(&verb)),
         Verb::Events(verb) => looked(events::events(&verb)),

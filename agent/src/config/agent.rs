@@ -15,7 +15,7 @@ const FLAP_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// Twenty-one of a longer one are more than a day.
 const FLAP_INTERVAL_MAX: Duration = Duration::from_hours(1);
 /// All samples together weigh 99 percent.
-const PERCENT_MAX: u32 = 99;
+pub(super) const PERCENT_MAX: u32 = 99;
 
 /// More than this and a service manager would have killed the process.
 const SHUTDOWN_GRACE_MAX: Duration = Duration::from_mins(10);

@@ -28,10 +28,10 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const ELAPSED_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// Whoever wants more tries for ever, which is 0.
-const ATTEMPTS_MAX: u32 = 1_000_000;
+pub(super) const ATTEMPTS_MAX: u32 = 1_000_000;
 
 /// More than this in a time is no limit.
-const RATE_MAX: u32 = 1_000_000;
+pub(super) const RATE_MAX: u32 = 1_000_000;
 
 /// Less than this and no plugin's stack fits.
 const MEMORY_MIN: u64 = 1 << 20;

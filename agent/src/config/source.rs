@@ -122,7 +122,7 @@ impl fmt::Debug for Place {
 }
 
 /// Would the value of `key` be a secret? A misspelt name counts as the word that it is near to.
-fn is_secret(key: &str) -> bool {
+pub(super) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     if is_pointer(&key) {
         return false;
@@ -133,7 +133,7 @@ fn is_secret(key: &str) -> bool {
         || ["api_key", "api-key", "private_key"].iter().any(|secret| key.contains(secret))
 }
 
-fn is_pointer(key: &str) -> bool {
+pub(super) fn is_pointer(key: &str) -> bool {
     POINTERS.iter().any(|end| key.to_ascii_lowercase().ends_with(end))
 }
 
@@ -155,8 +155,9 @@ fn in_value(value: &Spanned<DeValue<'_>>, secret: bool, found: &mut Vec<Range<us
     }
 }
 
-/// The user and the password of `scheme://user:password@host`.
-fn in_urls(text: &str) -> Vec<Range<usize>> {
+/// The user and the password of `scheme://user:password@host`, and what its query says of keys that hold secrets, in
+/// the order of the text.
+pub(super) fn in_urls(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for (at, mark) in text.match_indices("://") {
         let start = at + mark.len();
@@ -164,6 +165,18 @@ fn in_urls(text: &str) -> Vec<Range<usize>> {
         let authority = rest.find(|c: char| c.is_whitespace() || "/\"'".contains(c)).unwrap_or(rest.len());
         if let Some(end) = rest[..authority].rfind('@') {
             found.push(start..start + end);
+        }
+        let url = &rest[..rest.find(|c: char| c.is_whitespace() || "\"'".contains(c)).unwrap_or(rest.len())];
+        let query = url.find('?').map_or(url.len(), |question| question + 1);
+        let mut at = start + query;
+        for pair in url[query..].split_inclusive(['&', ';', '#']) {
+            if let Some((key, value)) = pair.split_once('=')
+                && is_secret(key)
+            {
+                let from = at + key.len() + 1;
+                found.push(from..from + value.trim_end_matches(['&', ';', '#']).len());
+            }
+            at += pair.len();
         }
     }
     found
@@ -230,6 +243,10 @@ mod tests {
     fn the_user_part_of_a_url_is_hidden() {
         check("relay = 'smtps://me:pw@x'", "relay = 'smtps://#####@x'");
         check("a = 'http://x/y@z'", "a = 'http://x/y@z'");
+        check(
+            "a = ['http://u:p@x/?b=1&token=x&api_key=yz!c', 'https://x/?password=']",
+            "a = ['http://###@x/?b=1&token=#&api_key=####', 'https://x/?password=']",
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@
 mod handler;
 mod hcl;
 mod options;
-mod toml;
+pub(crate) mod toml;
 mod watches;
 
 pub use watches::{MigrateError, migrate};

@@ -1,7 +1,7 @@
 //! TOML as a person would write it.
 
 /// A text in quotes. JSON's escapes are TOML's too, but for one character that JSON leaves alone.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted.replace('\u{7f}', "\\u007F")
 }
@@ -13,7 +13,7 @@ pub(super) fn list<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String 
 }
 
 /// A table on one line.
-pub(super) fn inline<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+pub(crate) fn inline<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let written: Vec<_> =
         pairs.into_iter().map(|(key, value)| format!("{} = {value}", self::key(key))).collect();
     format!("{{ {} }}", written.join(", "))
@@ -25,7 +25,8 @@ pub(super) fn table<'a>(heading: &str, pairs: impl IntoIterator<Item = (&'a str,
     format!("{heading}\n{}", lines.collect::<String>())
 }
 
-fn key(name: &str) -> String {
+/// The name of a key, in quotes where it needs them.
+pub(crate) fn key(name: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !name.is_empty() && name.chars().all(bare) { name.to_owned() } else { quote(name) }
 }
