@@ -74,6 +74,23 @@ http = [
     { url = "https://y/**", methods = ["GET"], ca_file = "/ca.pem" },
 ]
 
+[[rules]]
+name = "grouped"
+on = ["check.status"]
+receivers = ["act"]
+group_by = ["node", "service"]
+for = "30s"
+occurrences = { count = 3, within = "10m" }
+mute_time_intervals = ["nights"]
+
+[inhibit]
+flapping = false
+
+[[inhibit_rules]]
+name = "database"
+source_match = { service = "db", to = "critical" }
+equal = ["node"]
+
 [[time_intervals]]
 name = "nights"
 time_intervals = [
@@ -315,7 +332,7 @@ fn what_is_wrong_does_not_fit_the_schema() {
 /// Loads a text in a folder, and gives all of it that can be compared.
 fn loaded(home: &Home, name: &str) -> Vec<String> {
     let path = home.path(name);
-    let Config { agent, consul, watches, roles, rules, receivers, time_intervals } =
+    let Config { agent, consul, watches, roles, rules, receivers, time_intervals, inhibit_rules } =
         Config::load(&[path], &|_| None, Look::Inside).unwrap();
     let receiver = |receiver: Receiver| {
         let Receiver { name, plugin, sha256, config, timeout, retry, max_in_flight, .. } = &receiver;
@@ -329,7 +346,7 @@ fn loaded(home: &Home, name: &str) -> Vec<String> {
     receivers.sort();
     all.extend(receivers);
     all.extend(rules.into_iter().map(rule));
-    all.push(format!("{time_intervals:?}"));
+    all.extend([format!("{time_intervals:?}"), format!("{inhibit_rules:?}")]);
     all
 }
 

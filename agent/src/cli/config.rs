@@ -78,7 +78,7 @@ impl Page<'_> {
                     let note = if written.is_some() { String::new() } else { self.origin(path, key.name) };
                     self.line(&format!("{} = {}{note}", key.name, inline(value)));
                 }
-                None if !key.not_beside.iter().any(|other| all.get(other).is_some()) => {
+                None if key.counts_in(all) => {
                     if let Unwritten::Nothing(then) = key.unwritten {
                         self.line(&format!("# {}: {then}", key.name));
                     }

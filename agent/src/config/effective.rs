@@ -212,9 +212,8 @@ fn from_variables(all: &mut Value, consul: &Settings, env: Env<'_>) -> BTreeMap<
 /// Puts in the defaults of the keys that are not there.
 fn complete(keys: &[Key], table: &mut Value) {
     for key in keys {
-        let beside = key.not_beside.iter().any(|other| table.get(other).is_some());
         if table.get(key.name).is_none()
-            && !beside
+            && key.counts_in(table)
             && let Some(default) = default(key.unwritten)
         {
             table[key.name] = default;

@@ -22,8 +22,7 @@ pub(crate) struct Key {
     pub(crate) kind: Kind,
     pub(crate) unwritten: Unwritten,
     pub(crate) doc: &'static str,
-    /// Beside one of these it is not there, with its default neither.
-    pub(crate) not_beside: &'static [&'static str],
+    pub(crate) beside: Beside,
 }
 
 /// What is written for a key.
@@ -56,6 +55,8 @@ pub(crate) enum Kind {
     Map(&'static Kind),
     /// The same; they are names of their own, in messages and metrics.
     Named(&'static Kind),
+    /// The name of an attribute of events.
+    Attribute,
     /// A table of attributes of events, each with a `PATTERN`.
     Attributes,
     /// Whatever a plugin wants.
@@ -90,6 +91,16 @@ pub(crate) enum Unwritten {
     Nothing(&'static str),
 }
 
+/// Where a key has its default.
+#[derive(Clone, Copy)]
+pub(crate) enum Beside {
+    Everything,
+    /// Only where that key is written.
+    Only(&'static str),
+    /// Only where none of these keys is written.
+    NoneOf(&'static [&'static str]),
+}
+
 impl Tagged {
     /// The keys that not all have, where the tag is this word.
     pub(crate) fn own(&self, word: &serde_json::Value) -> &'static [Key] {
@@ -100,7 +111,7 @@ impl Tagged {
 impl Key {
     /// One that must be written.
     const fn new(name: &'static str, kind: Kind, doc: &'static str) -> Self {
-        Self { name, kind, unwritten: Unwritten::Required, doc, not_beside: &[] }
+        Self { name, kind, unwritten: Unwritten::Required, doc, beside: Beside::Everything }
     }
 
     const fn or(self, unwritten: Unwritten) -> Self {
@@ -115,8 +126,18 @@ impl Key {
         self.or(Unwritten::Nothing(then))
     }
 
-    const fn not_beside(self, keys: &'static [&'static str]) -> Self {
-        Self { not_beside: keys, ..self }
+    const fn beside(self, beside: Beside) -> Self {
+        Self { beside, ..self }
+    }
+
+    /// Does its default count, or that it has none, in this table?
+    pub(crate) fn counts_in(&self, table: &serde_json::Value) -> bool {
+        let is_written = |key: &&str| table.get(key).is_some();
+        match self.beside {
+            Beside::Everything => true,
+            Beside::Only(key) => is_written(&key),
+            Beside::NoneOf(keys) => !keys.iter().any(is_written),
+        }
     }
 }
 
@@ -141,6 +162,10 @@ pub(crate) const KEYS: &[Key] = &[
         "Plugins, each with its configuration and what it may do.",
     )
     .or(Unwritten::Table),
+    Key::new("inhibit", Kind::Table(rules::INHIBIT), "Which of the built-in inhibit rules there are.")
+        .or(Unwritten::Table),
+    Key::new("inhibit_rules", Kind::List(&Kind::Table(rules::INHIBIT_RULE)), "What hides what.")
+        .or(Unwritten::Texts(&[])),
     Key::new("time_intervals", Kind::List(&Kind::Table(rules::TIME_INTERVALS)), "Times that rules name.")
         .or(Unwritten::Texts(&[])),
 ];

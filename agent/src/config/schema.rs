@@ -9,6 +9,9 @@ use super::keys::{KEYS, Key, Kind, NAME, PATTERN, Tagged, Unwritten};
 use super::receivers::BUNDLED;
 use crate::rules::Attribute;
 
+/// The attributes that are no fixed names.
+const METADATA: &str = "^(node|service)_meta\\..";
+
 /// The schema of one configuration file.
 pub fn schema() -> Value {
     let mut schema = table(KEYS);
@@ -77,6 +80,9 @@ fn kind(kind: &Kind) -> Value {
         Kind::Named(value) => json!({
             "type": "object", "additionalProperties": self::kind(value), "propertyNames": self::kind(&NAME),
         }),
+        Kind::Attribute => {
+            json!({ "anyOf": [{ "enum": Attribute::NAMES.as_slice() }, { "pattern": METADATA }] })
+        }
         Kind::Attributes => attributes(),
         Kind::Free => json!({ "type": "object" }),
     }
@@ -112,6 +118,6 @@ fn attributes() -> Value {
     let tables = ["node_meta", "service_meta"].map(|name| (name.to_owned(), table()));
     json!({
         "type": "object", "additionalProperties": false, "properties": named.chain(tables).collect::<Map<_, _>>(),
-        "patternProperties": { "^(node|service)_meta\\..": pattern() },
+        "patternProperties": { METADATA: pattern() },
     })
 }

@@ -21,7 +21,7 @@ const GROUP_WAIT: Duration = Duration::from_secs(30);
 /// How long a group waits after it was sent, unless it is configured otherwise: Alertmanager's default.
 const GROUP_INTERVAL: Duration = Duration::from_mins(5);
 /// More than these would have to be kept for each thing.
-const OCCURRENCES_MAX: u32 = 100;
+pub(super) const OCCURRENCES_MAX: u32 = 100;
 
 /// Reads the keys of a rule about events of these types. Its time intervals are known by their names only, which are
 /// given with their places.

@@ -1,15 +1,12 @@
 //! The keys of `[[rules]]` and of what rules name.
 
-use super::{Key, Kind, NAME};
+use super::{Beside, Key, Kind, NAME, Unwritten};
+use crate::config::timing::OCCURRENCES_MAX;
 use crate::event::EventType;
 
 pub(super) const RULE: &[Key] = &[
     Key::new("name", NAME, "Unique among the rules."),
-    Key::new(
-        "on",
-        Kind::Some(&Kind::Words(|| EventType::ALL.map(EventType::as_str).into())),
-        "Types of events.",
-    ),
+    Key::new("on", TYPES, "Types of events."),
     Key::new(
         "watch",
         Kind::Any(&[Kind::Text, Kind::Some(&Kind::Text)]),
@@ -21,7 +18,65 @@ pub(super) const RULE: &[Key] = &[
     Key::new("unless", Kind::Attributes, "The rule does not fire when all of these fit.")
         .nothing("nothing does"),
     Key::new("receivers", Kind::Some(&Kind::Text), "Where the events go."),
+    Key::new("for", Kind::Duration, "It must be so for this long before it is sent.").text("0s"),
+    Key::new(
+        "keep_firing_for",
+        Kind::Duration,
+        "For this long after it is over it counts as going on, so that it is not told anew.",
+    )
+    .text("0s"),
+    Key::new("group_by", ATTRIBUTES, "Events that agree in these attributes are sent together.")
+        .nothing("each event is sent by itself"),
+    Key::new("group_wait", Kind::Duration, "How long the first event of a group waits for others.")
+        .text("30s")
+        .beside(GROUPED),
+    Key::new("group_interval", Kind::Duration, "How long a group waits after it was sent.")
+        .text("5m")
+        .beside(GROUPED),
+    Key::new("repeat_interval", Kind::Duration, "What goes on is told again after this time.")
+        .nothing("it is told once"),
+    Key::new("send_resolved", Kind::Flag, "What ends it is sent too, although the rule does not match it.")
+        .or(Unwritten::Flag(false)),
+    Key::new("occurrences", Kind::Table(OCCURRENCES), "How often it must happen first.").nothing("once"),
+    Key::new("mute_time_intervals", Kind::Some(&Kind::Text), "Nothing is sent in these.")
+        .nothing("there is no such time"),
+    Key::new("active_time_intervals", Kind::Some(&Kind::Text), "Nothing is sent outside of these.")
+        .nothing("it is sent at all times"),
 ];
+
+const GROUPED: Beside = Beside::Only("group_by");
+
+const ATTRIBUTES: Kind = Kind::List(&Kind::Attribute);
+
+const OCCURRENCES: &[Key] = &[
+    Key::new("count", Kind::Number(2..=OCCURRENCES_MAX), "So often."),
+    Key::new("within", Kind::Duration, "Within this time."),
+];
+
+pub(super) const INHIBIT: &[Key] = &[
+    Key::new(
+        "node_failed",
+        Kind::Flag,
+        "A node that the cluster finds dead hides what its services' checks say.",
+    )
+    .or(Unwritten::Flag(true)),
+    Key::new("maintenance", Kind::Flag, "Maintenance hides what the checks of its node or instance say.")
+        .or(Unwritten::Flag(true)),
+    Key::new("flapping", Kind::Flag, "A check that goes to and fro hides its results.")
+        .or(Unwritten::Flag(true)),
+];
+
+pub(super) const INHIBIT_RULE: &[Key] = &[
+    Key::new("name", NAME, "Unique among the inhibit rules."),
+    Key::new("source_match", Kind::Attributes, "What hides: attributes that must all fit."),
+    Key::new("target_match", Kind::Attributes, "What is hidden: attributes that must all fit.")
+        .nothing("everything fits"),
+    Key::new("target_on", TYPES, "Types of the events that are hidden.")
+        .or(Unwritten::Texts(&["check.status", "check.output"])),
+    Key::new("equal", ATTRIBUTES, "Attributes in which both agree.").or(Unwritten::Texts(&[])),
+];
+
+const TYPES: Kind = Kind::Some(&Kind::Words(|| EventType::ALL.map(EventType::as_str).into()));
 
 pub(in crate::config) const PATTERN: Kind = Kind::Any(&[
     Kind::Text,

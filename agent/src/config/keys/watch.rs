@@ -1,6 +1,6 @@
 //! The keys of `[[watch]]`, which are others for each type.
 
-use super::{Key, Kind, Tagged, Unwritten};
+use super::{Beside, Key, Kind, Tagged, Unwritten};
 use crate::catalog::CheckStatus;
 
 pub(super) const WATCH: Tagged = Tagged {
@@ -50,7 +50,7 @@ const PASSING_ONLY: Key = Key::new("passing_only", Kind::Flag, "An instance that
 const CHECKS: &[Key] = &[
     Key::new("scope", Kind::Words(|| vec!["node", "datacenter"]), "Those of this node, or all.")
         .text("node")
-        .not_beside(&["service", "state"]),
+        .beside(Beside::NoneOf(&["service", "state"])),
     Key::new("service", Kind::Text, "Only those of one service.")
         .nothing("those of all services and of nodes"),
     Key::new("state", Kind::Words(states), "Only those in one state.").nothing("those in all states"),
