@@ -59,7 +59,6 @@ sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 config = { url = "https://hunter2@x/?token=hunter2&a=1", list = [1, -2.5, { a = true, d = 2026-01-01 }], "a b" = {} }
 max_in_flight = 64
 rate_limit = { max = 10, per = "1m" }
-fallback = "token-mail"
 retry.max_elapsed = "1h"
 
 [[receivers.act.allow.exec]]
@@ -73,6 +72,24 @@ http = [
     { url = "https://x/a/*", header_files = { Authorization = "auth" } },
     { url = "https://y/**", methods = ["GET"], ca_file = "/ca.pem" },
 ]
+
+[defaults.rules]
+on = ["check.output"]
+unless = { node = "canary" }
+[defaults.receivers]
+fallback = "token-mail"
+retry.attempts = 3
+timeout = "5s"
+
+[matchers.production]
+environment = "production"
+
+[[rules]]
+name = "last"
+final = true
+enabled = false
+matchers = ["production"]
+receivers = ["token-mail"]
 
 [[rules]]
 name = "grouped"
@@ -194,6 +211,7 @@ fn sample(schema: &Value) -> Value {
     }
 }
 
+/// The keys that a table has to have.
 fn required(schema: &Value) -> Value {
     let names = schema["required"].as_array().into_iter().flatten();
     names
@@ -345,7 +363,7 @@ fn loaded(home: &Home, name: &str) -> Vec<String> {
     let mut receivers: Vec<_> = receivers.into_iter().map(receiver).collect();
     receivers.sort();
     all.extend(receivers);
-    all.extend(rules.into_iter().map(rule));
+    all.extend(rules.iter().cloned().map(rule));
     all.extend([format!("{time_intervals:?}"), format!("{inhibit_rules:?}")]);
     all
 }

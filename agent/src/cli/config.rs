@@ -147,7 +147,7 @@ impl Page<'_> {
 
 /// Is it longer than a line?
 fn has_heading(kind: &Kind, value: &Value) -> bool {
-    let is_table = |kind: &Kind| matches!(kind, Kind::Table(_) | Kind::Tagged(_));
+    let is_table = |kind: &Kind| matches!(kind, Kind::Table(_) | Kind::Tagged(_) | Kind::Attributes);
     let is_empty = value.as_object().is_some_and(serde_json::Map::is_empty)
         || value.as_array().is_some_and(Vec::is_empty);
     match kind {
@@ -155,7 +155,7 @@ fn has_heading(kind: &Kind, value: &Value) -> bool {
         Kind::List(item) | Kind::Some(item) | Kind::Map(item) | Kind::Named(item) => {
             !is_empty && is_table(item)
         }
-        Kind::Free => !is_empty,
+        Kind::Free | Kind::Defaults(_) => !is_empty,
         _ => false,
     }
 }

@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 
 use super::consul::Env;
 use super::fault::{Fault, Faults};
-use super::keys::{KEYS, Key, Kind, Unwritten};
 use super::files;
+use super::keys::{DEFAULTS, KEYS, Key, Kind, Unwritten};
 use super::source;
 use super::{Config, Look, Rejected};
 use crate::consul::Settings;
@@ -48,7 +48,7 @@ const TOKENS: [&str; 3] = ["token", "token_file", "token_env"];
 pub(crate) struct Effective {
     /// All keys that have a value.
     pub(crate) all: Value,
-    /// Those that are written in a file.
+    /// Those that are written in a file, be it as a default for many.
     pub(crate) written: Value,
     /// The keys of `[consul]` that have their value of a variable, and which.
     pub(crate) of_variables: BTreeMap<&'static str, &'static str>,
@@ -70,6 +70,9 @@ pub(crate) fn effective(paths: &[PathBuf], env: Env<'_>) -> Result<Effective, Fa
         let base = path.parent().unwrap_or(Path::new(""));
         in_table(KEYS, &mut tree, &mut |kind, value| settle(kind, value, base));
         merge(&mut written, tree);
+    }
+    for section in DEFAULTS {
+        inherit(&mut written, section.name);
     }
     let mut all = written.clone();
     let of_variables = from_variables(&mut all, &config.consul, env);
@@ -98,6 +101,24 @@ fn json(value: toml::Value) -> Value {
         toml::Value::Datetime(date) => date.to_string().into(),
         toml::Value::Array(items) => items.into_iter().map(json).collect(),
         toml::Value::Table(table) => table.into_iter().map(|(key, value)| (key, json(value))).collect(),
+    }
+}
+
+/// Gives each rule, or each receiver, the defaults that are written for it. One that it has replaces them as a whole,
+/// and a `fallback` is not meant for the receiver that it names.
+fn inherit(written: &mut Value, section: &str) {
+    let Some(Value::Object(defaults)) = written["defaults"].get(section).cloned() else { return };
+    let give = |name: &str, heir: &mut Value| {
+        for (key, value) in &defaults {
+            if heir.get(key).is_none() && (key != "fallback" || *value != name) {
+                heir[key] = value.clone();
+            }
+        }
+    };
+    match written.get_mut(section) {
+        Some(Value::Array(heirs)) => heirs.iter_mut().for_each(|heir| give("", heir)),
+        Some(Value::Object(heirs)) => heirs.iter_mut().for_each(|(name, heir)| give(name, heir)),
+        _ => {}
     }
 }
 
@@ -147,12 +168,18 @@ fn in_table(keys: &[Key], table: &mut Value, found: &mut dyn FnMut(&Kind, &mut V
 fn in_value(kind: &Kind, value: &mut Value, found: &mut dyn FnMut(&Kind, &mut Value)) {
     match (kind, value) {
         (Kind::List(item) | Kind::Some(item), Value::Array(items)) => {
-            items.iter_mut().for_each(|value| in_value(item, value, found));
+            for value in items {
+                in_value(item, value, found);
+            }
         }
         (Kind::Map(item) | Kind::Named(item), Value::Object(values)) => {
-            values.values_mut().for_each(|value| in_value(item, value, found));
+            for value in values.values_mut() {
+                in_value(item, value, found);
+            }
         }
-        (Kind::Table(keys) | Kind::Choice(keys), value) => in_table(keys, value, found),
+        (Kind::Table(keys) | Kind::Defaults(keys) | Kind::Choice(keys), value) => {
+            in_table(keys, value, found)
+        }
         (kind, value) => found(kind, value),
     }
 }
@@ -232,10 +259,14 @@ fn complete_value(kind: &Kind, value: &mut Value) {
             complete(tagged.common, table);
         }
         (Kind::List(item) | Kind::Some(item), Value::Array(items)) => {
-            items.iter_mut().for_each(|value| complete_value(item, value));
+            for value in items {
+                complete_value(item, value);
+            }
         }
         (Kind::Map(item) | Kind::Named(item), Value::Object(values)) => {
-            values.values_mut().for_each(|value| complete_value(item, value));
+            for value in values.values_mut() {
+                complete_value(item, value);
+            }
         }
         _ => {}
     }
@@ -243,7 +274,7 @@ fn complete_value(kind: &Kind, value: &mut Value) {
 
 fn default(unwritten: Unwritten) -> Option<Value> {
     Some(match unwritten {
-        Unwritten::Required | Unwritten::Nothing(_) => return None,
+        Unwritten::Required | Unwritten::HereOrInDefaults | Unwritten::Nothing(_) => return None,
         Unwritten::Text(text) => text.into(),
         Unwritten::Flag(flag) => flag.into(),
         Unwritten::Number(number) => number.into(),

@@ -47,6 +47,8 @@ pub(crate) enum Kind {
     /// Any of these.
     Any(&'static [Kind]),
     Table(&'static [Key]),
+    /// A table from which others with these keys get what they lack, but for those that are required of each.
+    Defaults(&'static [Key]),
     /// A table of which one key is written.
     Choice(&'static [Key]),
     /// A table that has other keys for each word of one of them.
@@ -79,6 +81,8 @@ pub(crate) struct Tagged {
 pub(crate) enum Unwritten {
     /// It is written.
     Required,
+    /// It is written, here or among the defaults for tables like this one.
+    HereOrInDefaults,
     Text(&'static str),
     Flag(bool),
     Number(u32),
@@ -154,6 +158,12 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("watch", Kind::List(&Kind::Tagged(&watch::WATCH)), "What is followed.")
         .or(Unwritten::OneTable("type", "checks")),
     Key::new("roles", Kind::Table(ROLES), "Which nodes are what for a service.").or(Unwritten::Table),
+    Key::new(
+        "defaults",
+        Kind::Table(DEFAULTS),
+        "What counts for each rule and receiver that does not say it itself.",
+    )
+    .or(Unwritten::Table),
     Key::new("rules", Kind::List(&Kind::Table(rules::RULE)), "Which events go to which receivers.")
         .or(Unwritten::Texts(&[])),
     Key::new(
@@ -162,12 +172,24 @@ pub(crate) const KEYS: &[Key] = &[
         "Plugins, each with its configuration and what it may do.",
     )
     .or(Unwritten::Table),
+    Key::new(
+        "matchers",
+        Kind::Named(&Kind::Attributes),
+        "Conditions with a name, for the `matchers` of rules.",
+    )
+    .or(Unwritten::Table),
     Key::new("inhibit", Kind::Table(rules::INHIBIT), "Which of the built-in inhibit rules there are.")
         .or(Unwritten::Table),
     Key::new("inhibit_rules", Kind::List(&Kind::Table(rules::INHIBIT_RULE)), "What hides what.")
         .or(Unwritten::Texts(&[])),
     Key::new("time_intervals", Kind::List(&Kind::Table(rules::TIME_INTERVALS)), "Times that rules name.")
         .or(Unwritten::Texts(&[])),
+];
+
+/// Named as the sections that inherit.
+pub(super) const DEFAULTS: &[Key] = &[
+    Key::new("rules", Kind::Defaults(rules::RULE), "For each rule.").or(Unwritten::Table),
+    Key::new("receivers", Kind::Defaults(receivers::RECEIVER), "For each receiver.").or(Unwritten::Table),
 ];
 
 const PERCENT: Kind = Kind::Number(1..=PERCENT_MAX);

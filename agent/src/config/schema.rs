@@ -49,7 +49,7 @@ fn property(key: &Key) -> Value {
         Unwritten::Flag(flag) => schema["default"] = flag.into(),
         Unwritten::Number(number) => schema["default"] = number.into(),
         Unwritten::Texts(texts) => schema["default"] = texts.into(),
-        Unwritten::Table | Unwritten::OneTable(..) | Unwritten::Nothing(_) | Unwritten::Required => {}
+        _ => {}
     }
     schema
 }
@@ -71,6 +71,13 @@ fn kind(kind: &Kind) -> Value {
         Kind::Some(item) => json!({ "type": "array", "items": self::kind(item), "minItems": 1 }),
         Kind::Any(kinds) => json!({ "anyOf": kinds.iter().map(self::kind).collect::<Vec<_>>() }),
         Kind::Table(keys) => table(keys),
+        Kind::Defaults(keys) => {
+            let mut properties = properties(*keys);
+            for key in keys.iter().filter(|key| matches!(key.unwritten, Unwritten::Required)) {
+                properties[key.name] = Value::Bool(false);
+            }
+            json!({ "type": "object", "additionalProperties": false, "properties": properties })
+        }
         Kind::Choice(keys) => json!({
             "type": "object", "additionalProperties": false, "properties": properties(*keys),
             "minProperties": 1, "maxProperties": 1,

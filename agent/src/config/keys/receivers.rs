@@ -2,17 +2,18 @@
 
 use super::{Key, Kind, TEXTS, Unwritten};
 use crate::config::receivers::{ATTEMPTS_MAX, RATE_MAX};
-use crate::dispatch::{MAX_IN_FLIGHT, MAX_IN_FLIGHT_MAX};
+use crate::dispatch::MAX_IN_FLIGHT_MAX;
 
 pub(super) const RECEIVER: &[Key] = &[
-    Key::new("plugin", Kind::Plugin, "A plugin of Lictor's own, or the path of a .wasm file."),
+    Key::new("plugin", Kind::Plugin, "A plugin of Lictor's own, or the path of a .wasm file.")
+        .or(Unwritten::HereOrInDefaults),
     Key::new("sha256", Kind::Formed("^[0-9A-Fa-f]{64}$"), "What `sha256sum` says of the .wasm file.")
         .nothing("it is not compared"),
     Key::new("config", Kind::Free, "What the plugin gets; which keys there are, the plugin says.")
         .or(Unwritten::Table),
     Key::new("timeout", Kind::Duration, "From the start of a call to its answer.").text("1m"),
     Key::new("max_in_flight", Kind::Number(1..=MAX_IN_FLIGHT_MAX), "How many calls run at once.")
-        .or(Unwritten::Number(MAX_IN_FLIGHT as u32)),
+        .or(Unwritten::Number(4)),
     Key::new("rate_limit", Kind::Table(RATE_LIMIT), "How many calls begin within a time.")
         .nothing("as many as can"),
     Key::new(

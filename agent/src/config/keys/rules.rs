@@ -6,7 +6,11 @@ use crate::event::EventType;
 
 pub(super) const RULE: &[Key] = &[
     Key::new("name", NAME, "Unique among the rules."),
-    Key::new("on", TYPES, "Types of events."),
+    Key::new("enabled", Kind::Flag, "A rule that is not enabled is read and checked, and does nothing.")
+        .or(Unwritten::Flag(true)),
+    Key::new("final", Kind::Flag, "An event that this rule sends is not looked at by the rules after it.")
+        .or(Unwritten::Flag(false)),
+    Key::new("on", TYPES, "Types of events.").or(Unwritten::HereOrInDefaults),
     Key::new(
         "watch",
         Kind::Any(&[Kind::Text, Kind::Some(&Kind::Text)]),
@@ -15,9 +19,15 @@ pub(super) const RULE: &[Key] = &[
     .nothing("what any of them tells"),
     Key::new("match", Kind::Attributes, "Attributes of the event that must all fit.")
         .nothing("everything fits"),
+    Key::new(
+        "matchers",
+        Kind::Any(&[Kind::Text, Kind::Some(&Kind::Text)]),
+        "Named matchers that must all fit too.",
+    )
+    .nothing("none"),
     Key::new("unless", Kind::Attributes, "The rule does not fire when all of these fit.")
         .nothing("nothing does"),
-    Key::new("receivers", Kind::Some(&Kind::Text), "Where the events go."),
+    Key::new("receivers", Kind::Some(&Kind::Text), "Where the events go.").or(Unwritten::HereOrInDefaults),
     Key::new("for", Kind::Duration, "It must be so for this long before it is sent.").text("0s"),
     Key::new(
         "keep_firing_for",
