@@ -178,7 +178,7 @@ fn in_value(kind: &Kind, value: &mut Value, found: &mut dyn FnMut(&Kind, &mut Va
             }
         }
         (Kind::Table(keys) | Kind::Defaults(keys) | Kind::Choice(keys), value) => {
-            in_table(keys, value, found)
+            in_table(keys, value, found);
         }
         (kind, value) => found(kind, value),
     }
