@@ -5,9 +5,8 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::records::{database, json_lines, one_line, open, say, table};
-use super::{ConfigArgs, counted, runtime};
-use crate::admin::{self, AskError, SOCKET};
+use super::records::{json_lines, one_line, open, say, table, wake};
+use super::{ConfigArgs, counted};
 use crate::store::{Attempt, Filter, Record, Records, RecordsError, State};
 
 /// Deliveries that are taken at once where all dead ones are sent again.
@@ -118,16 +117,6 @@ pub(super) fn deliveries(verb: &Verb) -> Result<()> {
             }
             wake(config)
         }
-    }
-}
-
-/// Tells a Lictor that runs to look at what changed.
-fn wake(config: &ConfigArgs) -> Result<()> {
-    let socket = database(config).with_file_name(SOCKET);
-    match runtime()?.block_on(admin::look(&socket)) {
-        Ok(()) => Ok(()),
-        Err(AskError::NotRunning(_)) => say("Lictor does not run; it is done at its next start.\n"),
-        Err(error) => Err(error.into()),
     }
 }
 

@@ -7,7 +7,7 @@ use super::records::{json_lines, one_line, open, say, table};
 use super::{ConfigArgs, variable};
 use crate::config::{Config, Look};
 use crate::event::Event;
-use crate::rules::{Facts, Rule, Rules, Verdict};
+use crate::rules::{Facts, Rule, Rules, Verdict, remembered};
 use crate::store::{Record, Seen, StoredEvent};
 
 /// What a person is shown of an event's data, where it is there.
@@ -47,6 +47,15 @@ struct Explained {
     /// None: the configuration has faults.
     rules: Option<Vec<Judged>>,
     deliveries: Vec<Record>,
+    /// What rules remember of it.
+    remembered: Vec<Remembered>,
+}
+
+/// What a rule remembers of the event.
+#[derive(Serialize)]
+struct Remembered {
+    rule: String,
+    state: String,
 }
 
 /// What a rule makes of the event.
@@ -63,9 +72,16 @@ struct Judged {
 
 pub(super) fn explain(args: &ConfigArgs, id: &str, json: bool) -> Result<()> {
     let config = Config::load(&args.paths, &variable, Look::Inside);
-    let found = open(args)?.events(id)?;
-    let explained: Vec<_> =
-        found.into_iter().map(|seen| explained(seen, config.as_ref().ok())).collect::<Result<_>>()?;
+    let store = open(args)?;
+    let explain = |seen: Seen| {
+        let remembered = store.remembered(&seen.event.id)?.into_iter().map(|(rule, state, due)| {
+            let state = remembered(&state, due).unwrap_or_else(|error| error.to_string());
+            Remembered { rule, state }
+        });
+        let remembered = remembered.collect();
+        Ok(Explained { remembered, ..explained(seen, config.as_ref().ok())? })
+    };
+    let explained: Vec<_> = store.events(id)?.into_iter().map(explain).collect::<Result<_>>()?;
     if json {
         return say(&json_lines(&explained)?);
     }
@@ -97,6 +113,7 @@ fn explained(Seen { event, watch, deliveries }: Seen, config: Option<&Config>) -
         node: event.node,
         environment: event.environment,
         deliveries,
+        remembered: Vec::new(),
     })
 }
 
@@ -113,7 +130,7 @@ fn read(stored: &StoredEvent) -> Result<Event> {
 }
 
 fn in_words(explained: &Explained) -> String {
-    let Explained { id, kind, subject, time, node, data, rules, deliveries, .. } = explained;
+    let Explained { id, kind, subject, time, node, data, rules, deliveries, remembered, .. } = explained;
     let mut lines = vec![
         format!("event      {id}"),
         format!("type       {kind}"),
@@ -131,6 +148,10 @@ fn in_words(explained: &Explained) -> String {
     match rules {
         None => lines.push("  not known: the configuration has faults, see `lictor validate`".into()),
         Some(rules) => lines.extend(rules.iter().map(Judged::in_words)),
+    }
+    if !remembered.is_empty() {
+        lines.extend([String::new(), "What rules remember of it".into()]);
+        lines.extend(remembered.iter().map(|of| format!("  {}: {}", of.rule, one_line(&of.state))));
     }
     lines.extend([String::new(), "Deliveries".into()]);
     let deliveries = if deliveries.is_empty() { "  none\n".into() } else { table(deliveries) };

@@ -10,6 +10,7 @@ mod migrate;
 mod records;
 mod reload;
 mod run;
+mod silence;
 mod state;
 mod validate;
 
@@ -69,6 +70,9 @@ enum Verb {
     /// Show what was seen; also while Lictor does not run.
     #[command(subcommand)]
     Events(events::Verb),
+    /// Send nothing of something for a while; also while Lictor runs.
+    #[command(subcommand)]
+    Silence(silence::Verb),
     /// Take over what Lictor replaces: print its configuration.
     #[command(subcommand)]
     Migrate(migrate::Verb),
@@ -114,6 +118,7 @@ pub fn main() -> ExitCode {
         Verb::Config(verb) => ended(config::config(&verb)),
         Verb::Migrate(verb) => migrate::migrate(&verb),
         Verb::Deliveries(verb) => looked(deliveries::deliveries(&verb)),
+        Verb::Silence(verb) => looked(silence::silence(&verb)),
         Verb::Events(verb) => looked(events::events(&verb)),
         Verb::Explain { config, event, json } => looked(explain::explain(&config, &event, json)),
     }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use super::{ConfigArgs, variable};
+use super::{ConfigArgs, runtime, variable};
+use crate::admin::{self, AskError, SOCKET};
 use crate::config::{Config, Look};
 use crate::store::{Record, Records};
 
@@ -33,6 +34,16 @@ pub(super) fn database(args: &ConfigArgs) -> PathBuf {
         Err(rejected) => rejected.data_dir,
     };
     data_dir.join("lictor.db")
+}
+
+/// Tells a Lictor that runs to look at what changed.
+pub(super) fn wake(config: &ConfigArgs) -> Result<()> {
+    let socket = database(config).with_file_name(SOCKET);
+    match runtime()?.block_on(admin::look(&socket)) {
+        Ok(()) => Ok(()),
+        Err(AskError::NotRunning(_)) => say("Lictor does not run; it is done at its next start.\n"),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Writes to the standard output.
@@ -74,7 +85,7 @@ pub(super) fn table(records: &[Record]) -> String {
 }
 
 /// Columns under each other, two spaces apart.
-fn align<const N: usize>(head: &[String; N], rows: Vec<[String; N]>) -> String {
+pub(super) fn align<const N: usize>(head: &[String; N], rows: Vec<[String; N]>) -> String {
     let rows: Vec<_> = std::iter::once(head.clone()).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<_> = (0..N).map(width).collect();

@@ -136,6 +136,7 @@ impl Alerts {
             let thing = event.thing();
             let standing: Vec<(usize, Condition)> = self.standing(&thing);
             if standing.is_empty() && fired.is_empty() {
+                self.resolve_silences(event, now);
                 continue;
             }
             let rules: BTreeSet<usize> =

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::alert::Alert;
+use super::alert::{Alert, Phase};
 use super::alerts::{Alerts, Policy, Row};
 use super::group::Times;
 use crate::event::Condition;
@@ -16,6 +16,27 @@ pub struct KeptError {
     rule: String,
     key: String,
     source: Option<serde_json::Error>,
+}
+
+/// What the JSON of an alert says, for a person; `due` is the time in its row.
+///
+/// # Errors
+/// It is not that of an alert.
+pub fn remembered(state: &str, due: Option<Timestamp>) -> Result<String, serde_json::Error> {
+    let alert: Alert = serde_json::from_str(state)?;
+    let until = due.map(|due| format!(" until {due:.0}")).unwrap_or_default();
+    Ok(match alert.phase {
+        Phase::Counting => format!("it did not happen often enough; counted{until}"),
+        Phase::Held => format!("held since {:.0}{until}: it must go on", alert.since),
+        Phase::Ready => match alert.blocked {
+            Some((reason, detail)) => format!("waits, {}: {detail}", reason.as_str()),
+            None => "waits for its group".into(),
+        },
+        Phase::Firing => format!("was sent, and goes on since {:.0}", alert.since),
+        Phase::Ending(event, _) => {
+            format!("is over by event {}, and not told{until}: it may come again", event.id)
+        }
+    })
 }
 
 impl Alerts {

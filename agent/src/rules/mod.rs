@@ -25,7 +25,7 @@ pub use alerts::{Alerts, Decision, Policy, Query, Row, Told};
 pub use attribute::Attribute;
 pub use facts::Facts;
 pub use inhibit::{BuiltIn, InhibitRule, Inhibitions};
-pub use kept::KeptError;
+pub use kept::{KeptError, remembered};
 pub use matcher::{Matcher, Pattern, PatternError};
 pub use node_role::{Roles, ServiceRoles};
 pub use schedule::{Grouping, Hours, Occurrences, Schedule};

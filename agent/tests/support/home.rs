@@ -213,7 +213,7 @@ impl Home {
     }
 
     /// What a query gives; nothing while Lictor is about to make the store.
-    fn query<T>(&self, query: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
+    pub fn query<T>(&self, query: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
         let rows = self.database().and_then(|connection| {
             let mut statement = connection.prepare(query).ok()?;
             statement.query_map((), read).ok()?.collect::<Result<_, _>>().ok()

@@ -278,7 +278,10 @@ fn minutes(from: i16, to: i16) -> Vec<Hours> {
     let zone = jiff::tz::TimeZone::UTC;
     let start = at(0).to_zoned(zone.clone());
     let start = i16::from(start.hour()) * 60 + i16::from(start.minute());
-    let interval = TimeInterval { times: vec![start + from..start + to], ..TimeInterval::always(zone) };
+    let interval = TimeInterval {
+        times: [(start + from, start + to)].map(|(from, to)| from..to).into(),
+        ..TimeInterval::always(zone)
+    };
     vec![Hours { name: "lunch".into(), intervals: std::sync::Arc::new([interval].into_iter().collect()) }]
 }
 
