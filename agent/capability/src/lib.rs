@@ -8,7 +8,9 @@
 mod append;
 mod exec;
 mod http;
+mod needs;
 mod refusal;
+mod script;
 mod secret;
 mod smtp;
 mod trust;
@@ -21,6 +23,8 @@ use std::sync::Arc;
 pub use append::AppendGrant;
 pub use exec::{Command, ExecGrant, ExecOutput, ExitStatus};
 pub use http::{HttpGrant, HttpGrantSpec, HttpRequest, HttpResponse};
+pub use needs::allow_lines;
+pub use script::{Answers, Asked, Recorded, Script};
 pub use smtp::{Mail, Relay, SmtpError, SmtpGrant, SmtpGrantSpec};
 pub use watch::{List, Lists, Reading};
 
@@ -128,6 +132,18 @@ pub struct OutputLimits {
 /// All that the host needs to act for one receiver. Built once; share it behind an `Arc`.
 pub struct Capabilities {
     grants: Grants,
+    world: World,
+}
+
+/// Where what was granted is done.
+enum World {
+    /// On this machine and its network.
+    Real(Real),
+    /// Nowhere.
+    Scripted(Arc<Script>),
+}
+
+struct Real {
     limits: OutputLimits,
     clients: http::Clients,
     sender: smtp::Sender,
@@ -148,13 +164,21 @@ impl Capabilities {
     pub fn new(grants: Grants, limits: OutputLimits) -> Result<Self, GrantError> {
         let clients = http::Clients::build(&grants.http)?;
         let sender = smtp::Sender::build(grants.smtp.as_ref())?;
-        Ok(Self { grants, limits, clients, sender, lists: None })
+        Ok(Self { grants, world: World::Real(Real { limits, clients, sender, lists: None }) })
+    }
+
+    /// What is granted is answered by the script, and nothing is done.
+    pub fn scripted(grants: Grants, script: Arc<Script>) -> Self {
+        Self { grants, world: World::Scripted(script) }
     }
 
     /// Lets a grant of `watch` read these lists. Without them there is nothing to read.
     #[must_use]
-    pub fn with_lists(self, lists: Arc<dyn Lists>) -> Self {
-        Self { lists: Some(lists), ..self }
+    pub fn with_lists(mut self, lists: Arc<dyn Lists>) -> Self {
+        if let World::Real(real) = &mut self.world {
+            real.lists = Some(lists);
+        }
+        self
     }
 
     /// What this receiver may do.
@@ -164,37 +188,71 @@ impl Capabilities {
 
     /// Runs a program to its end. Dropping the future kills the program's process group.
     pub async fn exec(&self, command: Command) -> Result<ExecOutput, CallError> {
-        let grant = exec::decide(&self.grants.exec, &command)?;
-        exec::run(grant, command, self.limits.exec_output).await
+        let granted = exec::decide(&self.grants.exec, &command);
+        match &self.world {
+            World::Real(real) => exec::run(granted?, command, real.limits.exec_output).await,
+            World::Scripted(script) => {
+                let granted = granted.map(drop);
+                script.exec(command, granted)
+            }
+        }
     }
 
     /// Appends to a file, whole or not at all. An append that has begun goes on when the future is dropped.
     pub async fn append(&self, path: &str, data: &[u8]) -> Result<(), CallError> {
-        let place = append::decide(&self.grants.append, path)?;
-        append::append(place, data.to_vec()).await
+        let place = append::decide(&self.grants.append, path);
+        match &self.world {
+            World::Real(_) => append::append(place?, data.to_vec()).await,
+            World::Scripted(script) => script.append(path, data, place.map(drop)),
+        }
     }
 
     /// Sends one HTTP request. Any answer of the server is an answer, whatever its status.
     pub async fn http(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
-        let granted = http::decide(&self.grants.http, request)?;
-        self.clients.send(granted, self.limits.http_response).await
+        match &self.world {
+            World::Real(real) => {
+                let granted = http::decide(&self.grants.http, request)?;
+                real.clients.send(granted, real.limits.http_response).await
+            }
+            World::Scripted(script) => {
+                let granted = http::decide(&self.grants.http, request.clone()).map(drop);
+                script.http(request, granted)
+            }
+        }
     }
 
     /// Reads what the watch of this rule follows, now.
     pub async fn current(&self, rule: &str) -> Result<List, CallError> {
-        watch::covers(self.grants.watch)?;
-        match &self.lists {
-            Some(lists) => lists.current(rule).await,
-            None => Err(CallError::Failed("there is no watch here".to_owned())),
+        let granted = watch::covers(self.grants.watch);
+        match &self.world {
+            World::Real(Real { lists: Some(lists), .. }) => {
+                granted?;
+                lists.current(rule).await
+            }
+            World::Real(_) => granted.and(Err(CallError::Failed("there is no watch here".to_owned()))),
+            World::Scripted(script) => script.watch(granted),
         }
     }
 
     /// Sends a mail to all its recipients or to none, and answers with the relay's own words.
     pub async fn smtp(&self, mail: Mail) -> Result<String, SmtpError> {
-        let parties = smtp::Parties::parse(&mail.from, &mail.to).map_err(SmtpError::Permanent)?;
-        let grant = smtp::decide(self.grants.smtp.as_ref(), &parties)
-            .map_err(|refusal| SmtpError::Refused(refusal.to_string()))?;
-        self.sender.send(grant, parties, mail).await
+        let parties = smtp::Parties::parse(&mail.from, &mail.to).map_err(SmtpError::Permanent);
+        match &self.world {
+            World::Real(real) => {
+                let parties = parties?;
+                let grant = self.relay(&parties)?;
+                real.sender.send(grant, parties, mail).await
+            }
+            World::Scripted(script) => {
+                let granted = parties.and_then(|parties| self.relay(&parties).map(drop));
+                script.smtp(mail, granted)
+            }
+        }
+    }
+
+    fn relay(&self, parties: &smtp::Parties) -> Result<&SmtpGrant, SmtpError> {
+        smtp::decide(self.grants.smtp.as_ref(), parties)
+            .map_err(|refusal| SmtpError::Refused(refusal.to_string()))
     }
 }
 
@@ -303,5 +361,36 @@ mod tests {
         };
         assert!(matches!(able.smtp(mail("x@evil.org")).await, Err(SmtpError::Refused(_))));
         assert!(matches!(able.smtp(mail("nobody")).await, Err(SmtpError::Permanent(_))));
+    }
+
+    #[tokio::test]
+    async fn in_a_script_grants_count_and_nothing_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x").display().to_string();
+        let grants = Grants { append: vec![AppendGrant::parse(&path).unwrap()], ..grants() };
+        let told = Answers { append: [Err(CallError::Failed("full".into()))].into(), ..Answers::default() };
+        let script = Arc::new(Script::new(told));
+        let able = Capabilities::scripted(grants, Arc::clone(&script));
+        assert_eq!(
+            able.append("/var/log/y", b"").await.unwrap_err().to_string().find("is not granted"),
+            Some(23)
+        );
+        assert_eq!(able.append(&path, b"a").await, Err(CallError::Failed("full".into())));
+        assert_eq!(able.append(&path, b"b").await, Ok(()));
+        assert!(!dir.path().join("x").exists());
+        let command = Command {
+            argv: strings(&["/bin/echo", "hi"]),
+            env: Vec::new(),
+            stdin: Vec::new(),
+            timeout: Duration::from_secs(1),
+        };
+        let output = able.exec(command.clone()).await.unwrap();
+        assert_eq!((output.status, output.stdout.as_str()), (ExitStatus::Code(0), ""));
+        assert_eq!(able.current("web").await.unwrap().body, b"[]");
+        let recorded = script.recorded();
+        let failed: Vec<_> = recorded.iter().map(|call| call.failed.is_some()).collect();
+        assert_eq!(failed, [true, true, false, false, false]);
+        assert_eq!(recorded[2].asked, Asked::Append { path, data: b"b".to_vec() });
+        assert_eq!(recorded[3].asked, Asked::Exec(command));
     }
 }

@@ -246,6 +246,12 @@ impl Parties {
         let to = to.iter().map(|text| address::mailbox(text)).collect::<Result<_, _>>()?;
         Ok(Self { from: address::mailbox(from)?, to })
     }
+
+    /// Sender and recipients, without the names beside them.
+    pub(crate) fn addresses(&self) -> (String, Vec<String>) {
+        let address = |mailbox: &Mailbox| mailbox.email.to_string();
+        (address(&self.from), self.to.iter().map(address).collect())
+    }
 }
 
 /// Whether the grant covers a mail from and to these addresses.

@@ -1,0 +1,188 @@
+//! What a plugin says it needs, as grants of exactly that: to read, to write down, to try out.
+//!
+//! Boundary: what is then granted is the operator's to say.
+
+use crate::smtp::Parties;
+use crate::{
+    AppendGrant, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, Request, SmtpGrant, SmtpGrantSpec,
+    refusal,
+};
+
+/// What stands for the relay, which no request names.
+const RELAY: &str = "smtps://smtp.example.com";
+
+/// The mails of all requests, which one grant has to cover.
+#[derive(Default)]
+struct Mails {
+    senders: Vec<String>,
+    recipients: Vec<String>,
+}
+
+impl Grants {
+    /// What covers these requests and nothing else. A mail's relay is one of nobody.
+    ///
+    /// # Errors
+    /// All that no grant could cover.
+    pub fn for_requests(requests: &[Request]) -> Result<Self, Vec<GrantError>> {
+        let mut grants = Self::default();
+        let mut faults = Vec::new();
+        for request in requests {
+            faults.extend(grants.add(request).err().into_iter().flatten());
+        }
+        match Mails::of(requests) {
+            Err(error) => faults.push(error),
+            Ok(None) => {}
+            Ok(Some(mails)) => match SmtpGrant::parse(mails.into_spec()) {
+                Ok(grant) => grants.smtp = Some(grant),
+                Err(errors) => faults.extend(errors),
+            },
+        }
+        if faults.is_empty() { Ok(grants) } else { Err(faults) }
+    }
+
+    fn add(&mut self, request: &Request) -> Result<(), Vec<GrantError>> {
+        match request {
+            Request::Exec { command, .. } => {
+                self.exec.push(ExecGrant::parse(command.clone(), None, Vec::new())?);
+            }
+            Request::Append { path } => {
+                self.append.push(AppendGrant::parse(path).map_err(|error| vec![error])?);
+            }
+            Request::Http { method, url } => {
+                let (url, methods) = (url.clone(), vec![method.clone()]);
+                self.http.push(HttpGrant::parse(HttpGrantSpec { url, methods, ..Default::default() })?);
+            }
+            Request::Smtp { .. } => {}
+            Request::Watch => self.watch = true,
+        }
+        Ok(())
+    }
+}
+
+impl Mails {
+    fn of(requests: &[Request]) -> Result<Option<Self>, GrantError> {
+        let mut mails = Self::default();
+        for request in requests {
+            if let Request::Smtp { from, to } = request {
+                let (sender, recipients) = Parties::parse(from, to).map_err(GrantError)?.addresses();
+                mails.senders.push(sender);
+                mails.recipients.extend(recipients);
+            }
+        }
+        mails.senders.dedup();
+        Ok((!mails.senders.is_empty()).then_some(mails))
+    }
+
+    /// The sender, unless there are several: a grant names one, or none for any.
+    fn sender(&self) -> Option<&String> {
+        if let [sender] = self.senders.as_slice() { Some(sender) } else { None }
+    }
+
+    fn into_spec(self) -> SmtpGrantSpec {
+        let from = self.sender().cloned();
+        SmtpGrantSpec { relay: RELAY.into(), from, to: self.recipients, ..SmtpGrantSpec::default() }
+    }
+
+    fn line(&self) -> String {
+        let from = self.sender().map(|sender| format!(", from = {}", refusal::quote(sender)));
+        let (from, to) = (from.unwrap_or_default(), refusal::quote_all(&self.recipients));
+        format!("allow.smtp = {{ relay = \"{RELAY}\"{from}, to = {to} }}")
+    }
+}
+
+/// The lines of a receiver that grant these requests, for a person to take over. Nothing for what no grant
+/// could cover.
+pub fn allow_lines(requests: &[Request]) -> Vec<String> {
+    let mut lists = [("exec", Vec::new()), ("append", Vec::new()), ("http", Vec::new())];
+    for request in requests {
+        let (list, item) = match request {
+            Request::Exec { command, .. } => (0, format!("{{ command = {} }}", refusal::quote_all(command))),
+            Request::Append { path } => (1, refusal::quote(path)),
+            Request::Http { method, url } => {
+                (2, format!("{{ url = {}, methods = [{}] }}", refusal::quote(url), refusal::quote(method)))
+            }
+            Request::Smtp { .. } | Request::Watch => continue,
+        };
+        lists[list].1.push(item);
+    }
+    let lists = lists.into_iter().filter(|(_, items)| !items.is_empty());
+    let mut lines: Vec<_> =
+        lists.map(|(key, items)| format!("allow.{key} = [{}]", items.join(", "))).collect();
+    lines.extend(Mails::of(requests).ok().flatten().map(|mails| mails.line()));
+    lines.extend(requests.contains(&Request::Watch).then(|| "allow.watch = true".to_owned()));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(ToString::to_string).collect()
+    }
+
+    fn exec(command: &[&str]) -> Request {
+        Request::Exec { command: strings(command), timeout: Duration::from_secs(1) }
+    }
+
+    fn http(url: &str) -> Request {
+        Request::Http { method: "PUT".into(), url: url.into() }
+    }
+
+    fn mail(from: &str, to: &[&str]) -> Request {
+        Request::Smtp { from: from.into(), to: strings(to) }
+    }
+
+    #[test]
+    fn what_is_needed_is_covered_and_nothing_else() {
+        let requests = [
+            exec(&["/bin/true", "*"]),
+            Request::Append { path: "/var/log/x".into() },
+            http("https://h/a"),
+            mail("Lictor <a@b.c>", &["x@b.c"]),
+            Request::Watch,
+        ];
+        let grants = Grants::for_requests(&requests).unwrap();
+        for request in &requests {
+            grants.covers(request).unwrap();
+        }
+        let others =
+            [exec(&["/bin/true"]), http("https://h/b"), mail("a@b.c", &["y@b.c"]), mail("z@b.c", &["x@b.c"])];
+        for other in &others {
+            grants.covers(other).unwrap_err();
+        }
+        assert_eq!(Grants::for_requests(&[]).unwrap().in_words(), strings(&[]));
+    }
+
+    #[test]
+    fn what_no_grant_could_cover_is_told_all_at_once() {
+        let requests = [exec(&["ls"]), http("ftp://h/"), mail("nobody", &["x@b.c"])];
+        assert_eq!(Grants::for_requests(&requests).unwrap_err().len(), 3);
+    }
+
+    #[test]
+    fn each_kind_has_one_line() {
+        let requests = [
+            http("https://h/a"),
+            exec(&["/bin/true", "a \"b\""]),
+            http("https://h/b"),
+            mail("A <a@b.c>", &["x@b.c"]),
+            mail("a@b.c", &["y@b.c"]),
+            Request::Watch,
+        ];
+        assert_eq!(
+            allow_lines(&requests),
+            [
+                r#"allow.exec = [{ command = ["/bin/true", "a \"b\""] }]"#,
+                r#"allow.http = [{ url = "https://h/a", methods = ["PUT"] }, { url = "https://h/b", methods = ["PUT"] }]"#,
+                r#"allow.smtp = { relay = "smtps://smtp.example.com", from = "a@b.c", to = ["x@b.c", "y@b.c"] }"#,
+                "allow.watch = true",
+            ]
+        );
+        let several = [mail("a@b.c", &["x@b.c"]), mail("b@b.c", &["x@b.c"])];
+        assert_eq!(allow_lines(&several).len(), 1);
+        assert!(!allow_lines(&several)[0].contains("from"));
+    }
+}

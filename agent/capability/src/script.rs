@@ -1,0 +1,138 @@
+//! A world in which everything is answered and nothing is done, to try a plugin out in.
+//!
+//! Boundary: grants are decided on before, as ever; a script only takes the place of what would be done.
+//!
+//! Invariant: what was asked is recorded, whatever the answer.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use crate::{CallError, Command, ExecOutput, ExitStatus, HttpRequest, HttpResponse, List, Mail, SmtpError};
+
+/// What a plugin asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// To run a program.
+    Exec(Command),
+    /// To append to a file.
+    Append {
+        /// Its path.
+        path: String,
+        /// What is appended.
+        data: Vec<u8>,
+    },
+    /// To send an HTTP request.
+    Http(HttpRequest),
+    /// To send a mail.
+    Smtp(Mail),
+    /// To read the list of the rule's watch.
+    Watch,
+}
+
+/// A call of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// What it asked for.
+    pub asked: Asked,
+    /// Why it was not done: no grant covers it, or the script says so.
+    pub failed: Option<String>,
+}
+
+/// The answers to the calls of each kind, in order. Afterwards each call succeeds: a program exits with 0, a
+/// request is answered with an empty 200, a mail is taken, a list is empty.
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    /// To programs.
+    pub exec: VecDeque<Result<ExecOutput, CallError>>,
+    /// To appends.
+    pub append: VecDeque<Result<(), CallError>>,
+    /// To HTTP requests.
+    pub http: VecDeque<Result<HttpResponse, CallError>>,
+    /// To mails.
+    pub smtp: VecDeque<Result<String, SmtpError>>,
+    /// To reading the list.
+    pub watch: VecDeque<Result<List, CallError>>,
+}
+
+/// Answers calls, and remembers them.
+#[derive(Debug, Default)]
+pub struct Script {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    answers: Answers,
+    recorded: Vec<Recorded>,
+}
+
+impl Script {
+    /// Answers with these first.
+    pub fn new(answers: Answers) -> Self {
+        Self { state: Mutex::new(State { answers, recorded: Vec::new() }) }
+    }
+
+    /// All calls so far, in order.
+    pub fn recorded(&self) -> Vec<Recorded> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).recorded.clone()
+    }
+
+    pub(crate) fn exec(
+        &self,
+        command: Command,
+        granted: Result<(), CallError>,
+    ) -> Result<ExecOutput, CallError> {
+        self.answer(Asked::Exec(command), granted, |answers| {
+            let done =
+                ExecOutput { status: ExitStatus::Code(0), stdout: String::new(), stderr: String::new() };
+            answers.exec.pop_front().unwrap_or(Ok(done))
+        })
+    }
+
+    pub(crate) fn append(
+        &self,
+        path: &str,
+        data: &[u8],
+        granted: Result<(), CallError>,
+    ) -> Result<(), CallError> {
+        let asked = Asked::Append { path: path.to_owned(), data: data.to_vec() };
+        self.answer(asked, granted, |answers| answers.append.pop_front().unwrap_or(Ok(())))
+    }
+
+    pub(crate) fn http(
+        &self,
+        request: HttpRequest,
+        granted: Result<(), CallError>,
+    ) -> Result<HttpResponse, CallError> {
+        self.answer(Asked::Http(request), granted, |answers| {
+            let done = HttpResponse { status: 200, headers: Vec::new(), body: Vec::new() };
+            answers.http.pop_front().unwrap_or(Ok(done))
+        })
+    }
+
+    pub(crate) fn smtp(&self, mail: Mail, granted: Result<(), SmtpError>) -> Result<String, SmtpError> {
+        self.answer(Asked::Smtp(mail), granted, |answers| {
+            answers.smtp.pop_front().unwrap_or_else(|| Ok("250 OK".into()))
+        })
+    }
+
+    pub(crate) fn watch(&self, granted: Result<(), CallError>) -> Result<List, CallError> {
+        self.answer(Asked::Watch, granted, |answers| {
+            answers.watch.pop_front().unwrap_or_else(|| Ok(List { index: 1, body: b"[]".to_vec() }))
+        })
+    }
+
+    fn answer<T, E: ToString>(
+        &self,
+        asked: Asked,
+        granted: Result<(), E>,
+        next: impl FnOnce(&mut Answers) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // A refused call takes no answer: it would not have been made.
+        let answer = granted.and_then(|()| next(&mut state.answers));
+        let failed = answer.as_ref().err().map(ToString::to_string);
+        state.recorded.push(Recorded { asked, failed });
+        answer
+    }
+}
