@@ -123,7 +123,7 @@ impl Host {
             component
         } else {
             // Asked first, since it says more of what is wrong than the compiler does.
-            inspect::capabilities(wasm)?;
+            inspect::inspect(wasm)?;
             self.compile(wasm, digest)?
         };
         let imports = inspect::capabilities_of(&self.shared.engine, &component)?;

@@ -25,6 +25,9 @@ const WASI: [&str; 6] =
     ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
 const WASI_VERSION: &str = "0.2";
 
+/// How a component begins, and a module.
+const MAGIC: &[u8] = b"\0asm";
+
 /// Why a file cannot be a plugin here. The message fits after "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -43,10 +46,16 @@ pub enum LoadError {
     #[error("read it as a WebAssembly component: it is damaged, cut off or something else ({0})")]
     Damaged(String),
     /// It does not export the contract's `handler`.
-    #[error("find lictor:plugin/handler among its exports: it is a component, but not a plugin of Lictor")]
-    NoHandler,
+    #[error(
+        "find lictor:plugin/handler among its exports: it is a component, but not a plugin of Lictor; it exports {}",
+        if .0.is_empty() { "nothing".to_owned() } else { .0.join(", ") }
+    )]
+    NoHandler(Vec<String>),
     /// It speaks another version of the contract.
-    #[error("load a plugin built for lictor:plugin {found}: this Lictor knows {known}")]
+    #[error(
+        "load a plugin built for contract {found} (lictor:plugin): this Lictor knows {known}, so {}",
+        way_out(found)
+    )]
     Version {
         /// The version that it was built for.
         found: String,
@@ -64,9 +73,23 @@ pub enum LoadError {
     Trial(String),
 }
 
-/// Reads the capabilities that a component imports, in the contract's order.
-pub(crate) fn capabilities(wasm: &[u8]) -> Result<Vec<&'static str>, LoadError> {
-    Names::read(wasm)?.capabilities()
+/// What a component's outermost names say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// The version of the contract that it was built for, for example `0.1.0`.
+    pub contract: String,
+    /// What it could ask for at most: the capabilities that it imports, in the contract's order.
+    pub imports: Vec<&'static str>,
+}
+
+/// Reads a component without compiling it. What comes back may be a plugin of this Lictor; only
+/// [`Host::load`](crate::Host::load) knows.
+pub fn inspect(wasm: &[u8]) -> Result<Inspected, LoadError> {
+    let names = Names::read(wasm)?;
+    let imports = names.capabilities()?;
+    let handler = names.exports.iter().find(|name| contract_interface(name) == Some(HANDLER));
+    let contract = handler.and_then(|name| name.split_once('@')).map_or(VERSION, |(_, version)| version);
+    Ok(Inspected { contract: contract.to_owned(), imports })
 }
 
 /// The same of a compiled component, whose wasm need not be at hand.
@@ -91,6 +114,9 @@ struct Names {
 
 impl Names {
     fn read(wasm: &[u8]) -> Result<Self, LoadError> {
+        if !wasm.starts_with(MAGIC) {
+            return Err(LoadError::Damaged("it does not begin as WebAssembly does".into()));
+        }
         let mut names = Self::default();
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(wasm) {
@@ -119,7 +145,7 @@ impl Names {
     fn capabilities(&self) -> Result<Vec<&'static str>, LoadError> {
         self.check_version()?;
         if !self.exports.iter().any(|name| contract_interface(name) == Some(HANDLER)) {
-            return Err(LoadError::NoHandler);
+            return Err(LoadError::NoHandler(self.exports.clone()));
         }
         let unknown: Vec<_> = self.imports.iter().filter(|name| !is_known(name)).cloned().collect();
         if !unknown.is_empty() {
@@ -138,6 +164,16 @@ impl Names {
             Some(found) => Err(LoadError::Version { found: found.into(), known: VERSION }),
             None => Ok(()),
         }
+    }
+}
+
+/// What helps against another version.
+fn way_out(found: &str) -> &'static str {
+    let number = |version: &str| -> Vec<u64> { version.split('.').flat_map(str::parse).collect() };
+    if number(found) > number(VERSION) {
+        "run it in a newer Lictor, or build it with the SDK of this one"
+    } else {
+        "build it anew with the SDK of this one"
     }
 }
 
@@ -197,21 +233,28 @@ mod tests {
                  wasi:io/poll@0.3.0",
             ),
         );
-        let newer = Err("load a plugin built for lictor:plugin 0.3: this Lictor knows 0.1");
+        let newer = Err(
+            "load a plugin built for contract 0.3 (lictor:plugin): this Lictor knows 0.1, so run it in a \
+             newer Lictor, or build it with the SDK of this one",
+        );
         check(&["lictor:plugin/kv@0.3.0"], &["lictor:plugin/handler@0.3.1"], newer);
         check(&["lictor:plugin/log@0.3.0"], &handler, newer);
-        let none =
-            "find lictor:plugin/handler among its exports: it is a component, but not a plugin of Lictor";
+        let older =
+            Err("load a plugin built for contract 0.0 (lictor:plugin): this Lictor knows 0.1, so build it \
+             anew with the SDK of this one");
+        check(&[], &["lictor:plugin/handler@0.0.9"], older);
+        let none = "find lictor:plugin/handler among its exports: it is a component, but not a plugin of Lictor; it \
+             exports wasi:cli/run@0.2.6";
         check(&ours, &["wasi:cli/run@0.2.6"], Err(none));
     }
 
     #[test]
     fn a_file_that_is_no_component_is_said_to_be_what_it_is() {
         let core = b"\0asm\x01\0\0\0";
-        assert!(matches!(capabilities(core), Err(LoadError::CoreModule)));
-        assert!(matches!(capabilities(EMPTY), Err(LoadError::NoHandler)));
-        assert!(matches!(capabilities(&EMPTY[..6]), Err(LoadError::Damaged(_))));
-        assert!(matches!(capabilities(b"#!/bin/sh"), Err(LoadError::Damaged(_))));
-        assert!(matches!(capabilities(b""), Err(LoadError::Damaged(_))));
+        assert!(matches!(inspect(core), Err(LoadError::CoreModule)));
+        assert!(matches!(inspect(EMPTY), Err(LoadError::NoHandler(exports)) if exports.is_empty()));
+        assert!(matches!(inspect(&EMPTY[..6]), Err(LoadError::Damaged(_))));
+        assert!(matches!(inspect(b"#!/bin/sh"), Err(LoadError::Damaged(_))));
+        assert!(matches!(inspect(b""), Err(LoadError::Damaged(_))));
     }
 }

@@ -28,7 +28,7 @@ mod plugin;
 mod text;
 
 pub use host::{Host, HostError, HostSettings, digest};
-pub use inspect::LoadError;
+pub use inspect::{Inspected, LoadError, inspect};
 pub use limits::Limits;
 pub use outcome::{Call, CallFailure, Delivery, Description, Event, Failure, Report, RequestsError};
 pub use plugin::Plugin;

@@ -41,9 +41,9 @@ fn a_file_that_is_no_component_is_refused() {
 #[test]
 fn a_component_for_another_lictor_is_refused_with_both_versions() {
     let newer = patched("lictor:plugin/handler@0.1.0", "lictor:plugin/handler@0.3.0");
-    check(&newer, "built for lictor:plugin 0.3: this Lictor knows 0.1");
+    check(&newer, "built for contract 0.3 (lictor:plugin): this Lictor knows 0.1");
     let newer = patched("lictor:plugin/exec@0.1.0", "lictor:plugin/exec@0.2.0");
-    check(&newer, "built for lictor:plugin 0.2: this Lictor knows 0.1");
+    check(&newer, "built for contract 0.2 (lictor:plugin): this Lictor knows 0.1");
 }
 
 #[test]

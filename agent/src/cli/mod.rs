@@ -7,6 +7,7 @@ mod deliveries;
 mod events;
 mod explain;
 mod migrate;
+mod plugin;
 mod records;
 mod reload;
 mod run;
@@ -79,6 +80,9 @@ enum Verb {
     /// Show the configuration that counts, and which keys there are.
     #[command(subcommand)]
     Config(config::Verb),
+    /// Look at plugins.
+    #[command(subcommand)]
+    Plugin(plugin::Verb),
     /// Check and repair the store.
     #[command(subcommand)]
     State(state::Verb),
@@ -117,6 +121,7 @@ pub fn main() -> ExitCode {
         },
         Verb::Config(verb) => ended(config::config(&verb)),
         Verb::Migrate(verb) => migrate::migrate(&verb),
+        Verb::Plugin(verb) => plugin::plugin(&verb),
         Verb::Deliveries(verb) => looked(deliveries::deliveries(&verb)),
         Verb::Silence(verb) => looked(silence::silence(&verb)),
         Verb::Events(verb) => looked(events::events(&verb)),
