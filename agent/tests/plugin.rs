@@ -138,3 +138,174 @@ fn the_plugins_that_there_are_are_listed_with_those_who_use_them() {
     home.write("lictor.toml", "receivers.a = { plugn = 'file' }");
     check(&home, &["list", "-c", "lictor.toml"], 78, &["plugn"]);
 }
+
+/// What a plugin does with each of the samples, as JSON.
+fn tried(home: &Home, code: i32, arguments: &[&str]) -> Vec<Value> {
+    let text = check(home, &[&["test", "--json"], arguments].concat(), code, &[]);
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn each_plugin_of_ours_is_tried_on_an_event_of_each_type_and_nothing_happens() {
+    let home = Home::new();
+    let path = home.path("journal");
+    let file = format!(r#"{{"path":{path:?}}}"#);
+    let command = home.script("act.sh", r#"touch "$home/acted""#);
+    let shell = format!(r#"{{"command":[{command:?},"a b"]}}"#);
+    let configs = [
+        ("file", file.as_str()),
+        ("shell", &shell),
+        ("webhook", r#"{"url":"https://h.example/x"}"#),
+        ("email", r#"{"from":"a@b.c","to":["x@b.c"]}"#),
+    ];
+    for (plugin, config) in configs {
+        let attempts = tried(&home, 0, &[plugin, "--config-json", config]);
+        assert_eq!(attempts.len(), 27);
+        for attempt in &attempts {
+            assert_eq!(attempt["result"], "delivered", "{plugin}: {attempt}");
+            assert_eq!(attempt["calls"].as_array().unwrap().len(), 1, "{plugin}: {attempt}");
+            assert!(
+                attempt["peak_memory"].as_u64().unwrap() > 0 && attempt["microseconds"].as_u64().unwrap() > 0
+            );
+        }
+        let of =
+            |kind: &str| attempts.iter().find(|attempt| attempt["name"] == kind).unwrap()["calls"][0].clone();
+        match plugin {
+            "file" => assert_eq!(of("kv.set")["append"]["path"], path.to_str().unwrap()),
+            "shell" => {
+                let exec = &of("check.status")["exec"];
+                assert_eq!(exec["command"], serde_json::json!([command, "a b"]));
+                assert_eq!(exec["env"]["LICTOR_TO"], "critical");
+            }
+            "webhook" => assert_eq!(of("node.left")["http"]["json"]["type"], "lictor.node.left"),
+            _ => assert_eq!(of("check.status")["smtp"]["to"], serde_json::json!(["x@b.c"])),
+        }
+    }
+    assert!(!path.exists() && !home.path("acted").exists());
+}
+
+#[test]
+fn calls_are_answered_as_the_author_says_and_what_fails_is_told() {
+    let home = Home::new();
+    home.write(
+        "responses.toml",
+        "[[responses]]\nhttp = { status = 429, headers = { Retry-After = '7' }, body = 'slow down' }",
+    );
+    let hook = [
+        "test",
+        "webhook",
+        "--event",
+        "check.status",
+        "--config-json",
+        r#"{"url":"https://h.example/x"}"#,
+        "--responses",
+        "responses.toml",
+    ];
+    check(
+        &home,
+        &hook,
+        1,
+        &[
+            "FAIL check.status: retry-after, 429: slow down (after 7s)",
+            "http POST https://h.example/x",
+            "1 attempt, 1 failed",
+        ],
+    );
+    home.write("responses.toml", "[[responses]]\nhttp = { stats = 429 }");
+    check(&home, &hook, 1, &["failed to read responses.toml: ", "unknown field `stats`"]);
+    home.write("event.json", "{}");
+    check(
+        &home,
+        &["test", "file", "--event", "event.json"],
+        1,
+        &["failed to read the event event.json: missing field"],
+    );
+    check(
+        &home,
+        &["test", "file", "--event", "check.stats"],
+        1,
+        &["write a file, or a type such as check.status"],
+    );
+
+    home.misbehave();
+    let misbehave = |config: &str, want: &str| {
+        let text = check(
+            &home,
+            &["test", "misbehave.wasm", "--event", "kv.set", "--config-json", config],
+            1,
+            &[want],
+        );
+        assert!(text.contains("1 attempt, 1 failed"), "{text}");
+    };
+    misbehave(
+        r#"{"do":"trap"}"#,
+        "FAIL kv.set: trapped, the plugin crashed: panicked at misbehave/src/lib.rs",
+    );
+    misbehave(r#"{"do":"eat"}"#, "FAIL kv.set: memory, the plugin needed more memory than its 64 MiB");
+    misbehave(r#"{"do":"loop"}"#, "FAIL kv.set: deadline, the plugin used more than 1s of CPU time");
+    misbehave(r#"{"do":"permanent"}"#, "FAIL kv.set: permanent, never");
+    misbehave(r#"{"do":"nonsense"}"#, "FAIL kv.set: config, ");
+    // What it does not say that it needs is refused, as it would be in a receiver without a grant.
+    misbehave(r#"{"do":"stamp","path":"/tmp/x"}"#, "failed: append to \"/tmp/x\" is not granted");
+    let said = [
+        "test",
+        "misbehave.wasm",
+        "--event",
+        "kv.set",
+        "--config-json",
+        r#"{"do":"stamp","path":"/tmp/x","request":true}"#,
+    ];
+    check(&home, &said, 0, &["ok   kv.set: delivered, stamped", "append /tmp/x"]);
+}
+
+#[test]
+fn the_tests_of_a_folder_hold_or_are_told_with_what_differs() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("tests")).unwrap();
+    home.misbehave();
+    let case = "event = ['check.status', 'kv.set']\nattempt = 2\nconfig = { do = 'stamp', path = '/tmp/x', request = true }\n";
+    let expect = "[expect]\ntext = 'stamp'\nneeds = ['may append to /tmp/x']\ncalls = [{ append = { path = '/tmp/x' } }]\n";
+    home.write("tests/right.toml", format!("{case}{expect}"));
+    home.write(
+        "tests/full.toml",
+        format!("{case}responses = [{{ append = {{ error = {{ failed = 'no space' }} }} }}]\n[expect]\nresult = 'transient'"),
+    );
+    home.write("tests/own.toml", "event = 'mine.json'\ndata = { to = 'critical' }\nconfig = { do = 'ok' }");
+    home.write(
+        "tests/mine.json",
+        r#"{"id":"1","source":"s","type":"t","subject":"x","time":"2026-01-01T00:00:00Z","data":{"a":1}}"#,
+    );
+    check(
+        &home,
+        &["test", "."],
+        0,
+        &["ok   full: transient, no space", "ok   own: ", "ok   right: ", "3 attempts, 0 failed"],
+    );
+
+    home.write(
+        "tests/right.toml",
+        format!("{case}[expect]\nresult = 'permanent'\ntext = 'no'\nneeds = []\ncalls = [{{ append = {{ path = '/tmp/y' }} }}, {{ watch = {{}} }}]"),
+    );
+    check(
+        &home,
+        &["test", "."],
+        1,
+        &[
+            "! it is delivered, expected permanent",
+            r#"! it says "stamped", expected "no""#,
+            r#"! it needs ["may append to /tmp/x"], expected []"#,
+            "! it made 1 calls, expected 2",
+            r#"! call 1: append.path is "/tmp/x", expected "/tmp/y""#,
+            "3 attempts, 1 failed",
+        ],
+    );
+    home.write("tests/right.toml", "event = 'check.status'\nexpcet = {}");
+    check(&home, &["test", "."], 1, &["failed to read ./tests/right.toml: ", "unknown field `expcet`"]);
+    // Asked for by hand, the tests are left alone.
+    check(
+        &home,
+        &["test", ".", "--event", "kv.set", "--config-json", r#"{"do":"ok"}"#],
+        0,
+        &["1 attempt, 0 failed"],
+    );
+}

@@ -1,8 +1,13 @@
 //! `lictor plugin`: for those who write plugins, and for those who decide what runs.
 
+mod calls;
+mod case;
 mod find;
 mod inspect;
 mod list;
+mod samples;
+mod test;
+mod trial;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -38,6 +43,10 @@ pub(super) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Run a plugin in its sandbox, where calls are answered and nothing is done; exit 1 when one fails.
+    ///
+    /// A folder's own tests (tests/*.toml) are run, unless an event, a configuration or responses are given.
+    Test(test::TestArgs),
 }
 
 /// A receiver's `config`.
@@ -55,6 +64,11 @@ pub(super) fn plugin(verb: &Verb) -> ExitCode {
     let done = match verb {
         Verb::Inspect { plugin, config, json } => inspect::inspect(plugin, config, *json),
         Verb::List { config, json } => list::list(config, *json),
+        Verb::Test(args) => match test::test(args) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(EXIT_NOT_THERE),
+            Err(error) => Err(error),
+        },
     };
     let Err(error) = done else { return ExitCode::SUCCESS };
     let (text, code) = match error.downcast_ref::<Faults>() {

@@ -1,0 +1,135 @@
+//! One event of each type, as a plugin gets it; and events from files.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use lictor_host::Event;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::event::EventType;
+
+/// The text of `sdk/events/<type>.json`, by its type.
+macro_rules! samples {
+    ($($kind:literal),* $(,)?) => {
+        [$(($kind, include_str!(concat!("../../../../sdk/events/", $kind, ".json")))),*]
+    };
+}
+
+const SAMPLES: [(&str, &str); EventType::ALL.len()] = samples![
+    "check.status",
+    "check.registered",
+    "check.deregistered",
+    "check.output",
+    "service.registered",
+    "service.deregistered",
+    "service.changed",
+    "node.joined",
+    "node.left",
+    "node.changed",
+    "node.failed",
+    "node.recovered",
+    "maintenance.started",
+    "maintenance.ended",
+    "kv.set",
+    "kv.deleted",
+    "flapping.started",
+    "flapping.stopped",
+    "event.fired",
+    "root.added",
+    "root.changed",
+    "root.removed",
+    "leaf.issued",
+    "source.suspect",
+    "source.lost",
+    "source.recovered",
+    "delivery.dead",
+];
+
+/// An event in `CloudEvents`' JSON; attributes that a plugin does not get are left alone.
+#[derive(Deserialize)]
+struct Written {
+    id: String,
+    source: String,
+    #[serde(rename = "type")]
+    kind: String,
+    subject: String,
+    time: String,
+    data: Value,
+}
+
+/// The types of all samples.
+pub(super) fn kinds() -> impl Iterator<Item = &'static str> {
+    SAMPLES.into_iter().map(|(kind, _)| kind)
+}
+
+/// The sample of this type.
+pub(super) fn sample(kind: &str) -> Option<Result<Event>> {
+    let (_, text) = SAMPLES.into_iter().find(|(known, _)| *known == kind)?;
+    Some(read(text).with_context(|| format!("read the sample of {kind}")))
+}
+
+/// The event that a word names: a type, or a file in `folder`.
+pub(super) fn named(word: &str, folder: &Path) -> Result<Event> {
+    if let Some(event) = sample(word) {
+        return event;
+    }
+    let path = folder.join(word);
+    let shown = path.display();
+    let help = || format!("read the event {shown}; write a file, or a type such as check.status");
+    let text = fs::read_to_string(&path).with_context(help)?;
+    read(&text).with_context(|| format!("read the event {shown}"))
+}
+
+fn read(text: &str) -> Result<Event> {
+    let Written { id, source, kind, subject, time, data } = serde_json::from_str(text)?;
+    anyhow::ensure!(data.is_object(), "its data is no JSON object");
+    Ok(Event { id, source, kind, subject, time, data: data.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{About, EventData};
+
+    #[test]
+    fn there_is_one_of_each_type_and_each_is_what_lictor_would_tell() {
+        for kind in EventType::ALL {
+            let event = sample(kind.as_str()).unwrap_or_else(|| panic!("{kind} has no sample")).unwrap();
+            assert_eq!(event.kind, format!("lictor.{kind}"));
+            assert_eq!(event.id.len(), 32, "{kind}");
+            let time: jiff::Timestamp = event.time.parse().unwrap();
+            assert_eq!(time.to_string(), event.time, "{kind}");
+            let data: EventData = serde_json::from_str(&event.data).unwrap();
+            // Not only that it can be read: that nothing is missing from it, and nothing too much.
+            let written: Value = serde_json::from_str(&event.data).unwrap();
+            assert_eq!(serde_json::to_value(&data).unwrap(), written, "{kind}");
+            assert_eq!(data.delivery.is_some(), kind == EventType::DeliveryDead, "{kind}");
+            assert_eq!(area(&data.about), area_of(kind), "{kind}");
+        }
+    }
+
+    fn area(about: &About) -> &'static str {
+        match about {
+            About::Check(_) => "check",
+            About::Instance(_) | About::Service(_) => "service",
+            About::Node(_) => "node",
+            About::Key(_) => "kv",
+            About::Fired(_) => "event",
+            About::Root(_) => "root",
+            About::Leaf(_) => "leaf",
+            About::Source(_) => "source",
+        }
+    }
+
+    fn area_of(kind: EventType) -> &'static str {
+        match kind {
+            EventType::NodeFailed | EventType::NodeRecovered | EventType::DeliveryDead => "check",
+            kind => match kind.as_str().split_once('.').unwrap().0 {
+                "maintenance" | "flapping" => "check",
+                area => area,
+            },
+        }
+    }
+}

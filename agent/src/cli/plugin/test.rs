@@ -1,0 +1,116 @@
+//! `lictor plugin test`: a plugin in the real sandbox, with events and answers from files.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use lictor_capability::Answers;
+use lictor_host::{Event, Limits};
+use serde_json::{Map, Value};
+
+use super::case::{self, Case, Events};
+use super::trial::Trial;
+use super::{PluginConfig, find, json, load, samples, sandbox};
+use crate::cli::records::{json_lines, say};
+use crate::cli::{counted, runtime};
+
+/// What to try a plugin with.
+#[derive(Args)]
+pub(in crate::cli) struct TestArgs {
+    /// A project's folder, a file.wasm, or one of the plugins that Lictor carries.
+    plugin: String,
+    /// A type of event such as check.status, of which there is a sample, or a JSON file with an
+    /// event; may be repeated. Without it: a sample of each type.
+    #[arg(long, value_name = "TYPE|FILE")]
+    event: Vec<String>,
+    #[command(flatten)]
+    config: PluginConfig,
+    /// A TOML file with [[responses]], which calls get for an answer; all others succeed.
+    #[arg(long, value_name = "FILE")]
+    responses: Option<PathBuf>,
+    /// Bytes of memory that an attempt may take, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    memory: u16,
+    /// One JSON object per line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Tries all, shows what came of it, and answers whether all is right.
+pub(super) fn test(args: &TestArgs) -> Result<bool> {
+    let found = find::find(&args.plugin)?;
+    let trials = trials(args)?;
+    let host = sandbox()?;
+    let plugin = load(&host, &found)?;
+    let limits = Limits { memory: usize::from(args.memory) << 20, ..Limits::default() };
+    let mut tried = Vec::new();
+    runtime()?.block_on(async {
+        for trial in trials {
+            tried.push(trial.run(&plugin, &limits).await);
+        }
+    });
+    let wrong = tried.iter().filter(|tried| !tried.is_right()).count();
+    if args.json {
+        say(&json_lines(&tried.iter().map(super::trial::Tried::to_json).collect::<Vec<_>>())?)?;
+    } else {
+        let shown: String = tried.iter().map(super::trial::Tried::in_words).collect();
+        say(&format!("{shown}{}, {wrong} failed\n", counted(tried.len(), "attempt")))?;
+    }
+    Ok(wrong == 0)
+}
+
+/// The tests of a folder; or what the command line says, where it says anything or there are none.
+fn trials(args: &TestArgs) -> Result<Vec<Trial>> {
+    let config = args.config.read()?;
+    let by_hand = config.is_some() || !args.event.is_empty() || args.responses.is_some();
+    let tests = Path::new(&args.plugin).join("tests");
+    if !by_hand && tests.is_dir() {
+        let files = find::files(&tests)?;
+        let cases = files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        let trials = cases.map(|path| written(path, &tests)).collect::<Result<Vec<_>>>()?;
+        if !trials.is_empty() {
+            return Ok(trials);
+        }
+    }
+    let config = config.unwrap_or_else(|| Value::Object(Map::new()));
+    let answers = args.responses.as_deref().map_or_else(|| Ok(Answers::default()), case::responses)?;
+    let named: Vec<String> =
+        if args.event.is_empty() { samples::kinds().map(String::from).collect() } else { args.event.clone() };
+    let trial = |name: &String| {
+        Ok(Trial {
+            events: vec![samples::named(name, Path::new(""))?],
+            name: name.clone(),
+            attempt: 1,
+            config: config.clone(),
+            answers: answers.clone(),
+            expect: None,
+        })
+    };
+    named.iter().map(trial).collect()
+}
+
+/// The test in a file.
+fn written(path: &Path, folder: &Path) -> Result<Trial> {
+    let Case { event, data, attempt, config, responses, expect } = Case::read(path)?;
+    let names = match event {
+        Events::One(name) => vec![name],
+        Events::Several(names) => names,
+    };
+    let events = names.iter().map(|name| changed(samples::named(name, folder)?, &data));
+    let events = events.collect::<Result<_>>().with_context(|| format!("read {}", path.display()))?;
+    Ok(Trial {
+        name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        events,
+        attempt,
+        config: json(&toml::Value::Table(config)),
+        answers: case::answers(responses),
+        expect: Some(expect),
+    })
+}
+
+/// The event with these fields in its data.
+fn changed(event: Event, fields: &toml::Table) -> Result<Event> {
+    let mut data: Map<String, Value> = serde_json::from_str(&event.data)?;
+    data.extend(fields.iter().map(|(name, value)| (name.clone(), json(value))));
+    Ok(Event { data: serde_json::to_string(&data)?, ..event })
+}
