@@ -1,8 +1,8 @@
 # The commands of every day. `make` alone lists them.
 
 CARGO ?= cargo
-# The workspaces: the agent and the SDK, the shipped plugins, the guests of the agent's tests.
-WASM_WORKSPACES := plugins agent/tests/guests
+# The workspaces: the agent and the SDK, the shipped plugins, the guests of the tests, the example of a plugin.
+WASM_WORKSPACES := plugins agent/tests/guests examples/plugins/chat
 WORKSPACES := . $(WASM_WORKSPACES)
 WASM := --target wasm32-wasip2
 

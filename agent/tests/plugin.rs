@@ -226,7 +226,11 @@ fn calls_are_answered_as_the_author_says_and_what_fails_is_told() {
         1,
         &["write a file, or a type such as check.status"],
     );
+}
 
+#[test]
+fn a_plugin_that_fails_is_told_with_how() {
+    let home = Home::new();
     home.misbehave();
     let misbehave = |config: &str, want: &str| {
         let text = check(

@@ -5,74 +5,165 @@
 //! receiver may do, and says whether the delivery was made. It has no files, no sockets and no
 //! environment of its own.
 //!
-//! # A whole plugin
+//! This page is the whole way of one plugin, which posts events to a chat: written, tested, looked at,
+//! granted and run. Begin your own with
 //!
+//! ```text
+//! lictor plugin new chat
 //! ```
-//! use lictor_sdk::{Delivery, Description, Failure, Plugin, Request, append};
+//!
+//! # Write it
+//!
+//! A plugin is a type that implements [`Plugin`], and one line that exports it. This is all of
+//! `src/lib.rs`; the crate's feature `template` gives it [`template`](#what-to-find-where).
+//!
+#![cfg_attr(feature = "template", doc = "```")]
+#![cfg_attr(not(feature = "template"), doc = "```text")]
+//! use std::time::Duration;
+//!
+//! use lictor_sdk::template::Template;
+//! use lictor_sdk::{Change, Delivery, Description, Failure, Plugin, Request, Status, http};
 //! use serde::Deserialize;
+//! use serde_json::json;
 //!
-//! /// Appends one line per event to a file.
-//! struct Journal;
+//! /// The plugin: a type without a value, since each call runs in a fresh instance.
+//! pub struct Chat;
 //!
+//! /// The receiver's `config`. Whatever does not fit is refused, with the name of the field.
 //! #[derive(Deserialize)]
 //! #[serde(deny_unknown_fields)]
-//! struct Config {
-//!     path: String,
+//! pub struct Config {
+//!     /// The webhook.
+//!     url: String,
+//!     /// The text of an event.
+//!     #[serde(default = "default_text")]
+//!     text: Template,
+//!     /// Who is called when something is critical.
+//!     mention: Option<String>,
 //! }
 //!
-//! /// The part of an event's data that this plugin reads.
-//! #[derive(Deserialize)]
-//! struct Change {
-//!     service: String,
-//!     to: String,
+//! fn default_text() -> Template {
+//!     Template::from_static("[{{ environment }}] {{ subject }}: {{ type }}")
 //! }
 //!
-//! impl Plugin for Journal {
+//! /// For the operator, and for whoever makes a form of it.
+//! const SCHEMA: &str = r#"{
+//!     "type": "object",
+//!     "properties": {
+//!         "url": { "type": "string", "description": "The incoming webhook." },
+//!         "text": { "type": "string", "description": "The text of an event (Jinja)." },
+//!         "mention": { "type": "string", "description": "Who is called when something is critical." }
+//!     },
+//!     "required": ["url"],
+//!     "additionalProperties": false
+//! }"#;
+//!
+//! impl Plugin for Chat {
 //!     type Config = Config;
 //!
 //!     fn describe() -> Description {
 //!         Description {
-//!             name: "journal".into(),
+//!             name: "chat".into(),
 //!             version: "0.1.0".into(),
-//!             summary: "Appends one line per event to a file".into(),
-//!             config_schema: r#"{
-//!                 "type": "object",
-//!                 "properties": { "path": { "type": "string" } },
-//!                 "required": ["path"],
-//!                 "additionalProperties": false
-//!             }"#
-//!             .into(),
+//!             summary: "Posts events to a chat's incoming webhook".into(),
+//!             config_schema: SCHEMA.into(),
 //!         }
 //!     }
 //!
+//!     /// What it needs. The host asks when the configuration is loaded, and holds it against the grants.
 //!     fn requests(config: &Config) -> Result<Vec<Request>, String> {
-//!         Ok(vec![Request::append(&config.path)])
+//!         if !config.url.starts_with("https://") && !config.url.starts_with("http://") {
+//!             return Err(format!("url: {:?} begins with neither https:// nor http://", config.url));
+//!         }
+//!         Ok(vec![Request::http("POST", &config.url)])
 //!     }
 //!
+//!     /// One attempt. What fails in passing is tried again, with the same `delivery.id`.
 //!     fn handle(delivery: &Delivery, config: &Config) -> Result<String, Failure> {
-//!         let mut lines = String::new();
+//!         let mut lines = Vec::new();
 //!         for event in &delivery.events {
-//!             let change: Change = event.json()?;
-//!             lines += &format!("{} {} is {}\n", event.time, change.service, change.to);
+//!             let text = config.text.render(delivery, event)?;
+//!             let call = match event.change()? {
+//!                 Change::CheckStatus(check) if check.to == Some(Status::Critical) => config.mention.as_ref(),
+//!                 _ => None,
+//!             };
+//!             lines.push(call.map_or(text.clone(), |who| format!("{who} {text}")));
 //!         }
-//!         append::append(&config.path, lines)?;
-//!         Ok(format!("{} lines", delivery.events.len()))
+//!         let response = http::Request::new("POST", &config.url)
+//!             .header("Content-Type", "application/json")
+//!             .header("Idempotency-Key", &delivery.id)
+//!             .body(json!({ "text": lines.join("\n") }).to_string())
+//!             .timeout(Duration::from_secs(10))
+//!             .send()?;
+//!         match response.status {
+//!             200..=299 => Ok(format!("posted {} lines", lines.len())),
+//!             429 => Err(Failure::retry_after("the chat wants to be left alone", Duration::from_secs(30))),
+//!             500..=599 => Err(Failure::transient(format!("the chat answered {}", response.status))),
+//!             status => Err(Failure::permanent(format!("the chat answered {status}: {}", response.text()))),
+//!         }
 //!     }
 //! }
 //!
-//! lictor_sdk::export!(Journal);
-//!
+//! lictor_sdk::export!(Chat);
 //! # #[cfg(not(target_family = "wasm"))]
 //! # fn main() {
-//! // Its test is a plain test: on any other target than wasm, `testing` takes the host's place.
+//! # use lictor_sdk::testing::{self, Call, Host};
+//! # let host = Host::start();
+//! # let delivery = testing::delivery_of([testing::sample("check.status")]);
+//! # let config = json!({ "url": "https://chat.example.com/x", "mention": "@ops" });
+//! # assert_eq!(testing::handle::<Chat>(&delivery, &config), Ok("posted 1 lines".into()));
+//! # let calls = host.calls();
+//! # let [Call::Http(request)] = calls.as_slice() else { panic!("{calls:?}") };
+//! # assert!(request.body.starts_with(br#"{"text":"@ops [production] web1/service:web"#));
+//! # }
+//! # #[cfg(target_family = "wasm")]
+//! # fn main() {}
+//! ```
+//!
+//! Four things are worth knowing:
+//!
+//! - **Events are types.** [`Event::change`] gives one [`Change`] for each kind of event, such as
+//!   `Change::CheckStatus(Check { from, to, .. })`; [`Event::json`] reads the same data into a type of yours.
+//! - **A failure says whether to try again.** [`Failure::transient`]: after Lictor's own backoff.
+//!   [`Failure::retry_after`]: not before this time. [`Failure::permanent`]: never. With `?`, a call that was
+//!   refused is permanent, and one that failed or timed out is transient.
+//! - **An attempt may repeat**, with the same [`Delivery`]`::id` and a higher `attempt`: hand the id on, so
+//!   that whoever gets it can tell a second attempt from a second event.
+//! - **Nothing is kept** from one call to the next: each one has an instance that nobody has used.
+//!
+//! # Test it
+//!
+//! Its tests are plain `cargo test`: on any other target than wasm, `testing` takes the host's place. It has a
+//! [sample](testing::sample) of each type of event, remembers what the plugin asked for, and answers as the
+//! test says.
+//!
+//! ```
+//! # use lictor_sdk::{Delivery, Description, Failure, Plugin, Request, http};
+//! # struct Chat;
+//! # #[derive(serde::Deserialize)]
+//! # struct Config { url: String }
+//! # impl Plugin for Chat {
+//! #     type Config = Config;
+//! #     fn describe() -> Description { unimplemented!() }
+//! #     fn requests(_: &Config) -> Result<Vec<Request>, String> { Ok(Vec::new()) }
+//! #     fn handle(_: &Delivery, config: &Config) -> Result<String, Failure> {
+//! #         match http::Request::new("POST", &config.url).send()?.status {
+//! #             502 => Err(Failure::transient("the chat answered 502")),
+//! #             _ => Ok("posted 1 lines".into()),
+//! #         }
+//! #     }
+//! # }
+//! # #[cfg(not(target_family = "wasm"))]
+//! # fn main() {
 //! use lictor_sdk::testing::{self, Call, Host};
-//! use serde_json::json;
 //!
 //! let host = Host::start();
-//! let delivery = testing::delivery([json!({ "service": "web", "to": "critical" })]);
-//! let receipt = testing::handle::<Journal>(&delivery, &json!({ "path": "/var/log/web.log" }));
-//! assert_eq!(receipt.unwrap(), "1 lines");
-//! assert_eq!(host.calls(), [Call::append("/var/log/web.log", "2026-01-01T00:00:00Z web is critical\n")]);
+//! host.answer_http(Ok(http::Response { status: 502, headers: Vec::new(), body: Vec::new() }));
+//! let delivery = testing::delivery_of([testing::sample("check.status")]);
+//! let config = serde_json::json!({ "url": "https://chat.example.com/x" });
+//! let answer = testing::handle::<Chat>(&delivery, &config);
+//! assert_eq!(answer, Err(Failure::transient("the chat answered 502")));
+//! assert!(matches!(host.calls().as_slice(), [Call::Http(request)] if request.method == "POST"));
 //! # }
 //! # #[cfg(target_family = "wasm")]
 //! # fn main() {}
@@ -80,7 +171,8 @@
 //!
 //! # Build it
 //!
-//! A plugin is a library crate with `crate-type = ["cdylib", "rlib"]` (the second lets its tests run):
+//! A plugin is a library crate with `crate-type = ["cdylib", "rlib"]` (the second lets its tests run). Cargo
+//! alone builds it, once `rustup target add wasm32-wasip2` was said:
 //!
 //! ```text
 //! cargo build --release --target wasm32-wasip2
@@ -97,11 +189,70 @@
 //! strip = "debuginfo"
 //! ```
 //!
+//! # Try it
+//!
+//! `lictor plugin test .` runs the component in the real sandbox, where every call is answered and nothing is
+//! done. It runs the files of `tests/`, of which this is one:
+//!
+//! ```toml
+//! # A service fails: the people who look after it are called. Run by `lictor plugin test`.
+//! event  = "check.status"
+//! data   = { service = "shop", to = "critical" }
+//! config = { url = "https://chat.example.com/hooks/ops", text = "{{ data.service }} is {{ data.to }}", mention = "@ops" }
+//!
+//! [expect]
+//! text  = "posted 1 lines"
+//! needs = ["may send POST to https://chat.example.com/hooks/ops"]
+//!
+//! [[expect.calls]]
+//! http = { method = "POST", url = "https://chat.example.com/hooks/ops", json = { text = "@ops shop is critical" } }
+//! ```
+//!
+//! ```text
+//! $ lictor plugin test .
+//! ok   critical: delivered, posted 1 lines (0.6 ms, 1152 KiB)
+//!        http POST https://chat.example.com/hooks/ops <- {"text":"@ops shop is critical"}
+//! 1 attempt, 0 failed
+//! ```
+//!
+//! Without such files, or with `--event`, `--config` or `--responses`, it tries the events that you name: a
+//! sample of each type, if you name none.
+//!
+//! # Look at it, grant it, run it
+//!
+//! `lictor plugin inspect` says what a component is and could ask for. With a configuration it also says what
+//! that needs, and how its receiver grants it:
+//!
+//! ```text
+//! $ lictor plugin inspect . --config-json '{"url": "https://chat.example.com/hooks/ops"}'
+//! …
+//! With this configuration it needs what these grants give
+//!   may send POST to https://chat.example.com/hooks/ops
+//!
+//! In its receiver they are
+//!   allow.http = [{ url = "https://chat.example.com/hooks/ops", methods = ["POST"] }]
+//! ```
+//!
+//! ```toml
+//! [[rules]]
+//! name      = "shop"
+//! on        = ["check.status"]
+//! match     = { service = "shop" }
+//! receivers = ["chat"]
+//!
+//! [receivers.chat]
+//! plugin     = "/etc/lictor/plugins/chat.wasm"
+//! config     = { url = "https://chat.example.com/hooks/ops", mention = "@ops" }
+//! allow.http = [{ url = "https://chat.example.com/hooks/ops", methods = ["POST"] }]
+//! ```
+//!
+//! `lictor validate` asks the plugin what it needs and says what is not granted; `lictor run` delivers to it.
+//!
 //! # What to find where
 //!
 //! - [`Plugin`] is what you implement, [`export!`] makes a component of it.
-//! - [`Delivery`] and [`Event`] are what arrives; [`Failure`] says whether to try again.
-//! - [`exec`], [`append`], [`http`], [`smtp`] and [`log`] are what a plugin can ask for. An error of
+//! - [`Delivery`], [`Event`] and [`Change`] are what arrives; [`Failure`] says whether to try again.
+//! - [`exec`], [`append`], [`http`], [`smtp`], [`watch`] and [`log`] are what a plugin can ask for. An error of
 //!   these turns into a [`Failure`] with `?`, so that the usual case needs no code.
 //! - [`duration`] reads durations such as `"30s"` in a configuration.
 //! - `template` (cargo feature `template`) renders texts that the operator writes.
@@ -115,6 +266,7 @@ pub mod append;
     reason = "generated"
 )]
 pub mod bindings;
+pub mod change;
 mod delivery;
 pub mod duration;
 pub mod exec;
@@ -136,5 +288,6 @@ use testing as host;
 
 pub use bindings::exports::lictor::plugin::handler::{Description, Request};
 pub use bindings::lictor::plugin::types::{Delivery, Event};
+pub use change::{Change, Status};
 pub use failure::{CallError, Failure};
 pub use plugin::{Adapter, Plugin};

@@ -23,23 +23,22 @@ pub(crate) fn compiled() -> PathBuf {
     repository().join("target/tmp/cwasm")
 }
 
-fn repository() -> &'static Path {
+/// The checkout that the tests run in.
+pub(crate) fn repository() -> &'static Path {
     let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     folders.find(|folder| folder.join("agent/tests/guests").is_dir()).expect("the tests run in a checkout")
 }
 
-fn build(manifest: &Path, target: &Path) {
+/// Builds a plugin's component as its author does.
+pub(crate) fn build(manifest: &Path, target: &Path) {
+    cargo(&["build", "--release", "--quiet", "--target", "wasm32-wasip2"], manifest, target);
+}
+
+/// Runs cargo on a workspace of its own, with what is locked there.
+pub(crate) fn cargo(arguments: &[&str], manifest: &Path, target: &Path) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args([
-        "build",
-        "--release",
-        "--locked",
-        "--quiet",
-        "--target",
-        "wasm32-wasip2",
-        "--manifest-path",
-    ]);
+    command.args(arguments).args(["--locked", "--manifest-path"]);
     command.arg(manifest).arg("--target-dir").arg(target);
     for (name, _) in std::env::vars_os() {
         if is_of_the_outer_build(&name.to_string_lossy()) {
@@ -49,7 +48,8 @@ fn build(manifest: &Path, target: &Path) {
     let status = command.status().expect("cargo starts");
     assert!(
         status.success(),
-        "the guest does not build; is the target there? rustup target add wasm32-wasip2"
+        "{} does not build; is the target there? rustup target add wasm32-wasip2",
+        manifest.display()
     );
 }
 

@@ -94,6 +94,16 @@ mod tests {
     use crate::event::{About, EventData};
 
     #[test]
+    fn the_sdk_gives_an_author_the_same() {
+        let types = EventType::ALL.map(EventType::as_str);
+        assert!(kinds().eq(types) && lictor_sdk::testing::SAMPLES == types);
+        for kind in types {
+            let (ours, theirs) = (sample(kind).unwrap().unwrap(), lictor_sdk::testing::sample(kind));
+            assert_eq!((&ours.id, &ours.data), (&theirs.id, &theirs.data));
+        }
+    }
+
+    #[test]
     fn there_is_one_of_each_type_and_each_is_what_lictor_would_tell() {
         for kind in EventType::ALL {
             let event = sample(kind.as_str()).unwrap_or_else(|| panic!("{kind} has no sample")).unwrap();

@@ -1,0 +1,137 @@
+//! The way of a plugin, as the SDK's front page has it: each step is done here.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot look has to fail")]
+
+mod support;
+
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::http::HeaderMap;
+use serde_json::Value;
+use support::eventually;
+use support::fake_consul::FakeConsul;
+use support::guest::{build, cargo, repository};
+use support::home::Home;
+use tokio::net::TcpListener;
+
+/// Runs a verb, and gives its exit code and what it wrote.
+fn run(home: &Home, arguments: &[&str]) -> (i32, String) {
+    let output = home.run(arguments);
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.code().unwrap(), text)
+}
+
+#[track_caller]
+fn check(home: &Home, arguments: &[&str], code: i32, wanted: &[&str]) -> String {
+    let (found, text) = run(home, arguments);
+    assert_eq!(found, code, "{arguments:?}: {text}");
+    for want in wanted {
+        assert!(text.contains(want), "{arguments:?} does not say {want:?}:\n{text}");
+    }
+    text
+}
+
+/// What was posted: the header `Idempotency-Key`, and the body.
+type Posted = Arc<Mutex<Vec<(String, Value)>>>;
+
+/// A chat's incoming webhook, and what came to it.
+async fn chat() -> (String, Posted) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hooks/ops", listener.local_addr().unwrap());
+    let posted = Posted::default();
+    let kept = Arc::clone(&posted);
+    let app = Router::new().fallback(async move |headers: HeaderMap, body: String| {
+        let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+        kept.lock().unwrap().push((key, serde_json::from_str(&body).unwrap()));
+    });
+    tokio::spawn(async { axum::serve(listener, app).await });
+    (url, posted)
+}
+
+#[test]
+fn the_plugin_of_the_front_page_is_the_example() {
+    let page = fs::read_to_string(repository().join("sdk/src/lib.rs")).unwrap();
+    let page = page.lines().skip_while(|line| !line.contains("doc = \"```text\"")).skip(1);
+    let page = page.map(|line| line.strip_prefix("//!").unwrap());
+    let page: Vec<_> = page
+        .take_while(|line| *line != " ```")
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .filter(|line| !line.starts_with("# "))
+        .collect();
+    let example = fs::read_to_string(repository().join("examples/plugins/chat/src/lib.rs")).unwrap();
+    let (example, _) = example.split_once("\n#[cfg(test)]\n").unwrap();
+    let example: Vec<_> =
+        example.lines().skip_while(|line| line.starts_with("//!") || line.is_empty()).collect();
+    assert_eq!(page, example);
+
+    let page = fs::read_to_string(repository().join("sdk/src/lib.rs")).unwrap();
+    let page = page.replace("//! ", "").replace("//!", "");
+    for file in ["tests/critical.toml", "Cargo.toml"] {
+        let text = fs::read_to_string(repository().join("examples/plugins/chat").join(file)).unwrap();
+        let part = text.split_once("[profile.release]").map_or(text.trim(), |(_, profile)| profile);
+        let part = part.split_once("\n\n# It is").map_or(part, |(profile, _)| profile);
+        assert!(page.contains(part), "{file} is another on the page");
+    }
+}
+
+#[tokio::test]
+async fn the_chat_plugin_is_tested_inspected_granted_and_run() {
+    let folder = repository().join("examples/plugins/chat");
+    let target = repository().join("target/examples");
+    let home = Home::new();
+    cargo(&["test", "--quiet"], &folder.join("Cargo.toml"), &target);
+    build(&folder.join("Cargo.toml"), &target);
+    let wasm = fs::read(target.join("wasm32-wasip2/release/chat.wasm")).unwrap();
+    // Beside its tests, as in an author's folder.
+    home.write("chat.wasm", wasm);
+    fs::create_dir(home.path("tests")).unwrap();
+    for test in ["critical.toml", "busy.toml"] {
+        fs::copy(folder.join("tests").join(test), home.path("tests").join(test)).unwrap();
+    }
+    check(
+        &home,
+        &["plugin", "test", "."],
+        0,
+        &["ok   critical: delivered, posted 1 lines", "2 attempts, 0 failed"],
+    );
+
+    let (url, posted) = chat().await;
+    let config =
+        format!(r#"{{"url":"{url}","text":"{{{{ data.service }}}} is {{{{ data.to }}}}","mention":"@ops"}}"#);
+    check(
+        &home,
+        &["plugin", "test", ".", "--event", "check.status", "--config-json", &config],
+        0,
+        &["@ops web is critical"],
+    );
+    assert!(posted.lock().unwrap().is_empty(), "a test posts nothing");
+    let told = check(&home, &["plugin", "inspect", "chat.wasm", "--json", "--config-json", &config], 0, &[]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["needs"]["grants"][0], format!("may send POST to {url}"));
+    assert_eq!(told["imports"], serde_json::json!(["http"]));
+
+    // Without its grant it is refused, with the line that `inspect` says.
+    let consul = FakeConsul::start().await;
+    let lictor = |allow: &str| {
+        format!(
+            "consul.address = '{}'\nrules = [{{ name = 'all', on = ['check.status'], receivers = ['chat'] }}]\n\
+             [receivers.chat]\nplugin = 'chat.wasm'\nconfig = {{ url = '{url}', text = '{{{{ data.to }}}}', mention = '@ops' }}\n{allow}",
+            consul.address()
+        )
+    };
+    let allow = told["needs"]["allow"][0].as_str().unwrap();
+    home.write("lictor.toml", lictor(""));
+    check(&home, &["validate", "-c", "lictor.toml"], 78, &[allow]);
+    home.write("lictor.toml", lictor(allow));
+    check(&home, &["validate", "-c", "lictor.toml"], 0, &[&format!("may send POST to {url}")]);
+
+    let mut running = home.follow(&lictor(allow)).await;
+    consul.set("critical");
+    let (key, body) = eventually(async || posted.lock().unwrap().first().cloned()).await.unwrap();
+    assert_eq!(body["text"], "@ops critical");
+    let delivered = home.settled(&mut running, 1).await;
+    assert_eq!((delivered[0].id.as_str(), delivered[0].detail.as_str()), (key.as_str(), "posted 1 lines"));
+    assert_eq!(running.terminate().await, 0);
+}
