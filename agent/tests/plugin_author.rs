@@ -1,10 +1,11 @@
-//! The way of a plugin, as the SDK's front page has it: each step is done here.
+//! The way of a plugin, as the SDK's front page and `lictor plugin new` have it: each step is done here.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot look has to fail")]
 
 mod support;
 
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -134,4 +135,57 @@ async fn the_chat_plugin_is_tested_inspected_granted_and_run() {
     let delivered = home.settled(&mut running, 1).await;
     assert_eq!((delivered[0].id.as_str(), delivered[0].detail.as_str()), (key.as_str(), "posted 1 lines"));
     assert_eq!(running.terminate().await, 0);
+}
+
+#[test]
+fn a_new_plugin_builds_and_its_tests_hold() {
+    let home = Home::new();
+    let sdk = repository().join("sdk");
+    let sdk = sdk.to_str().unwrap();
+    check(&home, &["plugin", "new", "my-hook", "--sdk", sdk], 0, &["my-hook/README.md"]);
+    let folder = home.path("my-hook");
+    // What is locked for the plugins of ours, so that nothing is fetched.
+    fs::copy(repository().join("plugins/Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let target = repository().join("target/examples");
+    let manifest = folder.join("Cargo.toml");
+    offline(&manifest);
+    cargo(&["test", "--quiet", "--offline"], &manifest, &target);
+    build(&manifest, &target);
+    let built = folder.join("target/wasm32-wasip2/release");
+    fs::create_dir_all(&built).unwrap();
+    fs::copy(target.join("wasm32-wasip2/release/my_hook.wasm"), built.join("my_hook.wasm")).unwrap();
+    check(
+        &home,
+        &["plugin", "test", "my-hook"],
+        0,
+        &["ok   critical: delivered, 200", "1 attempt, 0 failed"],
+    );
+    let config = ["--config-json", r#"{"url":"https://example.com/x"}"#];
+    check(&home, &[&["plugin", "test", "my-hook"], &config[..]].concat(), 0, &["27 attempts, 0 failed"]);
+    check(&home, &["plugin", "inspect", "my-hook"], 0, &["plugin     my-hook 0.1.0"]);
+
+    check(&home, &["plugin", "new", "my-hook"], 1, &["failed to make the folder my-hook: File exists"]);
+    check(&home, &["plugin", "new", "My Hook"], 1, &["small letters"]);
+    check(&home, &["plugin", "new", "other", "--sdk", "my-hook"], 1, &["its package is not lictor-sdk"]);
+    assert!(!home.path("other").exists());
+    check(&home, &["plugin", "new", "other"], 0, &[]);
+    let manifest = fs::read_to_string(home.path("other/Cargo.toml")).unwrap();
+    assert!(manifest.contains(r#"lictor-sdk = "0.1.0""#), "{manifest}");
+    check(
+        &home,
+        &["plugin", "test", "other"],
+        1,
+        &["build it first, with cargo build --release --target wasm32-wasip2"],
+    );
+}
+
+/// Writes the lock file of a package anew for what it needs, from what is there.
+fn offline(manifest: &Path) {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = std::process::Command::new(cargo)
+        .args(["metadata", "--offline", "--format-version", "1", "--manifest-path"])
+        .arg(manifest)
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
 }

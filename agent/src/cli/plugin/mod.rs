@@ -5,6 +5,7 @@ mod case;
 mod find;
 mod inspect;
 mod list;
+mod new;
 mod samples;
 mod test;
 mod trial;
@@ -43,6 +44,8 @@ pub(super) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Make a folder with a plugin that builds, to begin with.
+    New(new::NewArgs),
     /// Run a plugin in its sandbox, where calls are answered and nothing is done; exit 1 when one fails.
     ///
     /// A folder's own tests (tests/*.toml) are run, unless an event, a configuration or responses are given.
@@ -64,6 +67,7 @@ pub(super) fn plugin(verb: &Verb) -> ExitCode {
     let done = match verb {
         Verb::Inspect { plugin, config, json } => inspect::inspect(plugin, config, *json),
         Verb::List { config, json } => list::list(config, *json),
+        Verb::New(args) => new::new(args),
         Verb::Test(args) => match test::test(args) {
             Ok(true) => Ok(()),
             Ok(false) => return ExitCode::from(EXIT_NOT_THERE),

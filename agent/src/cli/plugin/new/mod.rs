@@ -1,0 +1,108 @@
+//! `lictor plugin new`: a project to begin with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+
+use crate::cli::records::say;
+
+/// Each file of the project, and its text.
+const RUST: [(&str, &str); 6] = [
+    ("Cargo.toml", include_str!("Cargo.toml.txt")),
+    ("src/lib.rs", include_str!("lib.rs.txt")),
+    ("config.schema.json", include_str!("config.schema.json")),
+    ("tests/critical.toml", include_str!("critical.toml")),
+    ("README.md", include_str!("README.md")),
+    (".gitignore", "/target\n"),
+];
+
+/// What to make.
+#[derive(Args)]
+pub(in crate::cli) struct NewArgs {
+    /// The plugin, and the folder that is made for it: small letters, digits, `-`.
+    name: String,
+    /// The language.
+    #[arg(long, value_enum, default_value = "rust")]
+    lang: Lang,
+    /// The folder of the SDK to build with; without it the published one of this version.
+    #[arg(long, value_name = "PATH")]
+    sdk: Option<PathBuf>,
+}
+
+/// A language that plugins can be made in with one tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Lang {
+    /// With cargo alone.
+    Rust,
+}
+
+pub(super) fn new(args: &NewArgs) -> Result<()> {
+    let NewArgs { name, lang: Lang::Rust, sdk } = args;
+    check_name(name)?;
+    let sdk = sdk.as_deref().map_or_else(|| Ok(format!("\"{}\"", env!("CARGO_PKG_VERSION"))), path_of)?;
+    let folder = Path::new(name);
+    fs::create_dir(folder).with_context(|| format!("make the folder {name}"))?;
+    for (file, text) in RUST {
+        let path = folder.join(file);
+        let text = text.replace("@NAME@", name).replace("@FILE@", &name.replace('-', "_"));
+        let text = text.replace("@TYPE@", &type_name(name)).replace("@SDK@", &sdk);
+        let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
+        made.with_context(|| format!("write {}", path.display()))?;
+    }
+    say(&format!("Made {name}/. What to run next is in {name}/README.md.\n"))
+}
+
+/// What cargo takes for a package, and Rust for a type.
+fn check_name(name: &str) -> Result<()> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
+    ensure!(
+        begins && name.chars().all(fits) && !name.ends_with('-') && !name.contains("--"),
+        "name the plugin {name:?}: write small letters, digits and single `-`, beginning with a letter"
+    );
+    Ok(())
+}
+
+/// `my-chat` as `MyChat`.
+fn type_name(name: &str) -> String {
+    let words = name.split('-').map(|word| {
+        let mut letters = word.chars();
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
+    });
+    words.collect()
+}
+
+/// The dependency on the SDK in this folder.
+fn path_of(folder: &Path) -> Result<String> {
+    let shown = folder.display();
+    let path = folder.canonicalize().with_context(|| format!("find the SDK in {shown}"))?;
+    let manifest = fs::read_to_string(path.join("Cargo.toml"));
+    let manifest = manifest.with_context(|| format!("read the Cargo.toml of the SDK in {shown}"))?;
+    let manifest: toml::Table =
+        toml::from_str(&manifest).with_context(|| format!("read the SDK in {shown}"))?;
+    let name = manifest.get("package").and_then(|package| package.get("name")?.as_str());
+    if name != Some("lictor-sdk") {
+        bail!("use {shown} as the SDK: its package is not lictor-sdk");
+    }
+    let path = path.to_str().with_context(|| format!("write down the path {shown}: it is no text"))?;
+    // JSON's texts are TOML's too.
+    Ok(format!("{{ path = {} }}", serde_json::Value::from(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_becomes_a_package_and_a_type() {
+        for name in ["chat", "my-chat", "a1-2b"] {
+            check_name(name).unwrap();
+        }
+        for name in ["", "Chat", "1a", "-a", "a-", "a--b", "a_b", "a/b", "ä", ".."] {
+            assert!(check_name(name).unwrap_err().to_string().contains("small letters"), "{name}");
+        }
+        assert_eq!(["chat", "my-chat", "a1-2b"].map(type_name), ["Chat", "MyChat", "A12b"]);
+    }
+}
