@@ -17,6 +17,7 @@ pub mod logging;
 pub mod metrics;
 pub mod migrate;
 pub mod pipeline;
+pub mod rehearsal;
 pub mod rules;
 pub mod shutdown;
 pub mod source;

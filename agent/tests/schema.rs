@@ -350,7 +350,7 @@ fn what_is_wrong_does_not_fit_the_schema() {
 /// Loads a text in a folder, and gives all of it that can be compared.
 fn loaded(home: &Home, name: &str) -> Vec<String> {
     let path = home.path(name);
-    let Config { agent, consul, watches, roles, rules, receivers, time_intervals, inhibit_rules } =
+    let Config { agent, consul, watches, roles, rules, receivers, time_intervals, labels, inhibit_rules } =
         Config::load(&[path], &|_| None, Look::Inside).unwrap();
     let receiver = |receiver: Receiver| {
         let Receiver { name, plugin, sha256, config, timeout, retry, max_in_flight, .. } = &receiver;
@@ -364,7 +364,7 @@ fn loaded(home: &Home, name: &str) -> Vec<String> {
     receivers.sort();
     all.extend(receivers);
     all.extend(rules.iter().cloned().map(rule));
-    all.extend([format!("{time_intervals:?}"), format!("{inhibit_rules:?}")]);
+    all.extend([format!("{time_intervals:?}"), format!("{labels:?}"), format!("{inhibit_rules:?}")]);
     all
 }
 

@@ -36,6 +36,7 @@ use life::Life;
 use lists::Watched;
 pub use plan::Plan;
 use receivers::Ready;
+pub use running::routing;
 use running::{Place, Running};
 
 /// Threads that run guests, at most: with more cores, one that spins for its second of CPU time only takes turns

@@ -263,7 +263,7 @@ async fn silences(store: &Store) -> Result<Vec<Silence>, AppError> {
 }
 
 /// What a configuration makes of an answer.
-pub(super) fn routing(config: &Config) -> Routing {
+pub fn routing(config: &Config) -> Routing {
     let wishes = |receiver: &Receiver| (receiver.name.clone(), receiver.wishes.clone());
     Routing {
         rules: config.rules.clone(),

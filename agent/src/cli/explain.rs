@@ -3,12 +3,11 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::records::{json_lines, one_line, open, say, table};
+use super::records::{json_lines, one_line, open, say, table, whole};
 use super::{ConfigArgs, variable};
 use crate::config::{Config, Look};
-use crate::event::Event;
 use crate::rules::{Facts, Rule, Rules, Verdict, remembered};
-use crate::store::{Record, Seen, StoredEvent};
+use crate::store::{Record, Seen};
 
 /// What a person is shown of an event's data, where it is there.
 const SHOWN: [&str; 18] = [
@@ -89,7 +88,7 @@ pub(super) fn explain(args: &ConfigArgs, id: &str, json: bool) -> Result<()> {
 }
 
 fn explained(Seen { event, watch, deliveries }: Seen, config: Option<&Config>) -> Result<Explained> {
-    let whole = read(&event).with_context(|| format!("read event {}", event.id))?;
+    let whole = whole(&event).with_context(|| format!("read event {}", event.id))?;
     let wanted = |name: &str| {
         let receiver = config.and_then(|config| config.receivers.iter().find(|known| known.name == name));
         receiver.is_none_or(|receiver| receiver.wishes.want(&whole))
@@ -114,18 +113,6 @@ fn explained(Seen { event, watch, deliveries }: Seen, config: Option<&Config>) -
         environment: event.environment,
         deliveries,
         remembered: Vec::new(),
-    })
-}
-
-/// The event as rules see it.
-fn read(stored: &StoredEvent) -> Result<Event> {
-    Ok(Event {
-        id: stored.id.clone(),
-        source: stored.source.clone(),
-        kind: stored.kind.trim_start_matches("lictor.").parse()?,
-        subject: stored.subject.clone(),
-        time: stored.time,
-        data: serde_json::from_str(&stored.data)?,
     })
 }
 

@@ -13,6 +13,7 @@ mod reload;
 mod run;
 mod silence;
 mod state;
+mod test;
 mod validate;
 
 use std::io::{self, IsTerminal, Write};
@@ -71,6 +72,8 @@ enum Verb {
     /// Show what was seen; also while Lictor does not run.
     #[command(subcommand)]
     Events(events::Verb),
+    /// Play rule tests on a simulated clock, exit 1 when one fails; or what was recorded, by the rules as they are.
+    Test(test::TestArgs),
     /// Send nothing of something for a while; also while Lictor runs.
     #[command(subcommand)]
     Silence(silence::Verb),
@@ -123,6 +126,10 @@ pub fn main() -> ExitCode {
         Verb::Migrate(verb) => migrate::migrate(&verb),
         Verb::Plugin(verb) => plugin::plugin(&verb),
         Verb::Deliveries(verb) => looked(deliveries::deliveries(&verb)),
+        Verb::Test(args) => match test::test(&args) {
+            Ok(false) => ExitCode::from(EXIT_NOT_THERE),
+            done => tested(done.map(drop)),
+        },
         Verb::Silence(verb) => looked(silence::silence(&verb)),
         Verb::Events(verb) => looked(events::events(&verb)),
         Verb::Explain { config, event, json } => looked(explain::explain(&config, &event, json)),
@@ -160,6 +167,13 @@ fn looked(result: anyhow::Result<()>) -> ExitCode {
     let asked =
         error.downcast_ref::<RecordsError>().is_some_and(|error| !matches!(error, RecordsError::Store(_)));
     ExitCode::from(if asked { EXIT_NOT_THERE } else { EXIT_UNAVAILABLE })
+}
+
+/// A test that cannot be read is one at fault.
+fn tested(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    drop(io::stderr().write_all(format!("lictor: failed to {error:#}\n").as_bytes()));
+    ExitCode::from(EXIT_CONFIG)
 }
 
 /// Every fault, and how many there are.

@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::{ConfigArgs, runtime, variable};
 use crate::admin::{self, AskError, SOCKET};
 use crate::config::{Config, Look};
-use crate::store::{Record, Records};
+use crate::event::Event;
+use crate::store::{Record, Records, StoredEvent};
 
 /// Characters of a detail in a list.
 const DETAIL: usize = 60;
@@ -44,6 +45,18 @@ pub(super) fn wake(config: &ConfigArgs) -> Result<()> {
         Err(AskError::NotRunning(_)) => say("Lictor does not run; it is done at its next start.\n"),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The event as rules see it.
+pub(super) fn whole(stored: &StoredEvent) -> Result<Event> {
+    Ok(Event {
+        id: stored.id.clone(),
+        source: stored.source.clone(),
+        kind: stored.kind.trim_start_matches("lictor.").parse()?,
+        subject: stored.subject.clone(),
+        time: stored.time,
+        data: serde_json::from_str(&stored.data)?,
+    })
 }
 
 /// Writes to the standard output.

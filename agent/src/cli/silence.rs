@@ -70,7 +70,7 @@ pub(super) struct Add {
     quiet: bool,
 }
 
-fn span(text: &str) -> Result<std::time::Duration, String> {
+pub(super) fn span(text: &str) -> Result<std::time::Duration, String> {
     duration(text).filter(|span| !span.is_zero()).ok_or_else(|| "write 30m, 2h or 1d, for example".to_owned())
 }
 

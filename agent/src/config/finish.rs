@@ -49,6 +49,7 @@ impl Draft<'_> {
             roles: Roles::from_iter(self.roles),
             rules,
             receivers: self.receivers,
+            labels: self.labels,
             time_intervals: self.time_intervals,
             inhibit_rules: self.built_in.rules().into_iter().chain(self.inhibit_rules).collect(),
         })

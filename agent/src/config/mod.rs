@@ -68,6 +68,8 @@ pub struct Config {
     pub receivers: Vec<Receiver>,
     /// Times that rules name.
     pub time_intervals: BTreeMap<String, TimeIntervals>,
+    /// The names in the store of the watches that have a label, by it.
+    pub labels: BTreeMap<String, String>,
     /// What hides what: those that are built in, and then those that are written.
     pub inhibit_rules: Vec<InhibitRule>,
 }

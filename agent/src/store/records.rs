@@ -114,14 +114,37 @@ impl Records {
         if events.is_empty() {
             return Err(RecordsError::Unknown { what: "an event", id: id.into() });
         }
+        let with_deliveries =
+            |(event, seq, watch)| Ok(Seen { event, watch, deliveries: self.deliveries_of(seq)? });
+        events.into_iter().map(with_deliveries).collect()
+    }
+
+    /// The deliveries of the event at this place in the store, also those that are of others too.
+    pub fn deliveries_of(&self, event: i64) -> Result<Vec<Record>, StoreError> {
         let sql = format!(
             "{RECORD} WHERE delivery.event = ?1
                OR delivery.seq IN (SELECT delivery FROM delivery_more WHERE event = ?1)
              ORDER BY delivery.seq"
         );
-        let with_deliveries =
-            |(event, seq, watch)| Ok(Seen { event, watch, deliveries: self.records(&sql, [seq])? });
-        events.into_iter().map(with_deliveries).collect()
+        self.records(&sql, [event])
+    }
+
+    /// The first events after a place in the store that were seen at some time or later, each with its place and its watch.
+    pub fn next(
+        &self,
+        EventFilter { since, after, limit, .. }: &EventFilter,
+    ) -> Result<Vec<(i64, StoredEvent, String)>, StoreError> {
+        let sql = "SELECT id, source, kind, subject, time, data, node, environment, seq, watch FROM event
+             WHERE seq > ?1 AND (?2 IS NULL OR time >= ?2) ORDER BY seq LIMIT ?3";
+        let read = || {
+            self.connection
+                .prepare_cached(sql)?
+                .query_map(params![after, since.map(Timestamp::as_millisecond), limit], |row| {
+                    Ok((row.get(8)?, read_event(row)?, row.get(9)?))
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|source| StoreError::sort(&self.path, source))
     }
 
     /// The newest events of `filter` in the order in which they happened, each with its place in the store.

@@ -6,7 +6,7 @@ mod find;
 mod inspect;
 mod list;
 mod new;
-mod samples;
+pub(super) mod samples;
 mod test;
 mod trial;
 

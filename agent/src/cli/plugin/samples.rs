@@ -65,7 +65,7 @@ pub(super) fn kinds() -> impl Iterator<Item = &'static str> {
 }
 
 /// The sample of this type.
-pub(super) fn sample(kind: &str) -> Option<Result<Event>> {
+pub(in crate::cli) fn sample(kind: &str) -> Option<Result<Event>> {
     let (_, text) = SAMPLES.into_iter().find(|(known, _)| *known == kind)?;
     Some(read(text).with_context(|| format!("read the sample of {kind}")))
 }

@@ -1,0 +1,262 @@
+//! `lictor test`: rules on a simulated clock, and what they would have made of what was recorded.
+
+mod event;
+mod file;
+mod replay;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use jiff::Timestamp;
+
+use super::records::{one_line, say};
+use super::{ConfigArgs, counted, variable};
+use crate::app::routing;
+use crate::config::{Config, Look};
+use crate::event::Event;
+use crate::pipeline::Routing;
+use crate::rehearsal::{Outcome, Rehearsal};
+use crate::rules::{Reason as Withheld, Silence};
+use file::{Expected, Reason, Step, Test, What, Window, Written};
+
+/// What is tested.
+#[derive(Args)]
+pub(super) struct TestArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Files of rule tests; without -c each is for the configuration that it names.
+    #[arg(value_name = "FILE", required_unless_present = "replay")]
+    files: Vec<PathBuf>,
+    /// Say what the rules would have made of the events that this database holds, and what was made of them.
+    #[arg(long, value_name = "DB", conflicts_with = "files")]
+    replay: Option<PathBuf>,
+    /// Only events of this last time: 24h, 7d.
+    #[arg(long, value_name = "TIME", requires = "replay", value_parser = super::silence::span)]
+    since: Option<std::time::Duration>,
+}
+
+/// Two words that the store does not have: no rule is about the event, or it is about none since it is a first one.
+const NO_RULE: &str = "no rule";
+const INITIAL: &str = "initial";
+
+/// Does what is asked; false where a test failed.
+pub(super) fn test(args: &TestArgs) -> Result<bool> {
+    if let Some(database) = &args.replay {
+        let config = configuration(&args.config.paths)?;
+        return replay::replay(&config, database, args.since).map(|()| true);
+    }
+    let (mut passed, mut failed) = (0, 0);
+    for path in &args.files {
+        let file = file::read(path)?;
+        let paths = match (&args.config.paths[..], &file.config[..]) {
+            ([], []) | ([_, ..], _) => args.config.paths.clone(),
+            ([], beside) => {
+                let folder = path.parent().unwrap_or(Path::new(""));
+                beside.iter().map(|path| folder.join(path)).collect()
+            }
+        };
+        let config = configuration(&paths)?;
+        let routing = routing(&config);
+        for written in &file.tests {
+            let shown = path.display();
+            let found = play(written, &config, &routing)
+                .with_context(|| format!("play the test {:?} of {shown}", written.name))?;
+            match found {
+                None => passed += 1,
+                Some(difference) => {
+                    failed += 1;
+                    say(&format!("FAIL {} ({shown})\n{difference}\n", written.name))?;
+                }
+            }
+        }
+    }
+    say(&format!("{passed} passed, {} failed.\n", counted(failed, "test")))?;
+    Ok(failed == 0)
+}
+
+fn configuration(paths: &[PathBuf]) -> Result<Config> {
+    match Config::load(paths, &variable, Look::Inside) {
+        Ok(config) => Ok(config),
+        Err(rejected) => bail!("read the configuration:\n{}", rejected.faults),
+    }
+}
+
+/// Plays a test; gives what is other than it wants, if something is.
+fn play(written: &Written, config: &Config, routing: &Routing) -> Result<Option<String>> {
+    let test = written.test()?;
+    for Reason { reason, .. } in &written.withheld {
+        let known = Withheld::ALL.map(Withheld::as_str);
+        if !known.contains(&reason.as_str()) && ![NO_RULE, INITIAL].contains(&reason.as_str()) {
+            bail!("read reason = {reason:?}: write one of {}, {NO_RULE}, {INITIAL}", known.join(", "));
+        }
+    }
+    let Test { start, until, steps } = test;
+    let mut rehearsal = Rehearsal::new(routing);
+    let mut unwanted = Vec::new();
+    let first = config.watches.first().map(crate::consul::Watch::name).unwrap_or_default();
+    let mut at_once: BTreeMap<(Timestamp, String), Vec<Event>> = BTreeMap::new();
+    let mut number = 0;
+    for Step { at, what } in steps {
+        match what {
+            What::Event(event, watch) => {
+                let watch = match watch {
+                    Some(label) => config
+                        .labels
+                        .get(&label)
+                        .cloned()
+                        .with_context(|| format!("find the watch {label:?}"))?,
+                    None => first.clone(),
+                };
+                if !rehearsal.is_wanted(&event, &watch) {
+                    let first = event.data.check().is_some_and(|check| check.initial);
+                    unwanted.push((at, if first { INITIAL } else { NO_RULE }, event.subject.clone()));
+                }
+                at_once.entry((at, watch)).or_default().push(*event);
+            }
+            What::Silence(matchers, lasts) => {
+                hand_over(&mut rehearsal, &mut at_once);
+                number += 1;
+                rehearsal.silence(Silence {
+                    id: format!("{number:08}"),
+                    matchers,
+                    starts_at: at,
+                    ends_at: at.checked_add(lasts)?,
+                    created_by: "the test".into(),
+                    comment: String::new(),
+                    expire_on_resolve: false,
+                });
+            }
+        }
+    }
+    hand_over(&mut rehearsal, &mut at_once);
+    rehearsal.until(until);
+    let outcomes = rehearsal.into_outcomes();
+    Ok(Comparison { start, written, outcomes: &outcomes, unwanted: &unwanted }.difference())
+}
+
+/// What has one time comes in one answer of a watch.
+fn hand_over(rehearsal: &mut Rehearsal<'_>, events: &mut BTreeMap<(Timestamp, String), Vec<Event>>) {
+    for ((at, watch), events) in std::mem::take(events) {
+        rehearsal.events(&events, &watch, at);
+    }
+}
+
+/// What a test wants, and what came.
+struct Comparison<'a> {
+    start: Timestamp,
+    written: &'a Written,
+    outcomes: &'a [Outcome],
+    /// The events that no rule wants.
+    unwanted: &'a [(Timestamp, &'static str, String)],
+}
+
+impl Comparison<'_> {
+    /// One line for each delivery and each wish that does not fit, among those that do.
+    fn difference(&self) -> Option<String> {
+        let mut missing: Vec<&Expected> = self.written.expect.iter().collect();
+        let (mut lines, mut fits) = (Vec::new(), true);
+        for outcome in self.outcomes {
+            let found = match outcome.withheld {
+                None => missing.iter().position(|expected| self.is(outcome, expected)),
+                Some(_) => None,
+            };
+            let mark = match (found, outcome.withheld.is_some()) {
+                (_, true) => ' ',
+                (Some(at), _) => {
+                    missing.remove(at);
+                    ' '
+                }
+                (None, false) => {
+                    fits = false;
+                    '+'
+                }
+            };
+            lines.push((outcome.at, format!("{mark} {}", self.in_words(outcome))));
+        }
+        for (at, reason, subject) in self.unwanted {
+            lines.push((*at, format!("  {:>6} withheld  {reason}: {subject}", self.span(*at))));
+        }
+        lines.sort_by_key(|(at, _)| *at);
+        let mut text = String::new();
+        for (_, line) in lines {
+            let _infallible = writeln!(text, "{line}");
+        }
+        for Expected { at: Window(from, to), receiver, rule, events } in &missing {
+            fits = false;
+            let at = if from == to { format!("{from:?}") } else { format!("{from:?} to {to:?}") };
+            let rule = rule.as_deref().map(|rule| format!("{rule} ")).unwrap_or_default();
+            let events = events.as_ref().map(|events| events.join(", ")).unwrap_or_default();
+            let _infallible = writeln!(text, "- {at:>6} sent      {rule}→ {receiver}: {events}");
+        }
+        for wish in self.written.withheld.iter().filter(|wish| !self.is_withheld(wish)) {
+            fits = false;
+            let Reason { reason, rule, event, at } = wish;
+            let at = at.as_ref().map(|Window(from, _)| format!("{from:?}")).unwrap_or_default();
+            let rule = rule.as_deref().map(|rule| format!(" by {rule}")).unwrap_or_default();
+            let event = event.as_deref().unwrap_or("an event");
+            let _infallible = writeln!(text, "- {at:>6} withheld  {reason}{rule}: {event}");
+        }
+        let _infallible = write!(text, "(- is wanted and did not come, + came and is not wanted)");
+        (!fits).then_some(text)
+    }
+
+    fn span(&self, at: Timestamp) -> String {
+        let millis = at.duration_since(self.start).as_millis();
+        if millis % 1000 == 0 { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
+    }
+
+    fn in_words(&self, outcome: &Outcome) -> String {
+        let Outcome { at, rule, receiver, events, withheld } = outcome;
+        let events: Vec<_> = events.iter().map(told).collect();
+        let (what, why) = match withheld {
+            None => ("sent    ", String::new()),
+            Some((reason, detail)) => ("withheld", format!(" ({reason}: {})", one_line(detail))),
+        };
+        format!("{:>6} {what}  {rule} → {receiver}: {}{why}", self.span(*at), events.join(", "))
+    }
+
+    fn within(&self, at: Timestamp, Window(from, to): &Window) -> bool {
+        let after = std::time::Duration::try_from(at.duration_since(self.start)).unwrap_or_default();
+        (*from..=*to).contains(&after)
+    }
+
+    fn is(&self, outcome: &Outcome, expected: &Expected) -> bool {
+        let same = |events: &Vec<String>| {
+            let mut came: Vec<_> = outcome.events.iter().map(|event| &event.subject).collect();
+            let mut wanted: Vec<_> = events.iter().collect();
+            came.sort();
+            wanted.sort();
+            came == wanted
+        };
+        self.within(outcome.at, &expected.at)
+            && outcome.receiver == expected.receiver
+            && expected.rule.as_ref().is_none_or(|rule| *rule == outcome.rule)
+            && expected.events.as_ref().is_none_or(same)
+    }
+
+    fn is_withheld(&self, wish: &Reason) -> bool {
+        let fits = |at: Timestamp, subject: &str| {
+            wish.at.as_ref().is_none_or(|window| self.within(at, window))
+                && wish.event.as_ref().is_none_or(|event| event == subject)
+        };
+        let by_rule = self.outcomes.iter().any(|outcome| {
+            outcome.withheld.as_ref().is_some_and(|(reason, _)| *reason == wish.reason)
+                && wish.rule.as_ref().is_none_or(|rule| *rule == outcome.rule)
+                && outcome.events.iter().any(|event| fits(outcome.at, &event.subject))
+        });
+        by_rule
+            || self.unwanted.iter().any(|(at, reason, subject)| *reason == wish.reason && fits(*at, subject))
+    }
+}
+
+/// An event in a line: its subject, and what became of it.
+fn told(event: &Event) -> String {
+    let word = |status: Option<crate::catalog::CheckStatus>| status.map_or("none", |status| status.as_str());
+    match event.result() {
+        Some(check) => format!("{} {}>{}", one_line(&event.subject), word(check.from), word(check.to)),
+        None => format!("{} {}", event.kind, one_line(&event.subject)),
+    }
+}
