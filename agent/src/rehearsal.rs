@@ -111,12 +111,12 @@ impl<'a> Rehearsal<'a> {
             EventType::NodeFailed | EventType::NodeRecovered => {
                 let fails = event.kind == EventType::NodeFailed;
                 let check_id = "serfHealth".to_owned();
-                let dead = CheckData { check_id, to: critical(), ..check.clone() };
+                let dead = CheckData { check_id, to: Some(CheckStatus::Critical), ..check.clone() };
                 (format!("{}/serfHealth", check.node), fails.then_some(dead))
             }
             EventType::MaintenanceStarted | EventType::MaintenanceEnded => {
                 let starts = event.kind == EventType::MaintenanceStarted;
-                let marked = CheckData { to: critical(), ..check.clone() };
+                let marked = CheckData { to: Some(CheckStatus::Critical), ..check.clone() };
                 (format!("{}/{}", check.node, check.check_id), starts.then_some(marked))
             }
             _ => return,
@@ -129,8 +129,4 @@ impl<'a> Rehearsal<'a> {
         });
         self.alerts.observe(self.routing.policy(), &key, seen.as_ref());
     }
-}
-
-fn critical() -> Option<CheckStatus> {
-    Some(CheckStatus::Critical)
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 400;
 
 /// Module, and what of ours it may use; the last table of `ARCHITECTURE.md`.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("admin", &["consul", "metrics"]),
     ("catalog", &[]),
     ("migrate", &[]),
@@ -20,6 +20,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("store", &["catalog", "event"]),
     ("handover", &["store"]),
     ("pipeline", &["catalog", "chain", "event", "handover", "rules", "source", "store"]),
+    ("rehearsal", &["catalog", "event", "pipeline", "rules", "store"]),
     ("dispatch", &["handover", "metrics", "shutdown", "store"]),
     ("config", &["catalog", "chain", "event", "rules", "consul", "dispatch", "pipeline", "store"]),
 ];
@@ -38,7 +39,7 @@ const IO: [&str; 9] = [
 ];
 
 /// The modules that do no I/O.
-const PURE: [&str; 4] = ["catalog", "event", "migrate", "rules"];
+const PURE: [&str; 5] = ["catalog", "event", "migrate", "rehearsal", "rules"];
 
 fn sources() -> Vec<(PathBuf, String)> {
     fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::commit::{News, Row, encode_event, write_deliveries, write_news};
+use super::commit::{News, Row, encode_event, write_news};
+use super::made::write_deliveries;
 use super::outbox::{Settled, more};
 use super::{Fallback, NewDelivery, Settlement, StoreError, StoredEvent};
 

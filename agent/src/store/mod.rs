@@ -122,6 +122,7 @@ mod commit;
 mod damage;
 mod error;
 mod health;
+mod made;
 mod open;
 mod outbox;
 mod record;

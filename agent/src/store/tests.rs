@@ -488,7 +488,7 @@ async fn each_statement_that_a_backlog_could_slow_down_uses_its_index() {
     let next = "SEARCH delivery USING COVERING INDEX delivery_due (receiver=?)";
     let its_event = "SEARCH event USING INTEGER PRIMARY KEY (rowid=?)";
     for (sql, want) in [
-        (commit::LANE_IS_OPEN, vec!["SCAN CONSTANT ROW", "SCALAR SUBQUERY 1", lane]),
+        (made::LANE_IS_OPEN, vec!["SCAN CONSTANT ROW", "SCALAR SUBQUERY 1", lane]),
         (outbox::CLAIMABLE, vec![due, its_event]),
         (outbox::NEXT_DUE, vec![next]),
         (outbox::PROMOTE, vec![by_seq, "SCALAR SUBQUERY 1", lane]),

@@ -33,8 +33,11 @@ pub(super) fn event(kind: EventType, data: &toml::Table, (at, number): (Timestam
         }
     }
     complete(kind, &mut fields);
-    let data: EventData = serde_json::from_value(Value::Object(fields.clone()))
-        .with_context(|| format!("read the data of {kind}: a value is not of its kind"))?;
+    // Data with a wrong value may be read as those of something else.
+    let data = serde_json::from_value(Value::Object(fields.clone())).ok().filter(|data: &EventData| {
+        serde_json::to_value(data).is_ok_and(|whole| whole.as_object() == Some(&fields))
+    });
+    let data = data.with_context(|| format!("read the data of {kind}: a value is not of its kind"))?;
     let subject = subject.unwrap_or_else(|| subject_of(kind, &fields));
     let id = id::derive(&[subject.as_bytes(), kind.as_str().as_bytes(), &number.to_be_bytes()]);
     Ok(Event { id, source: format!("consul://{}", data.datacenter), kind, subject, time: at, data })
@@ -43,13 +46,15 @@ pub(super) fn event(kind: EventType, data: &toml::Table, (at, number): (Timestam
 fn empty(name: &str, value: &Value) -> Value {
     match (name, value) {
         ("node_role", _) => "standalone".into(),
-        ("from" | "to" | "before" | "tags_before", _) => Value::Null,
+        ("from" | "to" | "before" | "tags_before", _) | (_, Value::Null) => Value::Null,
+        ("delivery", Value::Object(of)) => {
+            of.iter().map(|(name, value)| (name.clone(), empty(name, value))).collect()
+        }
         (_, Value::String(_)) => "".into(),
         (_, Value::Number(_)) => 0.into(),
         (_, Value::Bool(_)) => false.into(),
         (_, Value::Array(_)) => json!([]),
         (_, Value::Object(_)) => json!({}),
-        (_, Value::Null) => Value::Null,
     }
 }
 

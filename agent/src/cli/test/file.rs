@@ -57,7 +57,7 @@ pub(super) struct Written {
     steps: Vec<toml::Table>,
     pub(super) expect: Vec<Expected>,
     #[serde(default)]
-    pub(super) withheld: Vec<Reason>,
+    pub(super) withheld: Vec<Wish>,
 }
 
 /// A delivery that is to come.
@@ -79,7 +79,7 @@ pub(super) struct Window(pub(super) Duration, pub(super) Duration);
 /// Why something is not sent.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Reason {
+pub(super) struct Wish {
     pub(super) reason: String,
     pub(super) rule: Option<String>,
     /// The subject of the event.

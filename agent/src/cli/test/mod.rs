@@ -7,20 +7,23 @@ mod replay;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::records::{one_line, say};
 use super::{ConfigArgs, counted, variable};
 use crate::app::routing;
+use crate::catalog::CheckStatus;
 use crate::config::{Config, Look};
+use crate::consul::Watch;
 use crate::event::Event;
 use crate::pipeline::Routing;
 use crate::rehearsal::{Outcome, Rehearsal};
-use crate::rules::{Reason as Withheld, Silence};
-use file::{Expected, Reason, Step, Test, What, Window, Written};
+use crate::rules::{Reason, Silence};
+use file::{Expected, Step, Test, What, Window, Wish, Written};
 
 /// What is tested.
 #[derive(Args)]
@@ -35,7 +38,7 @@ pub(super) struct TestArgs {
     replay: Option<PathBuf>,
     /// Only events of this last time: 24h, 7d.
     #[arg(long, value_name = "TIME", requires = "replay", value_parser = super::silence::span)]
-    since: Option<std::time::Duration>,
+    since: Option<Duration>,
 }
 
 /// Two words that the store does not have: no rule is about the event, or it is about none since it is a first one.
@@ -87,8 +90,8 @@ fn configuration(paths: &[PathBuf]) -> Result<Config> {
 /// Plays a test; gives what is other than it wants, if something is.
 fn play(written: &Written, config: &Config, routing: &Routing) -> Result<Option<String>> {
     let test = written.test()?;
-    for Reason { reason, .. } in &written.withheld {
-        let known = Withheld::ALL.map(Withheld::as_str);
+    for Wish { reason, .. } in &written.withheld {
+        let known = Reason::ALL.map(Reason::as_str);
         if !known.contains(&reason.as_str()) && ![NO_RULE, INITIAL].contains(&reason.as_str()) {
             bail!("read reason = {reason:?}: write one of {}, {NO_RULE}, {INITIAL}", known.join(", "));
         }
@@ -96,7 +99,7 @@ fn play(written: &Written, config: &Config, routing: &Routing) -> Result<Option<
     let Test { start, until, steps } = test;
     let mut rehearsal = Rehearsal::new(routing);
     let mut unwanted = Vec::new();
-    let first = config.watches.first().map(crate::consul::Watch::name).unwrap_or_default();
+    let first = config.watches.first().map(Watch::name).unwrap_or_default();
     let mut at_once: BTreeMap<(Timestamp, String), Vec<Event>> = BTreeMap::new();
     let mut number = 0;
     for Step { at, what } in steps {
@@ -177,7 +180,7 @@ impl Comparison<'_> {
             lines.push((outcome.at, format!("{mark} {}", self.in_words(outcome))));
         }
         for (at, reason, subject) in self.unwanted {
-            lines.push((*at, format!("  {:>6} withheld  {reason}: {subject}", self.span(*at))));
+            lines.push((*at, format!("  {:>7} withheld  {reason}: {subject}", self.span(*at))));
         }
         lines.sort_by_key(|(at, _)| *at);
         let mut text = String::new();
@@ -186,26 +189,27 @@ impl Comparison<'_> {
         }
         for Expected { at: Window(from, to), receiver, rule, events } in &missing {
             fits = false;
-            let at = if from == to { format!("{from:?}") } else { format!("{from:?} to {to:?}") };
+            let at =
+                if from == to { lasting(*from) } else { format!("{} to {}", lasting(*from), lasting(*to)) };
             let rule = rule.as_deref().map(|rule| format!("{rule} ")).unwrap_or_default();
             let events = events.as_ref().map(|events| events.join(", ")).unwrap_or_default();
-            let _infallible = writeln!(text, "- {at:>6} sent      {rule}→ {receiver}: {events}");
+            let _infallible = writeln!(text, "- {at:>7} sent      {rule}→ {receiver}: {events}");
         }
         for wish in self.written.withheld.iter().filter(|wish| !self.is_withheld(wish)) {
             fits = false;
-            let Reason { reason, rule, event, at } = wish;
-            let at = at.as_ref().map(|Window(from, _)| format!("{from:?}")).unwrap_or_default();
+            let Wish { reason, rule, event, at } = wish;
+            let at = at.as_ref().map(|Window(from, _)| lasting(*from)).unwrap_or_default();
             let rule = rule.as_deref().map(|rule| format!(" by {rule}")).unwrap_or_default();
             let event = event.as_deref().unwrap_or("an event");
-            let _infallible = writeln!(text, "- {at:>6} withheld  {reason}{rule}: {event}");
+            let _infallible = writeln!(text, "- {at:>7} withheld  {reason}{rule}: {event}");
         }
         let _infallible = write!(text, "(- is wanted and did not come, + came and is not wanted)");
         (!fits).then_some(text)
     }
 
+    /// `4h 1m`, since the start.
     fn span(&self, at: Timestamp) -> String {
-        let millis = at.duration_since(self.start).as_millis();
-        if millis % 1000 == 0 { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
+        format!("{:#}", at.duration_since(self.start))
     }
 
     fn in_words(&self, outcome: &Outcome) -> String {
@@ -215,11 +219,11 @@ impl Comparison<'_> {
             None => ("sent    ", String::new()),
             Some((reason, detail)) => ("withheld", format!(" ({reason}: {})", one_line(detail))),
         };
-        format!("{:>6} {what}  {rule} → {receiver}: {}{why}", self.span(*at), events.join(", "))
+        format!("{:>7} {what}  {rule} → {receiver}: {}{why}", self.span(*at), events.join(", "))
     }
 
     fn within(&self, at: Timestamp, Window(from, to): &Window) -> bool {
-        let after = std::time::Duration::try_from(at.duration_since(self.start)).unwrap_or_default();
+        let after = Duration::try_from(at.duration_since(self.start)).unwrap_or_default();
         (*from..=*to).contains(&after)
     }
 
@@ -237,7 +241,7 @@ impl Comparison<'_> {
             && expected.events.as_ref().is_none_or(same)
     }
 
-    fn is_withheld(&self, wish: &Reason) -> bool {
+    fn is_withheld(&self, wish: &Wish) -> bool {
         let fits = |at: Timestamp, subject: &str| {
             wish.at.as_ref().is_none_or(|window| self.within(at, window))
                 && wish.event.as_ref().is_none_or(|event| event == subject)
@@ -252,9 +256,13 @@ impl Comparison<'_> {
     }
 }
 
+fn lasting(span: Duration) -> String {
+    format!("{:#}", SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX))
+}
+
 /// An event in a line: its subject, and what became of it.
 fn told(event: &Event) -> String {
-    let word = |status: Option<crate::catalog::CheckStatus>| status.map_or("none", |status| status.as_str());
+    let word = |status: Option<CheckStatus>| status.map_or("none", CheckStatus::as_str);
     match event.result() {
         Some(check) => format!("{} {}>{}", one_line(&event.subject), word(check.from), word(check.to)),
         None => format!("{} {}", event.kind, one_line(&event.subject)),

@@ -1,6 +1,7 @@
 //! What the rules would have made of the events that a database holds.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use crate::cli::counted;
 use crate::cli::records::{say, whole};
 use crate::config::Config;
 use crate::event::Event;
-use crate::rehearsal::Rehearsal;
+use crate::pipeline::Routing;
+use crate::rehearsal::{Outcome, Rehearsal};
 use crate::rules::{Matcher, Silence};
 use crate::store::{EventFilter, Records, State, StoredEvent};
 
@@ -23,16 +25,52 @@ const BATCH: u32 = 500;
 /// Who got which event by which rule: event, rule, receiver.
 type Sent = (String, String, String);
 
+/// What was played.
+struct Played {
+    seen: Vec<Event>,
+    /// What was sent when it happened.
+    was: BTreeSet<Sent>,
+    /// What the rules make of it now.
+    outcomes: Vec<Outcome>,
+}
+
 /// Plays what the database has, and prints what is other than it was.
 pub(super) fn replay(config: &Config, database: &Path, since: Option<Duration>) -> Result<()> {
     let now = Timestamp::now();
     let since = since.map(|since| now.checked_sub(since)).transpose()?;
-    let records = Records::open(database)?;
-    let routing = routing(config);
-    let mut rehearsal = Rehearsal::new(&routing);
-    let mut silences = silences(&records)?;
-    let (mut was, mut seen) = (BTreeSet::<Sent>::new(), Vec::new());
-    let mut after = 0;
+    let played = play(&Records::open(database)?, &routing(config), (since, now))?;
+    let would = played.would();
+    let (gone, new): (Vec<_>, Vec<_>) =
+        (played.was.difference(&would).collect(), would.difference(&played.was).collect());
+    let mut lines = String::new();
+    for event in &played.seen {
+        let marked = gone.iter().map(|sent| ('-', *sent)).chain(new.iter().map(|sent| ('+', *sent)));
+        for (mark, sent) in marked.filter(|(_, sent)| sent.0 == event.id) {
+            let (_, rule, receiver) = sent;
+            let why = played.why(sent);
+            let _infallible =
+                writeln!(lines, "{mark} {:.0}  {}  {rule} → {receiver}{why}", event.time, told(event));
+        }
+    }
+    say(&lines)?;
+    say(&format!(
+        "{}: {} sent then, {} now; {} no longer (-), {} anew (+).\n",
+        counted(played.seen.len(), "event"),
+        played.was.len(),
+        would.len(),
+        gone.len(),
+        new.len()
+    ))
+}
+
+fn play(
+    records: &Records,
+    routing: &Routing,
+    (since, now): (Option<Timestamp>, Timestamp),
+) -> Result<Played> {
+    let mut rehearsal = Rehearsal::new(routing);
+    let mut silences = silences(records)?;
+    let (mut was, mut seen, mut after) = (BTreeSet::new(), Vec::new(), 0);
     loop {
         let filter = EventFilter { since, after, limit: BATCH, ..EventFilter::default() };
         let batch = records.next(&filter)?;
@@ -43,55 +81,34 @@ pub(super) fn replay(config: &Config, database: &Path, since: Option<Duration>) 
             while let Some(silence) = silences.pop_if(|silence| silence.starts_at <= event.time) {
                 rehearsal.silence(silence);
             }
-            was.extend(sent_before(&records, seq, &stored)?);
+            was.extend(sent_before(records, seq, &stored)?);
             rehearsal.events(std::slice::from_ref(&event), &watch, event.time);
             seen.push(event);
         }
     }
     rehearsal.until(now);
-    let outcomes = rehearsal.into_outcomes();
-    let sent = outcomes.iter().filter(|outcome| outcome.withheld.is_none());
-    let would: BTreeSet<Sent> = sent
-        .flat_map(|outcome| {
-            let to = |event: &Event| (event.id.clone(), outcome.rule.clone(), outcome.receiver.clone());
-            outcome.events.iter().map(to)
-        })
-        .collect();
-    let why = |(id, rule, receiver): &Sent| {
-        let withheld = outcomes.iter().find(|outcome| {
-            outcome.withheld.is_some()
-                && (&outcome.rule, &outcome.receiver) == (rule, receiver)
-                && outcome.events.iter().any(|event| event.id == *id)
-        });
-        let withheld = withheld.and_then(|outcome| outcome.withheld.as_ref());
-        withheld.map(|(reason, detail)| format!("  ({reason}: {detail})")).unwrap_or_default()
-    };
-    let mut lines = Vec::new();
-    for event in &seen {
-        let of = |sent: &&Sent| sent.0 == event.id;
-        for (mark, sent) in was
-            .difference(&would)
-            .filter(of)
-            .map(|sent| ('-', sent))
-            .chain(would.difference(&was).filter(of).map(|sent| ('+', sent)))
-        {
-            let (_, rule, receiver) = sent;
-            lines.push(format!(
-                "{mark} {:.0}  {}  {rule} → {receiver}{}\n",
-                event.time,
-                told(event),
-                why(sent)
-            ));
-        }
+    Ok(Played { seen, was, outcomes: rehearsal.into_outcomes() })
+}
+
+impl Played {
+    /// What would be sent.
+    fn would(&self) -> BTreeSet<Sent> {
+        let sent = self.outcomes.iter().filter(|outcome| outcome.withheld.is_none());
+        let to = |outcome: &Outcome, event: &Event| {
+            (event.id.clone(), outcome.rule.clone(), outcome.receiver.clone())
+        };
+        sent.flat_map(|outcome| outcome.events.iter().map(move |event| to(outcome, event))).collect()
     }
-    let (gone, new) = (was.difference(&would).count(), would.difference(&was).count());
-    say(&lines.concat())?;
-    say(&format!(
-        "{}: {} sent then, {} now; {gone} no longer (-), {new} anew (+).\n",
-        counted(seen.len(), "event"),
-        was.len(),
-        would.len()
-    ))
+
+    /// Why something would not be sent, where the rules say.
+    fn why(&self, (id, rule, receiver): &Sent) -> String {
+        let withheld = self.outcomes.iter().find_map(|outcome| {
+            let is_it = (&outcome.rule, &outcome.receiver) == (rule, receiver)
+                && outcome.events.iter().any(|event| event.id == *id);
+            outcome.withheld.as_ref().filter(|_| is_it)
+        });
+        withheld.map(|(reason, detail)| format!("  ({reason}: {detail})")).unwrap_or_default()
+    }
 }
 
 /// The silences of the record, the earliest last.
