@@ -441,6 +441,25 @@ fn every_key_is_shown_with_its_value_or_with_what_holds_without_one() {
 }
 
 #[test]
+fn what_is_inherited_is_shown_where_it_counts() {
+    let home = Home::new();
+    let rules = "[[rules]]\nname = 'a'\nreceivers = ['x']\n[[rules]]\nname = 'b'\non = ['kv.set']\nreceivers = ['y']\n";
+    let defaults = "[defaults.rules]\non = ['check.status']\n[defaults.receivers]\nplugin = 'shell'\nfallback = 'x'\nretry.attempts = 3\n";
+    home.write("lictor.toml", format!("{rules}{defaults}[receivers.x]\n[receivers.y]\ntimeout = '5s'\n"));
+    let shown = show(&home, &[], &[]);
+    let part = |heading: &str| shown.split_once(heading).unwrap().1.split("\n\n").next().unwrap().to_owned();
+    assert!(part("[[rules]]\nname = \"a\"").contains("\non = [\"check.status\"]  # [defaults]\n"), "{shown}");
+    assert!(part("[[rules]]\nname = \"b\"").contains("\non = [\"kv.set\"]\n"), "{shown}");
+    assert!(part("[receivers.y]").contains("plugin = \"shell\"  # [defaults]\n"), "{shown}");
+    assert!(part("[receivers.y]").contains("fallback = \"x\"  # [defaults]"), "{shown}");
+    assert!(part("[receivers.x]").contains("# fallback: nobody gets it"), "{shown}");
+    assert!(
+        part("[receivers.x.retry]").contains("attempts = 3  # [defaults]\nbackoff = \"250ms\"  # default"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn files_add_up_and_variables_count() {
     let home = Home::new();
     fs::create_dir(home.path("conf.d")).unwrap();

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use anyhow::Context;
 use clap::Subcommand;
 use serde_json::Value;
+use serde_json::value::Index;
 
 use super::{ConfigArgs, variable};
 use crate::app::AppError;
@@ -49,8 +50,27 @@ fn in_toml(effective: &Effective) -> String {
     for name in &effective.variables {
         page.line(&format!("# The variable {name} counts too; there is no key for it."));
     }
-    page.table("", config::KEYS, &effective.all, Some(&effective.written));
+    page.table("", config::KEYS, &effective.all, Layers::of(effective));
     page.text
+}
+
+/// What is written at one place, for its origin.
+#[derive(Clone, Copy)]
+struct Layers<'a> {
+    written: Option<&'a Value>,
+    inherited: Option<&'a Value>,
+}
+
+impl<'a> Layers<'a> {
+    fn of(effective: &'a Effective) -> Self {
+        Self { written: Some(&effective.written), inherited: Some(&effective.inherited) }
+    }
+
+    /// The same for a part: a key or a position.
+    fn part<I: Index + Copy>(self, at: I) -> Self {
+        let part = |value: Option<&'a Value>| value.and_then(|value| value.get(at));
+        Self { written: part(self.written), inherited: part(self.inherited) }
+    }
 }
 
 struct Page<'a> {
@@ -70,13 +90,11 @@ impl Page<'_> {
     }
 
     /// The keys of a table, those first that fit on a line: what follows a heading belongs to it.
-    fn table(&mut self, path: &str, keys: &[Key], all: &Value, written: Option<&Value>) {
+    fn table(&mut self, path: &str, keys: &[Key], all: &Value, layers: Layers<'_>) {
         for key in keys {
-            let written = written.and_then(|table| table.get(key.name));
             match all.get(key.name) {
                 Some(value) if !has_heading(&key.kind, value) => {
-                    let note = if written.is_some() { String::new() } else { self.origin(path, key.name) };
-                    self.line(&format!("{} = {}{note}", key.name, inline(value)));
+                    self.pair(path, key.name, value, layers);
                 }
                 None if key.counts_in(all) => {
                     if let Unwritten::Nothing(then) = key.unwritten {
@@ -88,51 +106,54 @@ impl Page<'_> {
         }
         for key in keys {
             if let Some(value) = all.get(key.name).filter(|value| has_heading(&key.kind, value)) {
-                let written = written.and_then(|table| table.get(key.name));
-                self.section(&below(path, key.name), &key.kind, value, written);
+                self.section(&below(path, key.name), &key.kind, value, layers.part(key.name));
             }
         }
     }
 
-    fn origin(&self, path: &str, key: &str) -> String {
-        match self.effective.of_variables.get(key).filter(|_| path == "consul") {
-            Some(variable) => format!("  # {variable}"),
-            None => "  # default".to_owned(),
-        }
+    /// A key with its value, and where that comes from if it is not written there.
+    fn pair(&mut self, path: &str, key: &str, value: &Value, layers: Layers<'_>) {
+        let variable = self.effective.of_variables.get(key).filter(|_| path == "consul");
+        let Layers { written, inherited } = layers.part(key);
+        let origin = match (written, inherited, variable) {
+            (Some(_), ..) => String::new(),
+            (None, Some(_), _) => "  # [defaults]".to_owned(),
+            (None, None, Some(variable)) => format!("  # {variable}"),
+            (None, None, None) => "  # default".to_owned(),
+        };
+        self.line(&format!("{key} = {}{origin}", inline(value)));
     }
 
     /// What has a heading of its own, or several.
-    fn section(&mut self, path: &str, kind: &Kind, value: &Value, written: Option<&Value>) {
+    fn section(&mut self, path: &str, kind: &Kind, value: &Value, layers: Layers<'_>) {
         match (kind, value) {
             (Kind::List(item) | Kind::Some(item), Value::Array(items)) => {
                 for (at, value) in items.iter().enumerate() {
                     self.heading(&format!("[[{path}]]"));
-                    self.rows(path, item, value, written.and_then(|list| list.get(at)));
+                    self.rows(path, item, value, layers.part(at));
                 }
             }
             (Kind::Map(item) | Kind::Named(item), Value::Object(values)) => {
                 for (name, value) in values {
-                    let written = written.and_then(|table| table.get(name));
-                    self.section(&below(path, name), item, value, written);
+                    self.section(&below(path, name), item, value, layers.part(name.as_str()));
                 }
             }
             _ => {
                 self.heading(&format!("[{path}]"));
-                self.rows(path, kind, value, written);
+                self.rows(path, kind, value, layers);
             }
         }
     }
 
     /// What is below one heading.
-    fn rows(&mut self, path: &str, kind: &Kind, value: &Value, written: Option<&Value>) {
+    fn rows(&mut self, path: &str, kind: &Kind, value: &Value, layers: Layers<'_>) {
         match (kind, value) {
-            (Kind::Table(keys), table) => self.table(path, keys, table, written),
+            (Kind::Table(keys), table) => self.table(path, keys, table, layers),
             (Kind::Tagged(tagged), table) => {
                 let word = table.get(tagged.tag).unwrap_or(&Value::Null);
-                let note = if written.is_some() { String::new() } else { self.origin(path, tagged.tag) };
-                self.line(&format!("{} = {}{note}", tagged.tag, inline(word)));
+                self.pair(path, tagged.tag, word, layers);
                 for keys in [tagged.own(word), tagged.common] {
-                    self.table(path, keys, table, written);
+                    self.table(path, keys, table, layers);
                 }
             }
             (_, Value::Object(values)) => {

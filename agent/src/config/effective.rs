@@ -48,8 +48,10 @@ const TOKENS: [&str; 3] = ["token", "token_file", "token_env"];
 pub(crate) struct Effective {
     /// All keys that have a value.
     pub(crate) all: Value,
-    /// Those that are written in a file, be it as a default for many.
+    /// Those that are written in a file, where they are written.
     pub(crate) written: Value,
+    /// The same, each also in those that inherit it.
+    pub(crate) inherited: Value,
     /// The keys of `[consul]` that have their value of a variable, and which.
     pub(crate) of_variables: BTreeMap<&'static str, &'static str>,
     /// The variables that count beside all keys.
@@ -71,15 +73,16 @@ pub(crate) fn effective(paths: &[PathBuf], env: Env<'_>) -> Result<Effective, Fa
         in_table(KEYS, &mut tree, &mut |kind, value| settle(kind, value, base));
         merge(&mut written, tree);
     }
+    let mut inherited = written.clone();
     for section in DEFAULTS {
-        inherit(&mut written, section.name);
+        inherit(&mut inherited, section.name);
     }
-    let mut all = written.clone();
+    let mut all = inherited.clone();
     let of_variables = from_variables(&mut all, &config.consul, env);
     complete(KEYS, &mut all);
     let is_set = |name: &str| env(name).is_some_and(|value| !value.is_empty());
     let variables = OTHER_VARIABLES.into_iter().filter(|name| is_set(name)).collect();
-    Ok(Effective { all, written, of_variables, variables })
+    Ok(Effective { all, written, inherited, of_variables, variables })
 }
 
 /// It was read a moment ago without a fault.
