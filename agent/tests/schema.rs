@@ -178,12 +178,9 @@ fn read(path: impl AsRef<Path>) -> String {
 
 /// The keys that the reader says it knows in a table in which one is misspelt.
 fn known(document: &Value) -> BTreeSet<String> {
-    let text: String = document
-        .as_object()
-        .unwrap()
-        .iter()
-        .map(|(key, value)| format!("{key} = {}\n", to_toml(value)))
-        .collect();
+    let keys = document.as_object().unwrap().iter();
+    let lines: Vec<_> = keys.map(|(key, value)| format!("{key} = {}\n", to_toml(value))).collect();
+    let text = lines.concat();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lictor.toml");
     fs::write(&path, &text).unwrap();
@@ -241,15 +238,11 @@ fn compare(schema: &Value, place: &str, document: &dyn Fn(Value) -> Value, seen:
     };
     // Which attributes there are is known to the rules alone, and a fault in one is told in other words.
     if !properties.contains_key("node_meta") {
-        for (word, keys, required) in words(schema, properties) {
+        for (fixed, keys) in variants(schema, properties) {
             let mut table = with("zzz", json!(1));
-            table.as_object_mut().unwrap().extend(required);
-            table.as_object_mut().unwrap().extend(word.clone());
-            assert_eq!(
-                known(&document(table)),
-                keys,
-                "{place} {word:?}: the reader's keys, and those of the schema"
-            );
+            table.as_object_mut().unwrap().extend(fixed);
+            let told = known(&document(table.clone()));
+            assert_eq!(told, keys, "{place}, {table}: the reader's keys, and those of the schema");
             seen.push(place.to_owned());
         }
     }
@@ -258,21 +251,18 @@ fn compare(schema: &Value, place: &str, document: &dyn Fn(Value) -> Value, seen:
     }
 }
 
-/// The keys of a table; where it has others for each word of one of them, for each.
-fn words(
-    schema: &Value,
-    properties: &Map<String, Value>,
-) -> Vec<(Map<String, Value>, BTreeSet<String>, Map<String, Value>)> {
+/// What a table has to have, and its keys; where it has others for each word of one of them, for each.
+fn variants(schema: &Value, properties: &Map<String, Value>) -> Vec<(Map<String, Value>, BTreeSet<String>)> {
     let all: BTreeSet<String> = properties.keys().cloned().collect();
-    let Some(words) = schema["allOf"].as_array() else { return vec![(Map::new(), all, Map::new())] };
+    let Some(words) = schema["allOf"].as_array() else { return vec![(Map::new(), all)] };
     let of_word = |word: &Value| {
         let (tag, value) = word["if"]["properties"].as_object().unwrap().iter().next().unwrap();
         let foreign: BTreeSet<String> =
             word["then"]["properties"].as_object().unwrap().keys().cloned().collect();
-        let tag = [(tag.clone(), value["const"].clone())].into_iter().collect();
         let needed = word["then"]["required"].as_array().unwrap().iter();
-        let needed = needed.map(|name| (name.as_str().unwrap().to_owned(), json!("x"))).collect();
-        (tag, all.difference(&foreign).cloned().collect(), needed)
+        let needed = needed.map(|name| (name.as_str().unwrap().to_owned(), json!("x")));
+        let fixed = needed.chain([(tag.clone(), value["const"].clone())]).collect();
+        (fixed, all.difference(&foreign).cloned().collect())
     };
     words.iter().map(of_word).collect()
 }
@@ -371,10 +361,10 @@ fn loaded(home: &Home, name: &str) -> Vec<String> {
 /// All conditions must hold, so their order says nothing.
 fn rule(rule: Rule) -> String {
     let matcher = |matcher: &Matcher| format!("{} {}", matcher.attribute, matcher.pattern);
-    let [matches, unless] =
+    let conditions =
         [&rule.matches, &rule.unless].map(|all| all.iter().map(matcher).collect::<BTreeSet<_>>());
     let rest = Rule { matches: Vec::new(), unless: Vec::new(), ..rule };
-    format!("{rest:?} {matches:?} {unless:?}")
+    format!("{rest:?} {conditions:?}")
 }
 
 /// What the verb prints, without a variable but these.
