@@ -279,6 +279,15 @@ fn the_schema_has_the_keys_that_are_read_and_no_others() {
 }
 
 #[test]
+fn the_schema_has_the_patterns_that_are_read() {
+    let rule = json!({ "name": "x", "match": { "node": { "zzz": 1 } } });
+    let schema = schema();
+    let forms = schema["definitions"]["pattern"]["anyOf"].as_array().unwrap().iter();
+    let keys = forms.filter_map(|form| form["properties"].as_object()).flat_map(Map::keys).cloned();
+    assert_eq!(known(&json!({ "rules": [rule] })), keys.collect());
+}
+
+#[test]
 fn the_schema_in_the_folder_is_the_one_of_the_program() {
     let file = read("../config/lictor.schema.json");
     let made = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
