@@ -13,7 +13,7 @@ FUZZ_COVERAGE := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 
 	-Cllvm-args=-sanitizer-coverage-trace-compares
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo cluster-demo test soak fuzz lint bench build
+.PHONY: help setup demo cluster-demo test languages soak fuzz lint bench build
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,10 @@ test: ## Run every test, with a real Consul, mail server and nginx
 	@.ci/setup test
 	$(CARGO) test --locked --workspace
 	$(CARGO) test --locked --manifest-path plugins/Cargo.toml --workspace
+
+languages: setup ## Build and test the example plugins in Python and JavaScript; brings 410 MB of tools into target/
+	examples/plugins/build install
+	$(CARGO) test --locked --workspace --test plugin_languages -- --nocapture
 
 soak: setup ## Kill it 2,000 times while checks flip, some ten minutes long; `make test` does that 200 times
 	LICTOR_KILLS=2000 $(CARGO) test --locked -p lictor --test durability -- --nocapture no_kill

@@ -7,12 +7,16 @@ mod support;
 use std::process::Output;
 
 use serde_json::Value;
-use support::guest::guest;
+use support::guest::{compiled, guest};
 use support::home::Home;
 
 /// Runs a verb, and gives its exit code and what it wrote: what was found, then what was wrong.
 fn run(home: &Home, arguments: &[&str]) -> (i32, String) {
-    let Output { status, stdout, stderr } = home.run(&[&["plugin"], arguments].concat());
+    let compiled = compiled();
+    let cache = ["--cache", compiled.to_str().unwrap()];
+    // Each run would compile what it loads, which takes a debug build seconds.
+    let cache = if arguments[0] == "list" { &[][..] } else { &cache };
+    let Output { status, stdout, stderr } = home.run(&[&["plugin"], arguments, cache].concat());
     (status.code().unwrap(), String::from_utf8([stdout, stderr].concat()).unwrap())
 }
 

@@ -49,16 +49,25 @@ pub(super) fn file(path: &Path) -> Result<Found> {
     Ok(Found { shown, wasm: Cow::Owned(wasm), sha256 })
 }
 
-/// The component of the project in this folder: what cargo built, else the only one that lies in it.
+/// The component of the project in this folder: what cargo built, else the only one in it or in its `target`.
 fn component(folder: &Path) -> Result<PathBuf> {
     let shown = folder.display();
     let manifest = folder.join("Cargo.toml");
     if !manifest.exists() {
-        let built: Vec<_> = files(folder)?.into_iter().filter(|path| is_wasm(path)).collect();
+        let target = folder.join("target");
+        let mut built = wasm(folder)?;
+        if built.is_empty() && target.is_dir() {
+            built = wasm(&target)?;
+        }
         return match <[PathBuf; 1]>::try_from(built) {
             Ok([path]) => Ok(path),
+            Err(built) if built.is_empty() => {
+                bail!(
+                    "find the component of {shown}: there is no .wasm file in it or its target; build it first"
+                )
+            }
             Err(built) => {
-                bail!("find the plugin in {shown}: there are {} files .wasm; name one", built.len())
+                bail!("find the component of {shown}: it has {} .wasm files; name one", built.len())
             }
         };
     }
@@ -89,8 +98,10 @@ fn targets(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(told.map(PathBuf::from).into_iter().chain(own).collect())
 }
 
-fn is_wasm(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "wasm")
+/// The components in a folder.
+fn wasm(folder: &Path) -> Result<Vec<PathBuf>> {
+    let is_wasm = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "wasm");
+    Ok(files(folder)?.into_iter().filter(is_wasm).collect())
 }
 
 /// Whether a file of the folder was written after the component.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::find::{self, Found};
-use super::{PluginConfig, generous, load, sandbox};
+use super::{Cache, PluginConfig, generous, load, sandbox};
 use crate::cli::records::{one_line, say};
 use crate::cli::runtime;
 
@@ -38,12 +38,12 @@ struct Needs {
     allow: Vec<String>,
 }
 
-pub(super) fn inspect(name: &str, config: &PluginConfig, json: bool) -> Result<()> {
+pub(super) fn inspect(name: &str, config: &PluginConfig, cache: &Cache, json: bool) -> Result<()> {
     let found = find::find(name)?;
     let config = config.read()?;
     // Before it is compiled: that may take long, and says less.
     let inspected = lictor_host::inspect(&found.wasm).with_context(|| format!("inspect {}", found.shown))?;
-    let host = sandbox()?;
+    let host = sandbox(cache)?;
     let plugin = load(&host, &found)?;
     let limits = generous();
     let (description, requests) = runtime()?.block_on(async {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::find::{self, Found};
-use super::{generous, load, sandbox};
+use super::{Cache, generous, load, sandbox};
 use crate::bundled;
 use crate::cli::records::{align, json_lines, say};
 use crate::cli::{ConfigArgs, runtime, variable};
@@ -64,7 +64,7 @@ fn rows(receivers: &[Receiver]) -> Result<Vec<Row>> {
     for receiver in receivers {
         users.entry(receiver.plugin.clone()).or_default().push(receiver.name.clone());
     }
-    let host = sandbox()?;
+    let host = sandbox(&Cache { cache: None })?;
     let runtime = runtime()?;
     let mut rows = Vec::new();
     for (plugin, receivers) in users {

@@ -32,6 +32,8 @@ pub(super) enum Verb {
         plugin: String,
         #[command(flatten)]
         config: PluginConfig,
+        #[command(flatten)]
+        cache: Cache,
         /// One JSON object.
         #[arg(long)]
         json: bool,
@@ -63,9 +65,17 @@ pub(super) struct PluginConfig {
     config_json: Option<String>,
 }
 
+/// Where compiled code is kept.
+#[derive(Args)]
+pub(super) struct Cache {
+    /// Keep the compiled plugin in this folder, which is made if it is missing: one in Python takes 15 s to compile.
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+}
+
 pub(super) fn plugin(verb: &Verb) -> ExitCode {
     let done = match verb {
-        Verb::Inspect { plugin, config, json } => inspect::inspect(plugin, config, *json),
+        Verb::Inspect { plugin, config, cache, json } => inspect::inspect(plugin, config, cache, *json),
         Verb::List { config, json } => list::list(config, *json),
         Verb::New(args) => new::new(args),
         Verb::Test(args) => match test::test(args) {
@@ -118,8 +128,9 @@ fn json(value: &toml::Value) -> Value {
 }
 
 /// A sandbox for a look.
-fn sandbox() -> Result<Host> {
-    Host::new(HostSettings { cache_dir: None, workers: 1, instances: 4 }).context("start the sandbox")
+fn sandbox(cache: &Cache) -> Result<Host> {
+    let settings = HostSettings { cache_dir: cache.cache.clone(), workers: 1, instances: 4 };
+    Host::new(settings).context("start the sandbox")
 }
 
 fn load(host: &Host, found: &Found) -> Result<Plugin> {

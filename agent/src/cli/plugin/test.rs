@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::case::{self, Case, Events};
 use super::trial::Trial;
-use super::{PluginConfig, find, json, load, samples, sandbox};
+use super::{Cache, PluginConfig, find, json, load, samples, sandbox};
 use crate::cli::records::{json_lines, say};
 use crate::cli::{counted, runtime};
 
@@ -31,6 +31,8 @@ pub(in crate::cli) struct TestArgs {
     /// Bytes of memory that an attempt may take, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     memory: u16,
+    #[command(flatten)]
+    cache: Cache,
     /// One JSON object per line.
     #[arg(long)]
     json: bool,
@@ -40,7 +42,7 @@ pub(in crate::cli) struct TestArgs {
 pub(super) fn test(args: &TestArgs) -> Result<bool> {
     let found = find::find(&args.plugin)?;
     let trials = trials(args)?;
-    let host = sandbox()?;
+    let host = sandbox(&args.cache)?;
     let plugin = load(&host, &found)?;
     let limits = Limits { memory: usize::from(args.memory) << 20, ..Limits::default() };
     let mut tried = Vec::new();

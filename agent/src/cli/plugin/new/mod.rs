@@ -8,15 +8,37 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::records::say;
 
-/// Each file of the project, and its text.
-const RUST: [(&str, &str); 6] = [
-    ("Cargo.toml", include_str!("Cargo.toml.txt")),
-    ("src/lib.rs", include_str!("lib.rs.txt")),
-    ("config.schema.json", include_str!("config.schema.json")),
-    ("tests/critical.toml", include_str!("critical.toml")),
-    ("README.md", include_str!("README.md")),
-    (".gitignore", "/target\n"),
+/// A file of the project, and its text.
+type File = (&'static str, &'static str);
+
+const RUST: &[File] = &[
+    ("Cargo.toml", include_str!("rust/Cargo.toml.txt")),
+    ("src/lib.rs", include_str!("rust/lib.rs.txt")),
+    ("config.schema.json", include_str!("rust/config.schema.json")),
+    ("README.md", include_str!("rust/README.md")),
 ];
+
+const PYTHON: &[File] = &[
+    ("plugin.py", include_str!("python/plugin.py")),
+    ("README.md", include_str!("python/README.md")),
+    ("wit/plugin.wit", CONTRACT),
+];
+
+const JAVASCRIPT: &[File] = &[
+    ("plugin.js", include_str!("javascript/plugin.js")),
+    ("package.json", include_str!("javascript/package.json")),
+    ("README.md", include_str!("javascript/README.md")),
+    ("wit/plugin.wit", CONTRACT),
+];
+
+/// In any language.
+const COMMON: &[File] = &[
+    ("tests/critical.toml", include_str!("critical.toml")),
+    (".gitignore", "/target\n/node_modules\n__pycache__/\n"),
+];
+
+/// What other languages make their bindings of; in Rust the SDK has them.
+const CONTRACT: &str = include_str!("../../../../../sdk/wit/plugin.wit");
 
 /// What to make.
 #[derive(Args)]
@@ -31,20 +53,32 @@ pub(in crate::cli) struct NewArgs {
     sdk: Option<PathBuf>,
 }
 
-/// A language that plugins can be made in with one tool.
+/// A language that plugins can be made in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Lang {
     /// With cargo alone.
     Rust,
+    /// With componentize-py.
+    Python,
+    /// With jco.
+    Javascript,
 }
 
 pub(super) fn new(args: &NewArgs) -> Result<()> {
-    let NewArgs { name, lang: Lang::Rust, sdk } = args;
+    let NewArgs { name, lang, sdk } = args;
     check_name(name)?;
+    if *lang != Lang::Rust && sdk.is_some() {
+        bail!("use --sdk: only plugins in Rust are built with the SDK");
+    }
     let sdk = sdk.as_deref().map_or_else(|| Ok(format!("\"{}\"", env!("CARGO_PKG_VERSION"))), path_of)?;
+    let files = match lang {
+        Lang::Rust => RUST,
+        Lang::Python => PYTHON,
+        Lang::Javascript => JAVASCRIPT,
+    };
     let folder = Path::new(name);
     fs::create_dir(folder).with_context(|| format!("make the folder {name}"))?;
-    for (file, text) in RUST {
+    for (file, text) in files.iter().chain(COMMON) {
         let path = folder.join(file);
         let text = text.replace("@NAME@", name).replace("@FILE@", &name.replace('-', "_"));
         let text = text.replace("@TYPE@", &type_name(name)).replace("@SDK@", &sdk);
