@@ -135,6 +135,15 @@ async fn the_chat_plugin_is_tested_inspected_granted_and_run() {
     let delivered = home.settled(&mut running, 1).await;
     assert_eq!((delivered[0].id.as_str(), delivered[0].detail.as_str()), (key.as_str(), "posted 1 lines"));
     assert_eq!(running.terminate().await, 0);
+
+    // What happened can be given to a plugin again.
+    let listed = check(&home, &["deliveries", "list", "--json", "-c", "lictor.toml"], 0, &[]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let event = listed["event"].as_str().unwrap();
+    let event = check(&home, &["explain", event, "--json", "-c", "lictor.toml"], 0, &[]);
+    home.write("event.json", event);
+    let again = ["plugin", "test", ".", "--event", "event.json", "--config-json", &config];
+    check(&home, &again, 0, &["@ops web is critical", "1 attempt, 0 failed"]);
 }
 
 #[test]

@@ -37,6 +37,11 @@ impl Grants {
                 Err(errors) => faults.extend(errors),
             },
         }
+        if faults.is_empty() {
+            // A path that ends in `/` is a grant of a folder, and of no file.
+            let uncovered = requests.iter().filter_map(|request| grants.covers(request).err());
+            faults.extend(uncovered.map(|refusal| GrantError(refusal.to_string())));
+        }
         if faults.is_empty() { Ok(grants) } else { Err(faults) }
     }
 
@@ -160,6 +165,8 @@ mod tests {
     fn what_no_grant_could_cover_is_told_all_at_once() {
         let requests = [exec(&["ls"]), http("ftp://h/"), mail("nobody", &["x@b.c"])];
         assert_eq!(Grants::for_requests(&requests).unwrap_err().len(), 3);
+        let folder = Request::Append { path: "/var/log/".into() };
+        assert!(Grants::for_requests(&[folder]).unwrap_err()[0].to_string().contains("never granted"));
     }
 
     #[test]

@@ -20,13 +20,15 @@ pub(super) struct Found {
     pub(super) shown: String,
     pub(super) wasm: Cow<'static, [u8]>,
     pub(super) sha256: Cow<'static, str>,
+    /// Lictor carries it.
+    pub(super) carried: bool,
 }
 
 /// Finds the component that `name` names.
 pub(super) fn find(name: &str) -> Result<Found> {
     if let Some(plugin) = bundled::get(name) {
         let (wasm, sha256) = (Cow::Borrowed(plugin.wasm), Cow::Borrowed(plugin.sha256));
-        return Ok(Found { shown: format!("the plugin {name}"), wasm, sha256 });
+        return Ok(Found { shown: format!("the plugin {name}"), wasm, sha256, carried: true });
     }
     let path = Path::new(name);
     if path.is_dir() {
@@ -46,7 +48,7 @@ pub(super) fn file(path: &Path) -> Result<Found> {
     let shown = path.display().to_string();
     let wasm = fs::read(path).with_context(|| format!("read {shown}"))?;
     let sha256 = Cow::Owned(lictor_host::digest(&wasm));
-    Ok(Found { shown, wasm: Cow::Owned(wasm), sha256 })
+    Ok(Found { shown, wasm: Cow::Owned(wasm), sha256, carried: false })
 }
 
 /// The component of the project in this folder: what cargo built, else the only one in it or in its `target`.

@@ -24,6 +24,8 @@ struct About {
     sha256: String,
     /// JSON; a text, if the plugin wrote something else.
     config_schema: Value,
+    /// Lictor carries it.
+    carried: bool,
     /// Only for a configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     needs: Option<Needs>,
@@ -84,6 +86,7 @@ fn about(found: &Found, inspected: Inspected, description: Description, needs: O
         size: found.wasm.len(),
         sha256: found.sha256.clone().into_owned(),
         config_schema,
+        carried: found.carried,
         needs,
     }
 }
@@ -114,7 +117,9 @@ impl About {
             let nothing = grants.is_empty().then(|| "  nothing".to_owned());
             lines.extend(grants.iter().map(|grant| format!("  {grant}")).chain(nothing));
             if !allow.is_empty() {
-                lines.extend([String::new(), "In its receiver they are".into()]);
+                let given = "Lictor carries this plugin and gives it these, but for the relay of mails";
+                let written = if self.carried { given } else { "In its receiver they are" };
+                lines.extend([String::new(), written.into()]);
                 lines.extend(allow.iter().map(|line| format!("  {line}")));
             }
         }
@@ -150,5 +155,46 @@ fn may_ask(import: &str) -> &'static str {
         "smtp" => "to send mail",
         "watch" => "to read the whole list that the rule's watch follows",
         _ => "to write to Lictor's log",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::{Config, Look};
+
+    proptest! {
+        /// Whatever a plugin asks for, the lines for its receiver are TOML that says the same, or no grant is told.
+        /// But for an empty argument: a configuration takes no empty text.
+        #[test]
+        fn what_is_told_can_be_taken_over(command in ".{0,8}", argument in ".{1,12}", path in ".{0,12}", url in ".{0,12}") {
+            let requests = [
+                Request::Exec { command: vec![format!("/{command}"), argument], timeout: std::time::Duration::from_secs(1) },
+                Request::Append { path: format!("/{path}") },
+                Request::Http { method: "PUT".into(), url: format!("https://h/{url}") },
+                Request::Smtp { from: "a@b.c".into(), to: vec!["x@b.c".into()] },
+                Request::Watch,
+            ];
+            let Ok(needs) = needs(&requests) else { return Ok(()) };
+            let text = format!("[receivers.x]\nplugin = 'file'\n{}", needs.allow.join("\n"));
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("lictor.toml");
+            std::fs::write(&file, &text).unwrap();
+            let config = Config::load(&[file], &|_| None, Look::Inside);
+            let receivers = config.map_err(|rejected| rejected.faults.to_string() + &text).unwrap().receivers;
+            let allow = receivers[0].allow.clone();
+            let grants = Grants {
+                exec: allow.exec.unwrap(),
+                append: allow.append.unwrap(),
+                http: allow.http.unwrap(),
+                smtp: allow.smtp,
+                watch: allow.watch.unwrap(),
+            };
+            for request in &requests {
+                prop_assert!(grants.covers(request).is_ok(), "{text}");
+            }
+        }
     }
 }
