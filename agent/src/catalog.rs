@@ -31,7 +31,7 @@ impl CheckStatus {
     pub const ALL: [Self; 3] = [Self::Passing, Self::Warning, Self::Critical];
 
     /// Consul's own word.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Passing => "passing",
             Self::Warning => "warning",

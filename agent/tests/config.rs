@@ -369,6 +369,36 @@ fn rules_share_the_matchers_that_they_name() {
     assert_eq!(conditions(1), ["service", "node_meta.rack"]);
 }
 
+#[test]
+fn patterns_are_read_as_they_are_shown() {
+    let written = [
+        ("port = 8080", "port 8080"),
+        ("port = [80, 443]", "port one of [80, 443]"),
+        ("port = { ge = 1_024, lt = 2000 }", "port { ge = 1024, lt = 2000 }"),
+        ("passing_left_share = { le = 0.5 }", "passing_left_share { le = 0.5 }"),
+        ("service_tags = { all = ['a', 'b'] }", "service_tags { all = [\"a\", \"b\"] }"),
+        ("service_tags = { any = ['a', 'b'] }", "service_tags one of [\"a\", \"b\"]"),
+        ("port = { any = [80] }", "port 80"),
+        ("session = { present = false }", "session { present = false }"),
+        ("value.a.b = true", "value.a.b true"),
+        ("value.a = { b.c = -1.5 }", "value.a.b.c -1.5"),
+        ("value = { prefix = 'x' }", "value { prefix = \"x\" }"),
+        ("'value.prefix' = 'x'", "value.prefix \"x\""),
+        ("value.prefix.glob = 'x'", "value.prefix { glob = \"x\" }"),
+        ("old_value.list.0 = { gt = 0 }", "old_value.list.0 { gt = 0 }"),
+        ("value = { gt = 0 }", "value { gt = 0 }"),
+    ];
+    for (text, want) in written {
+        let text = format!(
+            "[matchers.m]\n{text}\n[receivers.x]\nplugin = 'shell'\n[[rules]]\nname = 'r'
+            on = ['service.changed', 'kv.set', 'check.status']\nmatchers = 'm'\nreceivers = ['x']"
+        );
+        let config = load_text(&text).unwrap_or_else(|faults| panic!("{text}\n{faults}"));
+        let matcher = config.rules[0].conditions().next().unwrap();
+        assert_eq!(format!("{} {}", matcher.attribute, matcher.pattern), want);
+    }
+}
+
 fn reference() -> String {
     fs::read_to_string("../config/lictor.toml").unwrap()
 }

@@ -28,7 +28,7 @@ const NAMES: [&str; 11] =
 ///
 /// A template that names another one is refused with its configuration: it would be found out only when the
 /// mail that it was written for is not sent.
-pub const DATA: [&str; 59] = [
+pub const DATA: [&str; 61] = [
     "datacenter",
     "environment",
     "catch_up",
@@ -49,6 +49,8 @@ pub const DATA: [&str; 59] = [
     "coalesced",
     "flapping",
     "node_failed",
+    "passing_left",
+    "passing_left_share",
     "node_role",
     "create_index",
     "modify_index",

@@ -8,45 +8,11 @@
 use std::collections::BTreeSet;
 
 use crate::consul::{Watch, What};
-use crate::event::EventType;
-use crate::rules::{Attribute, Matcher, Pattern, Rule};
+use crate::rules::{Attribute, Family, Matcher, Pattern, Rule};
 
 /// How many services one watch asks for one by one, at most. Each query is a connection, and an agent takes 200 from
 /// one client.
 const SERVICES_MAX: usize = 32;
-
-/// A watch of checks tells this.
-fn is_of_checks(kind: EventType) -> bool {
-    match kind {
-        EventType::CheckStatus
-        | EventType::CheckRegistered
-        | EventType::CheckDeregistered
-        | EventType::CheckOutput
-        | EventType::NodeFailed
-        | EventType::NodeRecovered
-        | EventType::MaintenanceStarted
-        | EventType::MaintenanceEnded
-        | EventType::FlappingStarted
-        | EventType::FlappingStopped => true,
-        EventType::ServiceRegistered
-        | EventType::ServiceDeregistered
-        | EventType::ServiceChanged
-        | EventType::NodeJoined
-        | EventType::NodeLeft
-        | EventType::NodeChanged
-        | EventType::KvSet
-        | EventType::KvDeleted
-        | EventType::EventFired
-        | EventType::RootAdded
-        | EventType::RootChanged
-        | EventType::RootRemoved
-        | EventType::LeafIssued
-        | EventType::SourceSuspect
-        | EventType::SourceLost
-        | EventType::SourceRecovered
-        | EventType::DeliveryDead => false,
-    }
-}
 
 /// How a watch is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,7 +46,7 @@ impl<'a> Plan<'a> {
         let uses = |rule: &&Rule| {
             rule.enabled
                 && (rule.watches.is_empty() || rule.watches.contains(&name))
-                && rule.on.iter().copied().any(is_of_checks)
+                && rule.on.iter().any(|kind| Family::from(*kind) == Family::Check)
         };
         let mut services = BTreeSet::new();
         for rule in rules.iter().filter(uses) {
@@ -147,6 +113,7 @@ fn services_of(rule: &Rule) -> Option<impl Iterator<Item = &str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventType;
 
     fn rule(on: EventType, service: impl Into<Option<Pattern>>) -> Rule {
         let matches = service.into().map(|pattern| Matcher { attribute: Attribute::Service, pattern });

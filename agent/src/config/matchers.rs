@@ -2,14 +2,14 @@
 //!
 //! Boundary: reads what is written; what it means is known to the module `rules` of the crate alone.
 
-use toml::de::DeValue;
+mod pattern;
 
-use super::reader::{Entry, Key, Table};
+use toml::de::{DeTable, DeValue};
+
+use super::reader::{Entry, Key};
 use super::words;
-use crate::rules::{Attribute, Matcher, Named, Pattern, PatternError};
-
-const PATTERNS: &str =
-    r#"write "…", ["…", "…"], true, false, { glob = "…" }, { regex = "…" } or { prefix = "…" }"#;
+use crate::rules::{Attribute, Matcher, Named};
+use pattern::pattern;
 
 /// A named one: `[matchers.name]`.
 pub(super) fn named(name: &str, entry: Entry<'_>) -> Option<Named> {
@@ -22,28 +22,31 @@ pub(super) fn named(name: &str, entry: Entry<'_>) -> Option<Named> {
 /// A table of attributes and patterns.
 pub(super) fn matchers(entry: Entry<'_>) -> Option<Vec<Matcher>> {
     let matchers = entry.map("a table of attributes and patterns", |key, value| {
-        let table = key.text().to_owned();
-        if Attribute::of_table(&table, "").is_none() {
-            return Some(vec![matcher(attribute(key), value)?]);
+        let name = key.text();
+        if Attribute::of_table(name, "").is_some() {
+            return value.map("a table of metadata and patterns", |key, value| {
+                matcher(Attribute::of_table(name, key.text()), value)
+            });
         }
-        value.map("a table of metadata and patterns", |key, value| {
-            matcher(Attribute::of_table(&table, key.text()), value)
-        })
+        if Attribute::at(name, vec![name.to_owned()]).is_some() && is_of_fields(value) {
+            return Some(fields(name, &[], value));
+        }
+        Some(vec![matcher(attribute(key)?, value)?])
     })?;
     Some(matchers.into_iter().flatten().collect())
 }
 
-fn attribute(key: Key<'_>) -> Option<Attribute> {
-    Attribute::parse(key.text()).or_else(|| {
-        if ["match", "unless"].contains(&key.text()) {
-            return key.wrong(
-                format!("`{}` is of rules", key.text()),
-                "here are attributes alone, all of which must fit",
-            );
-        }
-        let (problem, help) = unknown(key.text());
+/// None for what is no attribute of an event and has no pattern. The pattern of an unknown one is looked at too.
+fn attribute(key: Key<'_>) -> Option<Option<Attribute>> {
+    let name = key.text();
+    if ["match", "unless"].contains(&name) {
+        return key
+            .wrong(format!("`{name}` is of rules"), "here are attributes alone, all of which must fit");
+    }
+    Some(Attribute::parse(name).or_else(|| {
+        let (problem, help) = unknown(name);
         key.wrong(problem, help)
-    })
+    }))
 }
 
 /// The name of an attribute.
@@ -59,72 +62,45 @@ fn unknown(name: &str) -> (String, String) {
     let help = match words::nearest(name, Attribute::NAMES) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!(
-            "an event has {}, `node_meta.<key>` and `service_meta.<key>`",
+            "an event has {}, `node_meta.<key>`, `service_meta.<key>`, `value.<path>` and `old_value.<path>`",
             words::keys(Attribute::NAMES)
         ),
     };
     (format!("unknown attribute `{name}`"), help)
 }
 
-/// The pattern of an unknown attribute is looked at too.
-fn matcher(attribute: Option<Attribute>, entry: Entry<'_>) -> Option<Matcher> {
-    let known = attribute.as_ref();
-    let pattern = match entry.value() {
-        DeValue::String(_) => Pattern::Any(vec![word(known, entry)?]),
-        DeValue::Array(_) => {
-            let words = |entry: Entry<'_>| entry.some("a list of texts", |item| word(known, item));
-            Pattern::Any(entry.sound(words)?)
-        }
-        DeValue::Boolean(flag) => Pattern::Flag(*flag),
-        DeValue::Table(_) => entry.table("a pattern", pattern)??,
-        _ => return entry.expected("a pattern", PATTERNS),
+/// Is it a table of the fields of a JSON value? A pattern has none but its own words, and no tables.
+fn is_of_fields(entry: Entry<'_>) -> bool {
+    let is_field = |table: &DeTable<'_>| {
+        table.iter().any(|(key, value)| {
+            !pattern::WORDS.contains(&key.get_ref().as_ref()) || matches!(value.get_ref(), DeValue::Table(_))
+        })
     };
-    fits(known, entry, &pattern)?;
+    matches!(entry.value(), DeValue::Table(table) if is_field(table))
+}
+
+/// The conditions on the fields of a JSON value, at whatever depth.
+fn fields(name: &str, path: &[String], entry: Entry<'_>) -> Vec<Matcher> {
+    let below = entry.map("a table of fields and patterns", |key, value| {
+        let path = [path, &[key.text().to_owned()]].concat();
+        if is_of_fields(value) {
+            return Some(fields(name, &path, value));
+        }
+        // A misspelt pattern would be taken for a field that no value has.
+        if !matches!(value.value(), DeValue::Table(_)) && words::nearest(key.text(), pattern::WORDS).is_some()
+        {
+            let whole = format!("{name}.{}", path.join("."));
+            return key.wrong(
+                format!("`{}` is read as a field of `{name}` here, and looks like a pattern", key.text()),
+                format!("write {whole:?} in quotes if it is a field; a pattern has nothing else beside it"),
+            );
+        }
+        Some(vec![matcher(Attribute::at(name, path), value)?])
+    });
+    below.into_iter().flatten().flatten().collect()
+}
+
+fn matcher(attribute: Option<Attribute>, entry: Entry<'_>) -> Option<Matcher> {
+    let pattern = pattern(attribute.as_ref(), entry)?;
     Some(Matcher { attribute: attribute?, pattern })
-}
-
-/// One of the texts that an attribute may have; checked alone, so that the fault is under that text.
-fn word(attribute: Option<&Attribute>, entry: Entry<'_>) -> Option<String> {
-    let word = entry.string()?;
-    fits(attribute, entry, &Pattern::Any(vec![word.clone()]))?;
-    Some(word)
-}
-
-fn fits(attribute: Option<&Attribute>, entry: Entry<'_>, pattern: &Pattern) -> Option<()> {
-    let Some(attribute) = attribute else { return Some(()) };
-    match attribute.check(pattern) {
-        Ok(()) => Some(()),
-        Err(why) => entry.wrong(format!("`{attribute}` never fits this"), why),
-    }
-}
-
-/// A table with one of `glob`, `regex` and `prefix`.
-fn pattern(table: &mut Table<'_>) -> Option<Pattern> {
-    let glob =
-        table.entry("glob").map(|entry| written(entry, Pattern::glob, "write a glob, such as \"web-*\""));
-    let regex = table
-        .entry("regex")
-        .map(|entry| written(entry, Pattern::regex, "write a regular expression, such as \"web[0-9]+\""));
-    let prefix = table.entry("prefix").map(|entry| entry.string().map(|text| Pattern::prefix(&text)));
-    let mut found = [glob, regex, prefix].into_iter().flatten();
-    match (found.next(), found.next()) {
-        (Some(pattern), None) => pattern,
-        // Its key is unknown, and told as such.
-        (None, _) if !table.is_empty() => None,
-        _ => table.wrong(
-            "a pattern has one of `glob`, `regex` and `prefix`",
-            "write { glob = \"…\" }, for example",
-        ),
-    }
-}
-
-fn written(
-    entry: Entry<'_>,
-    parse: fn(&str) -> Result<Pattern, PatternError>,
-    help: &str,
-) -> Option<Pattern> {
-    match parse(&entry.string()?) {
-        Ok(pattern) => Some(pattern),
-        Err(error) => entry.wrong(format!("failed to read this pattern: {error}"), help),
-    }
 }

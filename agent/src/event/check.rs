@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::flapping::Flaps;
+use super::health::Instances;
 use super::{About, CheckData, Clock, Context, Event, EventType, Timing};
 use crate::catalog::{Check, CheckStatus};
 
@@ -196,6 +197,9 @@ fn event(kind: EventType, changed: &Changed<'_>, context: &Context<'_>) -> Optio
         indexes,
         &[&seen[..], if context.by_status { &view } else { &[] }].concat(),
     );
+    // A watch of one state does not show those that pass, and a check of a node is of no service.
+    let shows_service = !context.by_status && !check.service.is_empty();
+    let instances = shows_service.then(|| context.health.instances_of(&check.service));
     let data = CheckData {
         node: check.node.clone(),
         node_meta: context.meta_of(&check.node),
@@ -212,7 +216,9 @@ fn event(kind: EventType, changed: &Changed<'_>, context: &Context<'_>) -> Optio
         initial: !gone && !state.ran,
         coalesced: kind == EventType::CheckOutput && old.is_some_and(|old| coalesced(old, state)),
         flapping: state.is_flapping(),
-        node_failed: context.failed_nodes.contains(check.node.as_str()),
+        node_failed: context.health.is_failed(&check.node),
+        passing_left: instances.map(|instances| instances.passing),
+        passing_left_share: instances.map(Instances::share),
         node_role: (context.node_role)(&check.service, &check.node),
         create_index: check.create_index,
         modify_index: check.modify_index,
@@ -222,11 +228,11 @@ fn event(kind: EventType, changed: &Changed<'_>, context: &Context<'_>) -> Optio
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     use super::*;
     use crate::catalog::LocalNode;
-    use crate::event::NodeRole;
+    use crate::event::{Health, NodeRole, Snapshot};
 
     fn check(status: CheckStatus, output: &str, create_index: u64) -> Check {
         Check {
@@ -265,15 +271,14 @@ mod tests {
         LocalNode { name: "web1".into(), datacenter: "dc1".into(), meta: BTreeMap::new() }
     }
 
-    fn context(node: &LocalNode, by_status: bool) -> Context<'_> {
-        static NONE: BTreeSet<&str> = BTreeSet::new();
+    fn context<'a>(node: &'a LocalNode, health: &'a Health<'a>, by_status: bool) -> Context<'a> {
         Context {
             node,
             datacenter: "dc1",
             environment: "",
             node_role: &|_, _| NodeRole::Standalone,
             catch_up: false,
-            failed_nodes: &NONE,
+            health,
             index: 0,
             is_a_choice: false,
             by_status,
@@ -297,7 +302,9 @@ mod tests {
             let new = answer.map(|(status, output, create_index)| {
                 CheckState::follow(state.as_ref(), check(status, output, create_index), clock(second))
             });
-            let context = Context { now: at(second), ..context(&node, by_status) };
+            let (none, now) = (Snapshot::new(), at(second));
+            let health = Health::of(&none);
+            let context = Context { now, ..context(&node, &health, by_status) };
             let changed = Changed { key: "web1/service:web", old: state.as_ref(), new: new.as_ref() };
             let told_now = if state == new { Vec::new() } else { events(&changed, &context) };
             for event in told_now {
@@ -451,7 +458,9 @@ mod tests {
         let down = CheckState::follow(None, check(Critical, "refused", 7), clock(1));
         let changed = Changed { key: "web1/service:web", old: None, new: Some(&down) };
         let id = |by_status| {
-            let told = event(EventType::CheckStatus, &changed, &context(&node(), by_status));
+            let none = Snapshot::new();
+            let (node, health) = (node(), Health::of(&none));
+            let told = event(EventType::CheckStatus, &changed, &context(&node, &health, by_status));
             told.map(|event| event.id)
         };
         assert_ne!(id(true), id(false), "one of them does not know what was before");

@@ -63,13 +63,13 @@ pub(super) fn leaf(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     use jiff::Timestamp;
 
     use super::*;
     use crate::catalog::LocalNode;
-    use crate::event::NodeRole;
+    use crate::event::{Health, NodeRole, Snapshot};
 
     /// The type of the event that tells of a change, if one does, and its id.
     fn told(event: impl FnOnce(&Context<'_>) -> Option<Event>) -> Option<(EventType, String)> {
@@ -80,7 +80,7 @@ mod tests {
             environment: "",
             node_role: &|_, _| NodeRole::Standalone,
             catch_up: false,
-            failed_nodes: &BTreeSet::new(),
+            health: &Health::of(&Snapshot::new()),
             index: 0,
             is_a_choice: false,
             by_status: false,

@@ -91,6 +91,13 @@ pub struct CheckData {
     /// The cluster finds the check's node dead, so what the check said is of the past.
     #[serde(default)]
     pub node_failed: bool,
+    /// How many instances of its service pass, of those that the watch shows: an instance passes where its checks and
+    /// those of its node pass. Null for a check of a node, and where the watch has only checks of some state.
+    #[serde(default)]
+    pub passing_left: Option<u32>,
+    /// Their share of all that the watch shows, from 0 to 1.
+    #[serde(default)]
+    pub passing_left_share: Option<f64>,
     /// `primary`, `secondary` or `standalone`.
     pub node_role: NodeRole,
     /// Consul's index when the check was registered.
@@ -355,6 +362,8 @@ mod tests {
             coalesced: true,
             flapping: false,
             node_failed: false,
+            passing_left: Some(2),
+            passing_left_share: Some(0.5),
             node_role: NodeRole::Primary,
             create_index: u64::MAX,
             modify_index: 7,

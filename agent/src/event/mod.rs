@@ -8,6 +8,7 @@ mod connect;
 mod data;
 mod diff;
 mod flapping;
+mod health;
 pub(crate) mod id;
 mod instance;
 mod key;
@@ -25,6 +26,7 @@ pub use data::{
     RootData, ServiceData, SourceData, Undelivered,
 };
 pub use diff::{Change, Snapshot, apply, diff};
+pub use health::Health;
 pub use source::{SourceState, suspect};
-pub use state::{Clock, Context, State, Timing, events, failed_nodes, standing};
+pub use state::{Clock, Context, State, Timing, events, standing};
 pub use types::{Event, EventType, NodeRole, UnknownType};

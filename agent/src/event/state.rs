@@ -1,13 +1,15 @@
 //! The states of the things that a watch follows, and the events that tell of their changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::derive;
-use super::{About, Change, CheckState, Event, EventData, EventType, NodeRole, Snapshot, SourceState};
+use super::{
+    About, Change, CheckState, Event, EventData, EventType, Health, NodeRole, Snapshot, SourceState,
+};
 use super::{check, connect, instance, key, node, service, source, user_event};
 use crate::catalog::{Entry, Instance, KeyValue, Leaf, LocalNode, Node, Right, Root, Service, UserEvent};
 
@@ -84,8 +86,8 @@ pub struct Context<'a> {
     pub node_role: &'a dyn Fn(&str, &str) -> NodeRole,
     /// The answer is compared with what was known before Lictor was away.
     pub catch_up: bool,
-    /// The nodes that the cluster finds dead, by the same answer.
-    pub failed_nodes: &'a BTreeSet<&'a str>,
+    /// What the same answer says of nodes and services as a whole.
+    pub health: &'a Health<'a>,
     /// Consul's index of the answer.
     pub index: u64,
     /// The answer has only what was chosen, so an instance may come and go without being written.
@@ -259,12 +261,6 @@ impl State {
             Self::Leaf(_) | Self::Service(_) | Self::UserEvent(_) | Self::Source(_) => None,
         }
     }
-}
-
-/// The nodes that the cluster finds dead, by these states.
-pub fn failed_nodes(states: &Snapshot<State>) -> BTreeSet<&str> {
-    let failed = states.values().filter_map(State::check).filter(|check| check.says_node_failed());
-    failed.map(|state| state.check.node.as_str()).collect()
 }
 
 /// The events that tell of `changes` to what was `known`, in the order of their subjects, and of one subject in that

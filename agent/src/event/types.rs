@@ -204,7 +204,7 @@ impl NodeRole {
     pub const ALL: [Self; 3] = [Self::Primary, Self::Secondary, Self::Standalone];
 
     /// The word that rules and templates use.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Primary => "primary",
             Self::Secondary => "secondary",

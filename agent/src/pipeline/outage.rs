@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::{History, Known, Pipeline, Place, Plan, Routing};
 use crate::catalog::LocalNode;
-use crate::event::{Snapshot, SourceState, State, suspect};
+use crate::event::{Health, Snapshot, SourceState, State, suspect};
 
 /// The name in the store under which it is kept that watches cannot be followed.
 pub const OUTAGES: &str = "lictor/outages";
@@ -46,8 +46,10 @@ impl Trouble {
 impl Routing {
     /// What it means that an answer is in doubt: it is told, and no state is another.
     fn doubt(&self, doubt: &SourceState, place: Place<'_>, now: Timestamp) -> Plan {
-        let event = self
-            .in_context(History::Live, place, (&BTreeSet::new(), 0, now), |context| suspect(doubt, context));
+        let event =
+            self.in_context(History::Live, place, (&Health::of(&Snapshot::new()), 0, now), |context| {
+                suspect(doubt, context)
+            });
         Plan { states: Snapshot::new(), changes: Vec::new(), events: vec![event] }
     }
 }

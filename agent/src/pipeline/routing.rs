@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::catalog::{Check, CheckStatus, Entry, LocalNode};
 use crate::event::{
-    Change, Clock, Context, Event, EventType, Snapshot, State, Timing, diff, events, failed_nodes, standing,
+    Change, Clock, Context, Event, EventType, Health, Snapshot, State, Timing, diff, events, standing,
 };
 use crate::rules::{InhibitRule, Policy, Roles, Rules};
 use crate::store::{Lane, Overlap, Saved};
@@ -206,15 +206,12 @@ impl Routing {
             changes.retain(|change| borrowed.tells(change));
         }
         let events =
-            self.in_context(
-                known.history,
-                place,
-                (&failed_nodes(&states), index, now),
-                |context| match known.history {
-                    History::None => Vec::new(),
-                    History::Away | History::Live => events(&known.states, &changes, context),
-                },
-            );
+            self.in_context(known.history, place, (&Health::of(&states), index, now), |context| match known
+                .history
+            {
+                History::None => Vec::new(),
+                History::Away | History::Live => events(&known.states, &changes, context),
+            });
         if known.borrowed.is_some() {
             // Under the name of this query nothing is kept yet.
             changes = states.iter().map(|(key, state)| Change::Added(key.clone(), state.clone())).collect();
@@ -227,7 +224,7 @@ impl Routing {
         &self,
         history: History,
         Place { node, datacenter, is_a_choice, by_status, user_events, .. }: Place<'_>,
-        (failed_nodes, index, now): (&BTreeSet<&str>, u64, Timestamp),
+        (health, index, now): (&Health<'_>, u64, Timestamp),
         told: impl FnOnce(&Context<'_>) -> T,
     ) -> T {
         told(&Context {
@@ -236,7 +233,7 @@ impl Routing {
             environment: self.environment(node),
             node_role: &|service, node| self.roles.node_role(service, node),
             catch_up: history == History::Away,
-            failed_nodes,
+            health,
             index,
             is_a_choice,
             by_status,

@@ -221,6 +221,20 @@ fn a_death_is_told_by_the_rules_and_the_fallback_gets_the_event() {
     assert_eq!((fallback, events.len(), deliveries.len()), (None, 1, 0), "no rule is about this receiver");
 }
 
+#[test]
+fn an_event_of_a_service_says_how_many_instances_are_left() {
+    let of_web = |id: &str, status, index| Check { service: "web".into(), ..check(id, status, index) };
+    let before = || vec![of_web("web-1", Passing, 1), of_web("web-2", Passing, 1), check("db", Passing, 1)];
+    let after = vec![of_web("web-1", Critical, 2), of_web("web-2", Passing, 1), check("db", Passing, 1)];
+    let left = |now: Vec<Check>| {
+        let event = plan(History::Live, before(), now).events.remove(0);
+        let check = event.data.check().unwrap();
+        (check.passing_left, check.passing_left_share)
+    };
+    assert_eq!(left(after), (Some(1), Some(0.5)));
+    assert_eq!(left(before().split_off(1)), (Some(1), Some(1.0)), "what is gone is none of all");
+}
+
 /// What is told of `now` after another query had `before`, all of the services `web` and `db`; and what is stored.
 fn taken_over(before: Vec<Check>, now: Vec<Check>) -> (Vec<String>, usize) {
     let routing = routing();

@@ -1,10 +1,12 @@
 //! What a rule can look at, and which patterns can fit it.
 
 use std::fmt;
+use std::sync::Arc;
 
-use super::Pattern;
+use super::number::all_counts;
+use super::{Family, Number, Pattern};
 use crate::catalog::CheckStatus;
-use crate::event::NodeRole;
+use crate::event::{EventType, NodeRole};
 
 /// What a rule can look at. The names are those of the event's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +45,10 @@ pub enum Attribute {
     Value,
     /// Its value before, where that was text.
     OldValue,
+    /// What its value has at this path, where that is JSON.
+    ValueAt(Arc<[String]>),
+    /// What its value before had there.
+    OldValueAt(Arc<[String]>),
     /// The number that a client gave it.
     Flags,
     /// The session that holds it.
@@ -73,6 +79,10 @@ pub enum Attribute {
     Flapping,
     /// The cluster finds the check's node dead.
     NodeFailed,
+    /// How many instances of the check's service pass.
+    PassingLeft,
+    /// Their share of all, from 0 to 1.
+    PassingLeftShare,
     /// It happened while Lictor was away.
     CatchUp,
     /// Where this is.
@@ -85,7 +95,7 @@ pub enum Attribute {
     Outcome,
 }
 
-const NAMED: [(&str, Attribute); 35] = [
+const NAMED: [(&str, Attribute); 37] = [
     ("node", Attribute::Node),
     ("datacenter", Attribute::Datacenter),
     ("check_id", Attribute::CheckId),
@@ -116,6 +126,8 @@ const NAMED: [(&str, Attribute); 35] = [
     ("coalesced", Attribute::Coalesced),
     ("flapping", Attribute::Flapping),
     ("node_failed", Attribute::NodeFailed),
+    ("passing_left", Attribute::PassingLeft),
+    ("passing_left_share", Attribute::PassingLeftShare),
     ("catch_up", Attribute::CatchUp),
     ("environment", Attribute::Environment),
     ("node_role", Attribute::NodeRole),
@@ -124,9 +136,10 @@ const NAMED: [(&str, Attribute); 35] = [
 ];
 
 impl Attribute {
-    /// The names that rules use; besides them there are `node_meta.<key>` and `service_meta.<key>`.
-    pub const NAMES: [&str; 35] = {
-        let mut names = [""; 35];
+    /// The names that rules use; besides them there are `node_meta.<key>` and `service_meta.<key>`, and of JSON
+    /// `value.<path>` and `old_value.<path>`.
+    pub const NAMES: [&str; 37] = {
+        let mut names = [""; 37];
         let mut at = 0;
         while at < names.len() {
             names[at] = NAMED[at].0;
@@ -141,7 +154,8 @@ impl Attribute {
             return Some(attribute.clone());
         }
         let (table, key) = name.split_once('.').filter(|(_, key)| !key.is_empty())?;
-        Self::of_table(table, key)
+        let path = || key.split('.').map(str::to_owned).collect::<Vec<_>>();
+        Self::of_table(table, key).or_else(|| Self::at(table, path()))
     }
 
     /// One entry of a table in the event's data, if there is a table of that name.
@@ -153,36 +167,164 @@ impl Attribute {
         }
     }
 
-    /// Can `pattern` ever fit a value of this attribute? The error says what would.
-    pub fn check(&self, pattern: &Pattern) -> Result<(), String> {
-        let flag = matches!(
-            self,
-            Self::Initial
-                | Self::CatchUp
-                | Self::Coalesced
-                | Self::Flapping
-                | Self::NodeFailed
-                | Self::Active
-        );
-        match pattern {
-            Pattern::Flag(_) if !flag => Err("it is a text, not true or false".into()),
-            Pattern::Flag(_) => Ok(()),
-            _ if flag => Err("it is true or false".into()),
-            Pattern::Any(words) => self.check_words(words),
-            Pattern::Glob(_) | Pattern::Regex(_) | Pattern::Prefix(_) => Ok(()),
+    /// What a path leads to in the value of that name, if it is one that may be JSON.
+    pub fn at(name: &str, path: Vec<String>) -> Option<Self> {
+        if path.iter().any(String::is_empty) {
+            return None;
+        }
+        match name {
+            "value" => Some(Self::ValueAt(path.into())),
+            "old_value" => Some(Self::OldValueAt(path.into())),
+            _ => None,
         }
     }
 
-    fn check_words(&self, words: &[String]) -> Result<(), String> {
-        let known: Vec<&str> = match self {
-            Self::From | Self::To => CheckStatus::ALL.map(CheckStatus::as_str).into(),
-            Self::NodeRole => NodeRole::ALL.map(NodeRole::as_str).into(),
-            _ => return Ok(()),
+    /// Has any event of this type such an attribute?
+    pub fn is_of(&self, kind: EventType) -> bool {
+        use Family::{Check, Delivery, Fired, Key, Leaf, Node, Root, Service, Source};
+        let families: &[Family] = match self {
+            Self::Datacenter | Self::CatchUp | Self::Environment => return true,
+            Self::Receiver | Self::Outcome => &[],
+            Self::Node => &[Check, Service, Node, Source],
+            Self::NodeMeta(_) => &[Check, Service, Node],
+            Self::ServiceMeta(_) | Self::Address | Self::Port => &[Service],
+            Self::Changed => &[Service, Node],
+            Self::CheckId
+            | Self::CheckName
+            | Self::From
+            | Self::To
+            | Self::Output
+            | Self::Notes
+            | Self::Initial
+            | Self::Coalesced
+            | Self::Flapping
+            | Self::NodeFailed
+            | Self::PassingLeft
+            | Self::PassingLeftShare => &[Check],
+            Self::ServiceId | Self::ServiceTags | Self::NodeRole => &[Check, Service],
+            Self::Service => &[Check, Service, Leaf],
+            Self::NodeId | Self::NodeAddress => &[Node],
+            Self::Key
+            | Self::Value
+            | Self::OldValue
+            | Self::ValueAt(_)
+            | Self::OldValueAt(_)
+            | Self::Flags
+            | Self::Session => &[Key],
+            Self::Name => &[Fired, Root],
+            Self::Payload => &[Fired],
+            Self::Active => &[Root],
+            Self::Watch | Self::Reason => &[Source],
         };
-        match words.iter().find(|word| !known.contains(&word.as_str())) {
-            Some(word) => Err(format!("{word:?} is none of {}", known.join(", "))),
-            None => Ok(()),
+        let family = kind.into();
+        family == Delivery || families.contains(&family)
+    }
+
+    /// Can `pattern` ever fit a value of this attribute? The error says what would.
+    pub fn check(&self, pattern: &Pattern) -> Result<(), String> {
+        let kind = self.kind();
+        let fits = match (pattern, kind) {
+            (Pattern::Present(false), _) if matches!(self, Self::Datacenter | Self::CatchUp) => {
+                return Err("every event has it".into());
+            }
+            (Pattern::Range(range), _) if !range.has_any() => {
+                return Err("no number is in this range".into());
+            }
+            (Pattern::Present(_), _) => true,
+            (Pattern::Flag(_), kind) => matches!(kind, Kind::Flag | Kind::Json),
+            (_, Kind::Flag) => false,
+            (Pattern::Numbers(numbers), Kind::Count(max)) => all_counts(numbers, max),
+            (Pattern::Range(range), Kind::Count(max)) => range.has_count(max),
+            (Pattern::Any(words), Kind::Count(max)) => words.iter().all(|word| is_count(word, max)),
+            (Pattern::Numbers(numbers), Kind::Share) => {
+                numbers.iter().all(|number| (Number::from(0)..=Number::from(1)).contains(number))
+            }
+            (Pattern::Range(range), Kind::Share) => range.has_share(),
+            (_, Kind::Share) => false,
+            (Pattern::Numbers(_) | Pattern::Range(_), kind) => matches!(kind, Kind::Loose | Kind::Json),
+            (Pattern::All(_), kind) if !matches!(kind, Kind::List(_) | Kind::Json) => {
+                return Err("it is one value and no list".into());
+            }
+            (Pattern::Any(words) | Pattern::All(words), Kind::Word(known) | Kind::List(known)) => {
+                return check_words(words, known);
+            }
+            _ => true,
+        };
+        let is_number = matches!(pattern, Pattern::Numbers(_) | Pattern::Range(_));
+        match kind {
+            _ if fits => Ok(()),
+            Kind::Flag => Err("it is true or false".into()),
+            Kind::Count(max) if max < u64::MAX => Err(format!("it is a whole number from 0 to {max}")),
+            Kind::Count(_) => Err("it is a whole number from 0 on".into()),
+            Kind::Share => Err("it is a number from 0 to 1".into()),
+            _ if is_number => Err("it is a text, not a number".into()),
+            _ => Err("it is a text, not true or false".into()),
         }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Initial
+            | Self::CatchUp
+            | Self::Coalesced
+            | Self::Flapping
+            | Self::NodeFailed
+            | Self::Active => Kind::Flag,
+            Self::Port => Kind::Count(u16::MAX.into()),
+            Self::PassingLeft => Kind::Count(u32::MAX.into()),
+            Self::Flags => Kind::Count(u64::MAX),
+            Self::PassingLeftShare => Kind::Share,
+            Self::From | Self::To => Kind::Word(&STATUSES),
+            Self::NodeRole => Kind::Word(&ROLES),
+            Self::ServiceTags => Kind::List(&[]),
+            Self::Changed => Kind::List(&CHANGED),
+            Self::NodeMeta(_) | Self::ServiceMeta(_) | Self::Value | Self::OldValue => Kind::Loose,
+            Self::ValueAt(_) | Self::OldValueAt(_) => Kind::Json,
+            _ => Kind::Text,
+        }
+    }
+}
+
+/// What values an attribute can have.
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    /// One of these.
+    Word(&'static [&'static str]),
+    /// Of these; of any texts where there are none.
+    List(&'static [&'static str]),
+    Flag,
+    /// A whole number up to this one.
+    Count(u64),
+    /// From 0 to 1.
+    Share,
+    /// A text, which may be a number.
+    Loose,
+    /// Whatever JSON has.
+    Json,
+}
+
+const STATUSES: [&str; 3] = {
+    let [a, b, c] = CheckStatus::ALL;
+    [a.as_str(), b.as_str(), c.as_str()]
+};
+const ROLES: [&str; 3] = {
+    let [a, b, c] = NodeRole::ALL;
+    [a.as_str(), b.as_str(), c.as_str()]
+};
+/// What can be another than before, of an instance or of a node.
+const CHANGED: [&str; 7] =
+    ["address", "port", "service_tags", "service_meta", "node_id", "node_address", "node_meta"];
+
+/// As the number is written by whoever writes it without ornament.
+fn is_count(word: &str, max: u64) -> bool {
+    word.parse::<u64>().is_ok_and(|number| number <= max && number.to_string() == word)
+}
+
+fn check_words(words: &[String], known: &[&str]) -> Result<(), String> {
+    match words.iter().find(|word| !known.is_empty() && !known.contains(&word.as_str())) {
+        Some(word) => Err(format!("{word:?} is none of {}", known.join(", "))),
+        None => Ok(()),
     }
 }
 
@@ -191,6 +333,8 @@ impl fmt::Display for Attribute {
         match self {
             Self::NodeMeta(key) => write!(f, "node_meta.{key}"),
             Self::ServiceMeta(key) => write!(f, "service_meta.{key}"),
+            Self::ValueAt(path) => write!(f, "value.{}", path.join(".")),
+            Self::OldValueAt(path) => write!(f, "old_value.{}", path.join(".")),
             named => {
                 let name = NAMED.iter().find(|(_, known)| known == named).map(|(name, _)| *name);
                 f.write_str(name.unwrap_or_default())

@@ -2,6 +2,10 @@
 //!
 //! Invariant: what an event does not have is missing, whatever the pattern.
 
+use std::cell::OnceCell;
+
+use serde_json::Value as Json;
+
 use super::Attribute;
 use crate::catalog::CheckStatus;
 use crate::event::{
@@ -13,15 +17,22 @@ use crate::event::{
 #[derive(Debug)]
 pub struct Facts<'a> {
     event: &'a Event,
+    /// Read once, when the first rule asks for it.
+    value: OnceCell<Option<Json>>,
+    old_value: OnceCell<Option<Json>>,
 }
 
 /// The value of an attribute.
 pub(super) enum Value<'a> {
     Missing,
     Text(&'a str),
-    Number(u64),
+    /// One of the catalog, which rules may also take for the text of its digits.
+    Count(u64),
+    Share(f64),
     List(&'a [String]),
     Flag(bool),
+    /// Anything but null.
+    Json(&'a Json),
 }
 
 impl<'a> Value<'a> {
@@ -34,6 +45,15 @@ impl<'a> Value<'a> {
         Self::text(Some(text).filter(|text| !text.is_empty()))
     }
 
+    /// A list that has nothing is not there either.
+    pub(super) fn is_there(&self) -> bool {
+        match self {
+            Self::Missing | Self::List([]) => false,
+            Self::Json(Json::Array(items)) => !items.is_empty(),
+            _ => true,
+        }
+    }
+
     fn word(status: Option<CheckStatus>) -> Self {
         Self::text(status.map(CheckStatus::as_str))
     }
@@ -42,7 +62,7 @@ impl<'a> Value<'a> {
 impl<'a> Facts<'a> {
     /// Those of `event`.
     pub fn of(event: &'a Event) -> Self {
-        Self { event }
+        Self { event, value: OnceCell::new(), old_value: OnceCell::new() }
     }
 
     /// The kind of the event.
@@ -55,14 +75,16 @@ impl<'a> Facts<'a> {
         match self.value(attribute) {
             Value::Missing => None,
             Value::Text(text) => Some(format!("{text:?}")),
-            Value::Number(number) => Some(number.to_string()),
+            Value::Count(number) => Some(number.to_string()),
+            Value::Share(share) => Some(share.to_string()),
+            Value::Json(json) => Some(json.to_string()),
             Value::List(list) => Some(format!("{list:?}")),
             Value::Flag(flag) => Some(flag.to_string()),
         }
     }
 
     /// The value of an attribute.
-    pub(super) fn value(&self, attribute: &Attribute) -> Value<'a> {
+    pub(super) fn value(&self, attribute: &Attribute) -> Value<'_> {
         let data = &self.event.data;
         match attribute {
             Attribute::Datacenter => Value::Text(&data.datacenter),
@@ -70,6 +92,8 @@ impl<'a> Facts<'a> {
             Attribute::Environment => Value::some(&data.environment),
             Attribute::Receiver => Value::text(data.delivery.as_ref().map(|dead| &dead.receiver[..])),
             Attribute::Outcome => Value::text(data.delivery.as_ref().map(|dead| &dead.outcome[..])),
+            Attribute::ValueAt(path) => self.json(path, &self.value, |key| key.value.as_deref()),
+            Attribute::OldValueAt(path) => self.json(path, &self.old_value, |key| key.old_value.as_deref()),
             of => match &data.about {
                 About::Check(check) => of_check(of, check),
                 About::Instance(instance) => of_instance(of, instance),
@@ -83,6 +107,30 @@ impl<'a> Facts<'a> {
             },
         }
     }
+
+    /// What a path leads to in a value of the key.
+    fn json<'f>(
+        &'f self,
+        path: &[String],
+        read: &'f OnceCell<Option<Json>>,
+        value: impl FnOnce(&KeyData) -> Option<&str>,
+    ) -> Value<'f> {
+        let About::Key(key) = &self.event.data.about else { return Value::Missing };
+        let json = read.get_or_init(|| serde_json::from_str(value(key)?).ok());
+        match json.as_ref().and_then(|json| at(json, path)) {
+            None | Some(Json::Null) => Value::Missing,
+            Some(json) => Value::Json(json),
+        }
+    }
+}
+
+/// What a path leads to. A part is the name of a field, or the place in a list.
+fn at<'j>(json: &'j Json, path: &[String]) -> Option<&'j Json> {
+    path.iter().try_fold(json, |inner, part| match inner {
+        Json::Object(fields) => fields.get(part),
+        Json::Array(items) => items.get(part.parse::<usize>().ok()?),
+        _ => None,
+    })
 }
 
 fn of_check<'a>(of: &Attribute, check: &'a CheckData) -> Value<'a> {
@@ -106,6 +154,8 @@ fn of_check<'a>(of: &Attribute, check: &'a CheckData) -> Value<'a> {
         Attribute::Coalesced => Value::Flag(check.coalesced),
         Attribute::Flapping => Value::Flag(check.flapping),
         Attribute::NodeFailed => Value::Flag(check.node_failed),
+        Attribute::PassingLeft => check.passing_left.map_or(Value::Missing, |left| Value::Count(left.into())),
+        Attribute::PassingLeftShare => check.passing_left_share.map_or(Value::Missing, Value::Share),
         Attribute::NodeRole => Value::Text(check.node_role.as_str()),
         _ => Value::Missing,
     }
@@ -120,7 +170,7 @@ fn of_instance<'a>(of: &Attribute, instance: &'a InstanceData) -> Value<'a> {
         Attribute::ServiceTags => Value::List(&instance.service_tags),
         Attribute::ServiceMeta(key) => Value::text(instance.service_meta.get(key).map(String::as_str)),
         Attribute::Address => Value::Text(&instance.address),
-        Attribute::Port => Value::Number(instance.port.into()),
+        Attribute::Port => Value::Count(instance.port.into()),
         Attribute::Changed => Value::List(&instance.changed),
         Attribute::NodeRole => Value::Text(instance.node_role.as_str()),
         _ => Value::Missing,
@@ -151,7 +201,7 @@ fn of_key<'a>(of: &Attribute, key: &'a KeyData) -> Value<'a> {
         Attribute::Key => Value::Text(&key.key),
         Attribute::Value => Value::text(key.value.as_deref()),
         Attribute::OldValue => Value::text(key.old_value.as_deref()),
-        Attribute::Flags => Value::Number(key.flags),
+        Attribute::Flags => Value::Count(key.flags),
         Attribute::Session => Value::some(&key.session),
         _ => Value::Missing,
     }

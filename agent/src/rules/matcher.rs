@@ -1,14 +1,16 @@
 //! One condition of a rule: an attribute of an event, and the pattern that it must fit.
 //!
-//! Invariant: an attribute that an event does not have fits no pattern.
+//! Invariant: an attribute that an event does not have fits no pattern, but for the one that wants it not to be there.
 
 use std::fmt;
 
 use globset::{GlobBuilder, GlobMatcher};
 use regex::Regex;
 
+use serde_json::Value as Json;
+
 use super::facts::Value;
-use super::{Attribute, Facts};
+use super::{Attribute, Facts, Number, Range};
 
 /// The most memory that one compiled regular expression may take, in bytes.
 ///
@@ -19,8 +21,16 @@ const REGEX_SIZE_MAX: usize = 1 << 20;
 /// What a value must look like.
 #[derive(Clone, Debug)]
 pub enum Pattern {
-    /// Exactly one of these.
+    /// Exactly one of these; a list has one of them.
     Any(Vec<String>),
+    /// A list has each of these.
+    All(Vec<String>),
+    /// One of these numbers.
+    Numbers(Vec<Number>),
+    /// A number between two others.
+    Range(Range),
+    /// It is there, or it is not there.
+    Present(bool),
     /// Exactly this.
     Flag(bool),
     /// `*`, `?`, `[…]` and `{a,b}`; `*` also covers `/`.
@@ -68,13 +78,7 @@ impl Matcher {
 
     /// Does the event have the attribute, and does it fit the pattern?
     pub(super) fn holds(&self, facts: &Facts<'_>) -> bool {
-        match facts.value(&self.attribute) {
-            Value::Missing => false,
-            Value::Text(text) => self.pattern.fits(text),
-            Value::Number(number) => self.pattern.fits(&number.to_string()),
-            Value::List(list) => list.iter().any(|text| self.pattern.fits(text)),
-            Value::Flag(flag) => matches!(self.pattern, Pattern::Flag(wanted) if wanted == flag),
-        }
+        self.pattern.fits(&facts.value(&self.attribute))
     }
 }
 
@@ -86,6 +90,16 @@ impl fmt::Display for Pattern {
                 [word] => write!(f, "{word:?}"),
                 words => write!(f, "one of {words:?}"),
             },
+            Self::All(words) => write!(f, "{{ all = {words:?} }}"),
+            Self::Numbers(numbers) => {
+                let shown: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+                match &shown[..] {
+                    [number] => f.write_str(number),
+                    numbers => write!(f, "one of [{}]", numbers.join(", ")),
+                }
+            }
+            Self::Range(range) => write!(f, "{range}"),
+            Self::Present(present) => write!(f, "{{ present = {present} }}"),
             Self::Flag(flag) => write!(f, "{flag}"),
             Self::Glob(glob) => write!(f, "{{ glob = {:?} }}", glob.glob().glob()),
             Self::Regex(regex) => {
@@ -121,13 +135,59 @@ impl Pattern {
         Self::Prefix(text.into())
     }
 
-    fn fits(&self, text: &str) -> bool {
+    fn fits(&self, value: &Value<'_>) -> bool {
+        match (self, value) {
+            (Self::Present(wanted), value) => *wanted == value.is_there(),
+            (_, Value::Missing) => false,
+            (Self::All(words), Value::List(list)) => words.iter().all(|word| list.contains(word)),
+            (_, Value::List(list)) => list.iter().any(|text| self.fits_text(text)),
+            (Self::Numbers(_) | Self::Range(_), Value::Text(text)) => {
+                Number::read(text).is_some_and(|number| self.fits_number(number))
+            }
+            (_, Value::Text(text)) => self.fits_text(text),
+            (_, Value::Count(number)) => {
+                self.fits_number(i128::from(*number).into()) || self.fits_text(&number.to_string())
+            }
+            (_, Value::Share(share)) => {
+                Number::from_float(*share).is_some_and(|share| self.fits_number(share))
+            }
+            (Self::Flag(wanted), Value::Flag(flag)) => wanted == flag,
+            (_, Value::Flag(_)) => false,
+            (_, Value::Json(json)) => self.fits_json(json),
+        }
+    }
+
+    /// Texts, numbers and flags are three different things in JSON, and of a list one that fits is enough.
+    fn fits_json(&self, json: &Json) -> bool {
+        match (self, json) {
+            (Self::All(words), Json::Array(items)) => {
+                words.iter().all(|word| items.iter().any(|item| item.as_str() == Some(word)))
+            }
+            (_, Json::Array(items)) => items.iter().any(|item| !item.is_array() && self.fits_json(item)),
+            (Self::Flag(wanted), Json::Bool(flag)) => wanted == flag,
+            (_, Json::String(text)) => self.fits_text(text),
+            (_, Json::Number(number)) => {
+                Number::of_json(number).is_some_and(|number| self.fits_number(number))
+            }
+            _ => false,
+        }
+    }
+
+    fn fits_number(&self, number: Number) -> bool {
+        match self {
+            Self::Numbers(numbers) => numbers.contains(&number),
+            Self::Range(range) => range.contains(number),
+            _ => false,
+        }
+    }
+
+    fn fits_text(&self, text: &str) -> bool {
         match self {
             Self::Any(words) => words.iter().any(|word| word == text),
-            Self::Flag(_) => false,
             Self::Glob(glob) => glob.is_match(text),
             Self::Regex(regex) => regex.is_match(text),
             Self::Prefix(prefix) => text.starts_with(prefix),
+            Self::All(_) | Self::Numbers(_) | Self::Range(_) | Self::Present(_) | Self::Flag(_) => false,
         }
     }
 }

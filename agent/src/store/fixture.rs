@@ -59,6 +59,8 @@ pub(crate) fn event(id: &str, subject: &str) -> Event {
         coalesced: false,
         flapping: false,
         node_failed: false,
+        passing_left: None,
+        passing_left_share: None,
         node_role: NodeRole::Standalone,
         create_index: 7,
         modify_index: 9,
