@@ -8,6 +8,7 @@ mod attribute;
 mod facts;
 mod family;
 mod group;
+mod index;
 mod inhibit;
 mod kept;
 mod matcher;

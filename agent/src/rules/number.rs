@@ -102,7 +102,7 @@ impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Kind::Whole(whole) => write!(f, "{whole}"),
-            Kind::Float(float) => write!(f, "{float}"),
+            Kind::Float(float) => write!(f, "{float:?}"),
         }
     }
 }
@@ -214,7 +214,7 @@ mod tests {
         check("8080", Some("8080"));
         check(" -7\n", Some("-7"));
         check("0.5", Some("0.5"));
-        check("1e3", Some("1000"));
+        check("1e3", Some("1000.0"));
         for text in ["", "nan", "inf", "infinity", "8080/tcp", "1 2", "0x10", "1_000", "1e999", "."] {
             check(text, None);
         }

@@ -5,16 +5,24 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::index::Index;
 use super::{Facts, Rule, Verdict};
 use crate::event::Event;
 
 /// The rules, in the order of the configuration. Copies share them.
-#[derive(Clone, Debug, Default)]
-pub struct Rules(Arc<[Rule]>);
+#[derive(Clone, Debug)]
+pub struct Rules(Arc<Indexed>);
+
+#[derive(Debug)]
+struct Indexed {
+    rules: Vec<Rule>,
+    index: Index,
+}
 
 impl From<Vec<Rule>> for Rules {
     fn from(rules: Vec<Rule>) -> Self {
-        Self(rules.into())
+        let index = Index::of(&rules, |rule| rule.enabled);
+        Self(Arc::new(Indexed { rules, index }))
     }
 }
 
@@ -22,28 +30,17 @@ impl Deref for Rules {
     type Target = [Rule];
 
     fn deref(&self) -> &[Rule] {
-        &self.0
+        &self.0.rules
     }
 }
 
 impl Rules {
-    /// The rules that send `event`, which a watch told of.
-    pub fn route<'a>(&'a self, event: &'a Event, watch: Option<&'a str>) -> impl Iterator<Item = &'a Rule> {
-        let facts = Facts::of(event);
-        let mut asked = self.0.iter();
-        let mut is_over = false;
-        std::iter::from_fn(move || {
-            let rule = asked.find(|rule| !is_over && rule.verdict(&facts, watch).sends())?;
-            is_over = rule.is_final;
-            Some(rule)
-        })
-    }
-
     /// The positions of the rules that send `event`, which a watch told of, in ascending order.
     pub fn firing(&self, event: &Event, watch: Option<&str>) -> Vec<usize> {
         let facts = Facts::of(event);
         let mut firing = Vec::new();
-        for (at, rule) in self.0.iter().enumerate() {
+        for at in self.0.index.concerned(&facts) {
+            let rule = &self.0.rules[at];
             if rule.verdict(&facts, watch).sends() {
                 firing.push(at);
                 if rule.is_final {
@@ -57,14 +54,14 @@ impl Rules {
     /// What each rule makes of an event, which a watch told of.
     pub fn verdicts<'a>(&'a self, facts: &Facts<'_>, watch: Option<&str>) -> Vec<Verdict<'a>> {
         let mut last: Option<&Rule> = None;
-        let verdict = |rule: &'a Rule| {
-            if let Some(last) = last {
-                return Verdict::NotReached(last);
+        let verdict = |rule: &'a Rule| match last {
+            Some(last) if rule.enabled => Verdict::NotReached(last),
+            _ => {
+                let verdict = rule.verdict(facts, watch);
+                last = last.or(Some(rule).filter(|rule| rule.is_final && verdict.sends()));
+                verdict
             }
-            let verdict = rule.verdict(facts, watch);
-            last = Some(rule).filter(|rule| rule.is_final && verdict.sends());
-            verdict
         };
-        self.0.iter().map(verdict).collect()
+        self.iter().map(verdict).collect()
     }
 }

@@ -9,7 +9,7 @@ mod time;
 use crate::catalog::CheckStatus;
 use crate::event::{About, CheckData, Event, EventData, InstanceData, KeyData, NodeRole};
 
-fn event() -> Event {
+pub(super) fn event() -> Event {
     let about = CheckData {
         node: "web1".into(),
         node_meta: BTreeMap::from([("rack".into(), "r7".into())]),
@@ -175,7 +175,7 @@ fn range(from: Bound<i128>, to: Bound<i128>) -> Pattern {
 }
 
 /// Of an instance with two tags on port 8080, and metadata of which one is a number.
-fn instance() -> Event {
+pub(super) fn instance() -> Event {
     let about = InstanceData {
         node: "web1".into(),
         node_meta: BTreeMap::from([("slots".into(), "16".into())]),
@@ -348,7 +348,8 @@ fn rule(name: &str, matches: Vec<Matcher>, unless: Vec<Matcher>) -> Rule {
 
 /// The names of the rules that send the event.
 fn routed(rules: Vec<Rule>) -> Vec<String> {
-    Rules::from(rules).route(&event(), None).map(|rule| rule.name.clone()).collect()
+    let rules = Rules::from(rules);
+    rules.firing(&event(), None).into_iter().map(|at| rules[at].name.clone()).collect()
 }
 
 /// Why each rule leaves the event alone.
