@@ -248,6 +248,27 @@ fn a_right_configuration_says_what_each_receiver_may_do() {
 }
 
 #[test]
+fn warnings_are_told_and_are_faults_for_those_who_want_them_to_be() {
+    let config =
+        "agent.data_dir = 'data'\n[receivers.act]\nplugin = 'shell'\nconfig = { command = ['/bin/true'] }\n";
+    let home = home(config);
+    let output = home.run(&["validate"]);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let warning = "warning: nothing is sent to the receiver `act`\n";
+    assert!(told.contains(warning) && told.ends_with("\n1 warning.\n"), "{told}");
+    assert!(stdout(&output).ends_with("The configuration is right: 0 rules, 1 receiver.\n"));
+
+    let told = rejected(&home, &["validate", "--deny-warnings"]);
+    assert!(told.contains(warning) && told.ends_with("1 warning; nothing was started.\n"), "{told}");
+
+    let rule = "[[rules]]\nname = 'a'\non = ['check.status']\nreceivers = ['act']\n";
+    home.write("sound.toml", format!("{config}{rule}"));
+    let output = home.run(&["validate", "--deny-warnings", "-c", "sound.toml"]);
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+}
+
+#[test]
 fn what_another_machine_has_is_not_looked_for_offline() {
     let home = home(
         "agent.data_dir = 'data'

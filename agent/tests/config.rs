@@ -36,24 +36,40 @@ fn load_text(text: impl AsRef<[u8]>) -> Result<Config, Faults> {
 
 #[test]
 fn every_bad_configuration_is_told_as_it_was() {
+    let told = |path: &Path| load(path, Look::Everywhere).unwrap_err().to_string();
+    assert!(as_they_were(FIXTURES, told) >= 30, "the fixtures were not found");
+}
+
+#[test]
+fn what_was_perhaps_not_meant_is_told_as_it_was() {
+    let told = |path: &Path| {
+        let config = load(path, Look::Inside).unwrap();
+        assert!(config.warnings.iter().all(Fault::is_warning));
+        config.warnings.to_string()
+    };
+    assert!(as_they_were("tests/warnings", told) >= 5, "the fixtures were not found");
+}
+
+/// Compares what is told of each file and folder of `fixtures` with the snapshot beside it.
+fn as_they_were(fixtures: &str, told: impl Fn(&Path) -> String) -> usize {
     let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("config");
+    settings.set_snapshot_path(fixtures.trim_start_matches("tests/"));
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    let mut fixtures: Vec<PathBuf> = fs::read_dir(FIXTURES)
+    let mut fixtures: Vec<PathBuf> = fs::read_dir(fixtures)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_dir() || path.extension().is_some_and(|extension| extension == "toml"))
         .collect();
     fixtures.sort();
-    assert!(fixtures.len() >= 30, "the fixtures were not found");
     settings.bind(|| {
-        for path in fixtures {
-            let told = load(&path, Look::Everywhere).unwrap_err().to_string();
+        for path in &fixtures {
+            let told = told(path);
             assert!(!told.contains("hunter2"), "{} tells a secret:\n{told}", path.display());
             insta::assert_snapshot!(path.file_stem().unwrap().to_str().unwrap(), told);
         }
     });
+    fixtures.len()
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use super::receivers::Ready;
 use super::running::{Place, Running};
-use super::{AppError, Sources, compiled, host, load, tell_left};
+use super::{AppError, Sources, compiled, host, load, tell_left, tell_warnings};
 use crate::admin::Question;
 use crate::config::{Config, Look};
 use crate::consul::Client;
@@ -75,6 +75,7 @@ impl Life<'_> {
     async fn take_anew(&mut self) -> Result<String, Refusal> {
         let kept = |error: AppError| Refusal::Kept(in_words(error));
         let config = load(self.sources, Look::Everywhere).await.map_err(kept)?;
+        tell_warnings(&config);
         if config.agent.data_dir != self.data_dir {
             let data_dir = self.data_dir.display();
             return Err(Refusal::Kept(format!(

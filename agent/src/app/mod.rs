@@ -133,6 +133,7 @@ pub async fn check(config: &Config, look: Look) -> Result<Vec<Granted>, AppError
 /// Lictor broke.
 pub async fn run(config: Config, sources: Sources<'_>, shutdown: &Shutdown) -> Result<(), AppError> {
     info!(version = env!("CARGO_PKG_VERSION"), "Lictor starts.");
+    tell_warnings(&config);
     let mut hangups = signal(SignalKind::hangup()).context("follow signals")?;
     let data_dir = config.agent.data_dir.clone();
     let client = Client::new(&config.consul).context("reach Consul")?;
@@ -226,6 +227,14 @@ async fn open_store(config: &Config) -> Result<Store, AppError> {
     }
     tell_left(&store, config).await?;
     Ok(store)
+}
+
+/// Says that there are warnings, and who tells them.
+fn tell_warnings(config: &Config) {
+    let warnings = config.warnings.iter().len();
+    if warnings > 0 {
+        warn!(warnings, "The configuration has warnings, which `lictor validate` tells.");
+    }
 }
 
 /// Says which deliveries nobody makes: they are kept.

@@ -25,7 +25,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::app::AppError;
-use crate::config::Faults;
+use crate::config::{Fault, Faults};
 use crate::logging::{LogFormat, LogLevels};
 use crate::store::RecordsError;
 
@@ -63,6 +63,9 @@ enum Verb {
         /// Leave the environment alone: do not look whether files and programs exist.
         #[arg(long)]
         offline: bool,
+        /// Take warnings for faults: exit 78 where there are some.
+        #[arg(long)]
+        deny_warnings: bool,
     },
     /// Have a Lictor that runs take its configuration anew; one with faults changes nothing, exit 78.
     Reload(ConfigArgs),
@@ -116,7 +119,9 @@ pub fn main() -> ExitCode {
     crate::logging::init(&cli.log_level, cli.log_format);
     match cli.verb {
         Verb::Run(config) => ended(run::run(&config)),
-        Verb::Validate { config, offline } => ended(validate::validate(&config, offline)),
+        Verb::Validate { config, offline, deny_warnings } => {
+            ended(validate::validate(&config, offline, deny_warnings))
+        }
         Verb::Reload(config) => reload::reload(&config),
         Verb::State(verb) => match state::state(&verb) {
             Ok(false) => ExitCode::from(EXIT_NOT_THERE),
@@ -178,8 +183,18 @@ fn tested(result: anyhow::Result<()>) -> ExitCode {
 
 /// Every fault, and how many there are.
 fn refusal(faults: &Faults) -> String {
-    let shown = if io::stderr().is_terminal() { faults.coloured() } else { faults.to_string() };
-    format!("{shown}\n{}; nothing was started.\n", counted(faults.iter().len(), "fault"))
+    format!("{}\n{}; nothing was started.\n", shown(faults), number_of(faults))
+}
+
+/// With colours for a person at a terminal.
+fn shown(faults: &Faults) -> String {
+    if io::stderr().is_terminal() { faults.coloured() } else { faults.to_string() }
+}
+
+/// How many faults, or warnings.
+fn number_of(faults: &Faults) -> String {
+    let noun = if faults.iter().all(Fault::is_warning) { "warning" } else { "fault" };
+    counted(faults.iter().len(), noun)
 }
 
 /// `1 fault`, `2 faults`.

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 
-use super::{ConfigArgs, counted, runtime, variable};
+use super::{ConfigArgs, counted, number_of, runtime, shown, variable};
 use crate::app::{self, AppError, Granted, Plan, Sources};
 use crate::config::{Config, Look, Watch};
 
-pub(super) fn validate(args: &ConfigArgs, offline: bool) -> Result<(), AppError> {
+pub(super) fn validate(args: &ConfigArgs, offline: bool, deny_warnings: bool) -> Result<(), AppError> {
     let look = if offline { Look::Inside } else { Look::Everywhere };
     let (config, granted) = runtime()?.block_on(async {
         let config = app::load(Sources { paths: &args.paths, env: &variable }, look).await?;
@@ -19,7 +19,15 @@ pub(super) fn validate(args: &ConfigArgs, offline: bool) -> Result<(), AppError>
     let followed: String = config.watches.iter().map(|watch| followed(&config, watch)).collect();
     let grants: String = granted.iter().map(in_words).collect();
     let text = format!("{followed}\n{grants}The configuration is right: {rules}, {receivers}.\n");
-    Ok(io::stdout().write_all(text.as_bytes()).context("write to the standard output")?)
+    if deny_warnings && !config.warnings.is_empty() {
+        return Err(config.warnings.into());
+    }
+    io::stdout().write_all(text.as_bytes()).context("write to the standard output")?;
+    if config.warnings.is_empty() {
+        return Ok(());
+    }
+    let text = format!("\n{}\n{}.\n", shown(&config.warnings), number_of(&config.warnings));
+    Ok(io::stderr().write_all(text.as_bytes()).context("write to the standard error")?)
 }
 
 /// What is asked of Consul, and what that costs.

@@ -1,4 +1,4 @@
-//! What is wrong in a configuration, and how it is shown.
+//! What is wrong in a configuration, or looks as if it were, and how it is shown.
 //!
 //! Boundary: knows nothing of the settings. Whoever finds a fault says what is wrong and what would be
 //! right; the place, the quoted line and the colours are the same for all.
@@ -28,6 +28,16 @@ pub struct Fault {
     help: Option<String>,
     other: Option<Box<(Place, String)>>,
     missing: Missing,
+    level: Level,
+}
+
+/// How bad is it?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    /// Nothing is made of the configuration.
+    Error,
+    /// It is right, and perhaps not what was meant.
+    Warning,
 }
 
 /// Is the fault that something is not there?
@@ -72,7 +82,7 @@ impl Fault {
     }
 
     fn new(origin: Origin, problem: String) -> Self {
-        Self { origin, problem, help: None, other: None, missing: Missing::No }
+        Self { origin, problem, help: None, other: None, missing: Missing::No, level: Level::Error }
     }
 
     /// Says what would be right.
@@ -87,6 +97,18 @@ impl Fault {
     pub fn other(mut self, place: Place, label: impl Into<String>) -> Self {
         self.other = Some(Box::new((place, label.into())));
         self
+    }
+
+    /// Marks it as something that is right, and perhaps not what was meant.
+    #[must_use]
+    pub fn warning(mut self) -> Self {
+        self.level = Level::Warning;
+        self
+    }
+
+    /// Is it right, and perhaps not what was meant?
+    pub fn is_warning(&self) -> bool {
+        self.level == Level::Warning
     }
 
     /// Marks the fault as something that is not there. In a file whose syntax is faulty it is not
@@ -139,20 +161,24 @@ impl Fault {
     }
 
     fn write(&self, out: &mut impl fmt::Write, paint: Paint) -> fmt::Result {
-        let [red, blue, bold, plain] = paint.codes();
-        writeln!(out, "{red}error{plain}{bold}: {}{plain}", clean(&self.problem))?;
+        let [colour, blue, bold, plain] = paint.codes(self.level);
+        let word = match self.level {
+            Level::Error => "error",
+            Level::Warning => "warning",
+        };
+        writeln!(out, "{colour}{word}{plain}{bold}: {}{plain}", clean(&self.problem))?;
         let margin = self.margin();
         match &self.origin {
             Origin::Text(place) => {
                 writeln!(out, "{:margin$}{blue}-->{plain} {place}", "")?;
-                write_quote(out, place, margin, Mark::Fault, paint)?;
+                write_quote(out, place, (Mark::Fault(self.level), margin), paint)?;
             }
             Origin::File(path) => writeln!(out, " {blue}-->{plain} {}", clean(&path.to_string_lossy()))?,
             Origin::Variable(name) => writeln!(out, " {blue}-->{plain} the variable {}", clean(name))?,
         }
         if let Some((place, label)) = self.other.as_deref() {
             writeln!(out, "{:margin$}{blue}:::{plain} {place}", "")?;
-            write_quote(out, place, margin, Mark::Other(label), paint)?;
+            write_quote(out, place, (Mark::Other(label), margin), paint)?;
         }
         match &self.help {
             Some(help) => writeln!(out, "{:margin$} {blue}={plain} {bold}help{plain}: {}", "", clean(help)),
@@ -188,6 +214,11 @@ impl Faults {
     #[must_use]
     pub fn and(self, others: Self) -> Self {
         Self::new([self.0, others.0].concat())
+    }
+
+    /// Is nothing wrong?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// All of them, in order.
@@ -229,11 +260,15 @@ enum Paint {
 }
 
 impl Paint {
-    /// Red, blue, bold, and back to plain.
-    fn codes(self) -> [&'static str; 4] {
+    /// Red or yellow, blue, bold, and back to plain.
+    fn codes(self, level: Level) -> [&'static str; 4] {
+        let colour = match level {
+            Level::Error => "\x1b[1;31m",
+            Level::Warning => "\x1b[1;33m",
+        };
         match self {
             Self::Plain => [""; 4],
-            Self::Coloured => ["\x1b[1;31m", "\x1b[1;34m", "\x1b[1m", "\x1b[0m"],
+            Self::Coloured => [colour, "\x1b[1;34m", "\x1b[1m", "\x1b[0m"],
         }
     }
 }
@@ -242,7 +277,7 @@ impl Paint {
 #[derive(Clone, Copy)]
 enum Mark<'a> {
     /// The offending text.
-    Fault,
+    Fault(Level),
     /// What else has to do with it, and how.
     Other(&'a str),
 }
@@ -251,15 +286,18 @@ enum Mark<'a> {
 fn write_quote(
     out: &mut impl fmt::Write,
     place: &Place,
-    margin: usize,
-    mark: Mark<'_>,
+    (mark, margin): (Mark<'_>, usize),
     paint: Paint,
 ) -> fmt::Result {
-    let [red, blue, _, plain] = paint.codes();
+    let level = match mark {
+        Mark::Fault(level) => level,
+        Mark::Other(_) => Level::Error,
+    };
+    let [strong, blue, _, plain] = paint.codes(level);
     let Quote { line, before, width } = quote(place);
     let number = place.line_and_column().0;
     let (colour, under) = match mark {
-        Mark::Fault => (red, "^".repeat(width)),
+        Mark::Fault(_) => (strong, "^".repeat(width)),
         Mark::Other(label) => (blue, format!("{} {}", "-".repeat(width), clean(label))),
     };
     writeln!(out, "{:margin$} {blue}|{plain}", "")?;

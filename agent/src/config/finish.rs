@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::fault::{Fault, Faults};
 use super::load::{Draft, MATCHER, RECEIVER, TIME_INTERVAL, WATCH};
+use super::rules::never;
 use super::{Config, Look, Rejected, consul, fallback, timing, watch, words};
-use crate::rules::{Named, Roles, Rule, Rules};
+use crate::rules::{Named, Roles, Rules};
 
 impl Draft<'_> {
     /// The configuration, or all that is wrong with it.
@@ -39,6 +40,7 @@ impl Draft<'_> {
             }));
         }
         let rules = self.rules();
+        let warnings = self.doubts(&rules);
         if self.watches.is_empty() {
             self.watches.push(watch::default());
         }
@@ -48,6 +50,7 @@ impl Draft<'_> {
             watches: self.watches,
             roles: Roles::from_iter(self.roles),
             rules,
+            warnings,
             receivers: self.receivers,
             labels: self.labels,
             time_intervals: self.time_intervals,
@@ -88,17 +91,22 @@ impl Draft<'_> {
     fn rules(&mut self) -> Rules {
         let by_name: BTreeMap<&str, &Arc<Named>> =
             self.matchers.iter().map(|matcher| (matcher.name.as_str(), matcher)).collect();
-        let whole = |(mut rule, matchers): (Rule, Vec<String>)| {
+        let mut whole = Vec::new();
+        for (mut rule, matchers) in mem::take(&mut self.rules) {
             for watch in &mut rule.watches {
                 if let Some(name) = self.labels.get(watch) {
                     watch.clone_from(name);
                 }
             }
-            let named = matchers.iter().filter_map(|name| by_name.get(name.as_str()));
             timing::resolve(&mut rule.schedule, &self.time_intervals);
-            rule.named = named.map(|named| Arc::clone(named)).collect();
-            rule
-        };
-        mem::take(&mut self.rules).into_iter().map(whole).collect::<Vec<_>>().into()
+            for (name, place) in &matchers {
+                let Some(named) = by_name.get(name.as_str()) else { continue };
+                let doubts = named.matches.iter().filter_map(|matcher| never(&rule.on, matcher, place));
+                self.warnings.extend(doubts);
+                rule.named.push(Arc::clone(named));
+            }
+            whole.push(rule);
+        }
+        whole.into()
     }
 }

@@ -36,14 +36,18 @@ pub(super) struct Draft<'e> {
     pub(super) agent: Agent,
     pub(super) consul: Settings,
     pub(super) watches: Vec<Watch>,
+    /// Where each is written.
+    pub(super) watch_places: Vec<Place>,
     pub(super) roles: Vec<(String, ServiceRoles)>,
-    /// Each with the names of its matchers.
-    pub(super) rules: Vec<(Rule, Vec<String>)>,
+    /// Each with the names of its matchers, and where they are written.
+    pub(super) rules: Vec<(Rule, Vec<(String, Place)>)>,
     pub(super) matchers: Vec<Arc<Named>>,
     pub(super) time_intervals: BTreeMap<String, TimeIntervals>,
     pub(super) built_in: BuiltIn,
     pub(super) inhibit_rules: Vec<InhibitRule>,
     pub(super) receivers: Vec<Receiver>,
+    /// What is right, and perhaps not what was meant.
+    pub(super) warnings: Vec<Fault>,
     /// What rules and receivers name: the kind of thing, its name, and where.
     pub(super) references: Vec<(&'static str, String, Place)>,
     /// The names in the store of the watches that have a label.
@@ -67,6 +71,7 @@ pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config
         agent: Agent::default(),
         consul,
         watches: Vec::new(),
+        watch_places: Vec::new(),
         roles: Vec::new(),
         rules: Vec::new(),
         matchers: Vec::new(),
@@ -74,6 +79,7 @@ pub(super) fn load(paths: &[PathBuf], env: Env<'_>, look: Look) -> Result<Config
         built_in: BuiltIn::default(),
         inhibit_rules: Vec::new(),
         receivers: Vec::new(),
+        warnings: Vec::new(),
         references: Vec::new(),
         labels: BTreeMap::new(),
         defined: BTreeMap::new(),
@@ -124,6 +130,7 @@ pub(super) const RECEIVER: &str = "the receiver";
 pub(super) const WATCH: &str = "the watch";
 pub(super) const MATCHER: &str = "the matcher";
 pub(super) const TIME_INTERVAL: &str = "the time interval";
+pub(super) const RULE: &str = "the rule";
 
 impl Draft<'_> {
     /// The texts of those that can be read.
@@ -165,6 +172,7 @@ impl Draft<'_> {
         let is_told = |fault: &Fault| {
             (broken.is_empty() || !echo(fault)) && !(self.partial && fault.may_be_in_defaults())
         };
+        self.warnings.extend(reader.take_warnings());
         self.faults.extend(reader.take_faults().into_iter().filter(is_told));
         self.faults.extend(broken);
     }
@@ -245,6 +253,7 @@ impl Draft<'_> {
             table.note(fault.help("leave one of the two out"));
         }
         self.watches.push(watch);
+        self.watch_places.push(table.place());
         Some(())
     }
 
@@ -270,7 +279,7 @@ impl Draft<'_> {
     fn rule(&mut self, table: &mut Table<'_>) {
         let written = rules::read(table);
         if let Some((name, place)) = &written.name
-            && let Some(fault) = self.define_at(place.clone(), "the rule", name)
+            && let Some(fault) = self.define_at(place.clone(), RULE, name)
         {
             table.note(fault);
         }
@@ -279,9 +288,10 @@ impl Draft<'_> {
     }
 
     /// Notes what a rule names, and gives it with the names of its matchers.
-    fn refer_to(&mut self, written: Written) -> Option<(Rule, Vec<String>)> {
-        let Written { rule, receivers, watches, named, intervals, .. } = written;
-        let matchers = named.iter().map(|(name, _)| name.clone()).collect();
+    fn refer_to(&mut self, written: Written) -> Option<(Rule, Vec<(String, Place)>)> {
+        let Written { rule, receivers, watches, named, intervals, warnings, .. } = written;
+        self.warnings.extend(warnings);
+        let matchers = named.clone();
         let names = [(RECEIVER, receivers), (WATCH, watches), (MATCHER, named), (TIME_INTERVAL, intervals)];
         for (kind, names) in names {
             self.references.extend(names.into_iter().map(|(name, place)| (kind, name, place)));

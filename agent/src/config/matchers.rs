@@ -7,6 +7,7 @@ mod pattern;
 use toml::de::{DeTable, DeValue};
 
 use super::reader::{Entry, Key};
+use super::source::Place;
 use super::words;
 use crate::rules::{Attribute, Matcher, Named};
 use pattern::pattern;
@@ -19,19 +20,27 @@ pub(super) fn named(name: &str, entry: Entry<'_>) -> Option<Named> {
     Some(Named { name: name.to_owned(), matches: matchers(entry)? })
 }
 
+/// A condition, and where its attribute is written.
+pub(super) type Placed = (Matcher, Place);
+
 /// A table of attributes and patterns.
 pub(super) fn matchers(entry: Entry<'_>) -> Option<Vec<Matcher>> {
+    Some(placed(entry)?.into_iter().map(|(matcher, _)| matcher).collect())
+}
+
+/// The same, with the places.
+pub(super) fn placed(entry: Entry<'_>) -> Option<Vec<Placed>> {
     let matchers = entry.map("a table of attributes and patterns", |key, value| {
         let name = key.text();
         if Attribute::of_table(name, "").is_some() {
             return value.map("a table of metadata and patterns", |key, value| {
-                matcher(Attribute::of_table(name, key.text()), value)
+                matcher(Attribute::of_table(name, key.text()), key, value)
             });
         }
         if Attribute::at(name, vec![name.to_owned()]).is_some() && is_of_fields(value) {
             return Some(fields(name, &[], value));
         }
-        Some(vec![matcher(attribute(key)?, value)?])
+        Some(vec![matcher(attribute(key)?, key, value)?])
     })?;
     Some(matchers.into_iter().flatten().collect())
 }
@@ -80,7 +89,7 @@ fn is_of_fields(entry: Entry<'_>) -> bool {
 }
 
 /// The conditions on the fields of a JSON value, at whatever depth.
-fn fields(name: &str, path: &[String], entry: Entry<'_>) -> Vec<Matcher> {
+fn fields(name: &str, path: &[String], entry: Entry<'_>) -> Vec<Placed> {
     let below = entry.map("a table of fields and patterns", |key, value| {
         let path = [path, &[key.text().to_owned()]].concat();
         if is_of_fields(value) {
@@ -95,12 +104,12 @@ fn fields(name: &str, path: &[String], entry: Entry<'_>) -> Vec<Matcher> {
                 format!("write {whole:?} in quotes if it is a field; a pattern has nothing else beside it"),
             );
         }
-        Some(vec![matcher(Attribute::at(name, path), value)?])
+        Some(vec![matcher(Attribute::at(name, path), key, value)?])
     });
     below.into_iter().flatten().flatten().collect()
 }
 
-fn matcher(attribute: Option<Attribute>, entry: Entry<'_>) -> Option<Matcher> {
+fn matcher(attribute: Option<Attribute>, key: Key<'_>, entry: Entry<'_>) -> Option<Placed> {
     let pattern = pattern(attribute.as_ref(), entry)?;
-    Some(Matcher { attribute: attribute?, pattern })
+    Some((Matcher { attribute: attribute?, pattern }, key.place()))
 }

@@ -12,6 +12,7 @@
 mod agent;
 mod allow;
 mod consul;
+mod doubts;
 mod effective;
 mod fallback;
 mod fault;
@@ -72,6 +73,8 @@ pub struct Config {
     pub labels: BTreeMap<String, String>,
     /// What hides what: those that are built in, and then those that are written.
     pub inhibit_rules: Vec<InhibitRule>,
+    /// What is right, and perhaps not what was meant.
+    pub warnings: Faults,
 }
 
 /// A configuration that has faults.

@@ -33,6 +33,8 @@ pub(super) struct Reader {
     /// Are the files that it names looked at?
     looks: bool,
     faults: RefCell<Vec<Fault>>,
+    /// What is right, and perhaps not what was meant.
+    warnings: RefCell<Vec<Fault>>,
 }
 
 /// A table, and which of its keys were asked for.
@@ -66,7 +68,7 @@ impl Reader {
     /// `looks` says whether the files that are named must exist.
     pub(super) fn new(source: Arc<Source>, looks: bool) -> Self {
         let base = source.path().parent().map(PathBuf::from).unwrap_or_default();
-        Self { source, base, looks, faults: RefCell::default() }
+        Self { source, base, looks, faults: RefCell::default(), warnings: RefCell::default() }
     }
 
     /// Reads the whole file, and gives what was found to be wrong.
@@ -78,6 +80,10 @@ impl Reader {
 
     pub(super) fn take_faults(&self) -> Vec<Fault> {
         self.faults.take()
+    }
+
+    pub(super) fn take_warnings(&self) -> Vec<Fault> {
+        self.warnings.take()
     }
 
     fn place(&self, span: Range<usize>) -> Place {
@@ -254,6 +260,12 @@ impl<'a> Entry<'a> {
     pub(super) fn wrong<T>(self, problem: impl Into<String>, help: impl Into<String>) -> Option<T> {
         self.reader.note(Fault::at(self.place(), problem).help(help));
         None
+    }
+
+    /// Notes that this value is right, and perhaps not what was meant.
+    pub(super) fn warn(self, problem: impl Into<String>, help: impl Into<String>) {
+        let warning = Fault::at(self.place(), problem).help(help).warning();
+        self.reader.warnings.borrow_mut().push(warning);
     }
 
     /// Notes that this value is of the wrong kind.

@@ -181,7 +181,7 @@ impl Pattern {
         }
     }
 
-    fn fits_text(&self, text: &str) -> bool {
+    pub(super) fn fits_text(&self, text: &str) -> bool {
         match self {
             Self::Any(words) => words.iter().any(|word| word == text),
             Self::Glob(glob) => glob.is_match(text),

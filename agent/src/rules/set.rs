@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::index::Index;
-use super::{Facts, Rule, Verdict};
+use super::{Attribute, Facts, Pattern, Rule, Verdict};
 use crate::event::Event;
 
 /// The rules, in the order of the configuration. Copies share them.
@@ -64,4 +64,26 @@ impl Rules {
         };
         self.iter().map(verdict).collect()
     }
+
+    /// The enabled rules that no event reaches, each with a final one before it that sends all that it would.
+    pub fn unreachable(&self) -> Vec<(&Rule, &Rule)> {
+        // A final rule wants at least the exact texts of those after it that it hides.
+        let finals = Index::of(self, |rule| rule.enabled && rule.is_final);
+        let mut unreachable = Vec::new();
+        for (place, rule) in self.iter().enumerate().filter(|(_, rule)| rule.enabled) {
+            let Some(kind) = rule.on.first() else { continue };
+            let mut before = finals.candidates(*kind, |key| exact(rule, key)).take_while(|at| *at < place);
+            let hides = before.find(|at| self[*at].hides(rule)).map(|at| &self[at]);
+            unreachable.extend(hides.map(|last| (rule, last)));
+        }
+        unreachable
+    }
+}
+
+/// One of the texts of which a rule wants an attribute to be one.
+fn exact<'a>(rule: &'a Rule, attribute: &Attribute) -> Option<&'a str> {
+    rule.conditions().find_map(|matcher| match &matcher.pattern {
+        Pattern::Any(texts) if matcher.attribute == *attribute => texts.first().map(String::as_str),
+        _ => None,
+    })
 }

@@ -11,6 +11,15 @@ use crate::rules::{Attribute, Number, Pattern, PatternError, Range};
 pub(super) const WORDS: [&str; 10] =
     ["glob", "regex", "prefix", "any", "all", "present", "gt", "ge", "lt", "le"];
 
+/// Globs and regular expressions that say no more than that there is a value.
+const FIT_EVERYTHING: [(&str, &str); 5] = [
+    ("*", "every value"),
+    ("**", "every value"),
+    (".*", "every value of one line"),
+    ("^.*$", "every value of one line"),
+    ("(?s).*", "every value"),
+];
+
 const PATTERNS: &str = r#"write "…", ["…", "…"], 80, [80, 443], true, false, { glob = "…" }, { regex = "…" }, { prefix = "…" }, { all = ["…"] }, { any = ["…"] }, { ge = 1, lt = 9 } or { present = true }"#;
 
 const ALONE: &str = "a pattern has one of `glob`, `regex`, `prefix`, `any`, `all` and `present`, or bounds: `gt` or `ge`, \
@@ -135,8 +144,14 @@ fn written(
     parse: fn(&str) -> Result<Pattern, PatternError>,
     help: &str,
 ) -> Option<Pattern> {
-    match parse(&entry.string()?) {
-        Ok(pattern) => Some(pattern),
+    let text = entry.string()?;
+    match parse(&text) {
+        Ok(pattern) => {
+            if let Some((_, fits)) = FIT_EVERYTHING.iter().find(|(known, _)| *known == text) {
+                entry.warn(format!("this fits {fits}"), "write { present = true } if it must only be there");
+            }
+            Some(pattern)
+        }
         Err(error) => entry.wrong(format!("failed to read this pattern: {error}"), help),
     }
 }

@@ -31,7 +31,7 @@ fn matchers() -> impl Strategy<Value = Vec<Matcher>> {
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
-    let switches = (prop::bool::weighted(0.9), prop::bool::weighted(0.1));
+    let switches = (prop::bool::weighted(0.9), prop::bool::weighted(0.2));
     let watches = subsequence(&["w1", "w2"][..], 0..=2);
     let on = prop::collection::vec(select(&KINDS[..]), 1..4);
     (switches, watches, on, matchers(), prop::collection::vec(matchers(), 0..2), matchers()).prop_map(
@@ -101,6 +101,19 @@ proptest! {
         let explained = indexed.verdicts(&facts, watch);
         let sent = indexed.iter().zip(explained).filter(|(_, verdict)| verdict.sends());
         prop_assert_eq!(sent.map(|(rule, _)| &rule.name[..]).collect::<Vec<_>>(), asked);
+        for (rule, last) in indexed.unreachable() {
+            prop_assert!(!found.contains(&&rule.name[..]), "{} is hidden by {}", rule.name, last.name);
+        }
+    }
+
+    #[test]
+    fn a_rule_hides_itself_and_what_is_narrower(rule in rule(), more in matchers()) {
+        let narrow = Rule { enabled: true, matches: [rule.matches.clone(), more].concat(), ..rule.clone() };
+        // Of several exact conditions on one attribute, which is odd, only the first is looked at.
+        let exact: Vec<_> = texts(&narrow).map(|(key, _)| key).collect();
+        prop_assume!(exact.iter().collect::<std::collections::BTreeSet<_>>().len() == exact.len());
+        let rules = Rules::from(vec![Rule { enabled: true, is_final: true, ..rule }, narrow]);
+        prop_assert_eq!(rules.unreachable().len(), 1);
     }
 }
 

@@ -1,0 +1,90 @@
+//! What is right in a configuration, and perhaps not what was meant, as far as only all files together show it.
+
+use std::collections::BTreeSet;
+use std::mem;
+
+use super::fault::{Fault, Faults};
+use super::load::{Draft, MATCHER, RECEIVER, RULE};
+use super::source::Place;
+use crate::consul::What;
+use crate::rules::{Family, Rule, Rules};
+
+/// So many rules are named in one warning.
+const NAMED_MAX: usize = 5;
+
+impl Draft<'_> {
+    /// All warnings, also those that were found while the files were read.
+    pub(super) fn doubts(&mut self, rules: &Rules) -> Faults {
+        let mut warnings = mem::take(&mut self.warnings);
+        warnings.extend(self.unreachable(rules));
+        warnings.extend(self.unused());
+        warnings.extend(self.everywhere(rules));
+        Faults::new(warnings)
+    }
+
+    fn place_of(&self, kind: &'static str, name: &str) -> Option<Place> {
+        self.defined.get(&(kind, name.to_owned())).cloned()
+    }
+
+    /// Rules after a final one that sends all that they would.
+    fn unreachable(&self, rules: &Rules) -> Vec<Fault> {
+        let warning = |(rule, last): (&Rule, &Rule)| {
+            let problem = format!(
+                "no event reaches this rule: `{}` before it is final and wants all of its events",
+                last.name
+            );
+            let fault = Fault::at(self.place_of(RULE, &rule.name)?, problem);
+            let fault = fault.other(self.place_of(RULE, &last.name)?, "this is the final one");
+            Some(fault.help("put it before that one, or narrow that one").warning())
+        };
+        rules.unreachable().into_iter().filter_map(warning).collect()
+    }
+
+    /// Receivers and matchers that nothing names.
+    fn unused(&self) -> Vec<Fault> {
+        let named: BTreeSet<(&str, &str)> =
+            self.references.iter().map(|(kind, name, _)| (*kind, name.as_str())).collect();
+        let warning = |kind: &'static str, name: &str, place: &Place| {
+            let (problem, help) = match kind {
+                RECEIVER => (
+                    "nothing is sent to",
+                    "name it in the `receivers` of a rule or as a `fallback`, or leave it out",
+                ),
+                MATCHER => ("no rule has", "name it in the `matchers` of a rule, or leave it out"),
+                _ => return None,
+            };
+            Some(Fault::at(place.clone(), format!("{problem} {kind} `{name}`")).help(help).warning())
+        };
+        let unused = self.defined.iter().filter(|((kind, name), _)| !named.contains(&(*kind, name.as_str())));
+        unused.filter_map(|((kind, name), place)| warning(kind, name, place)).collect()
+    }
+
+    /// Rules that fire beside each Lictor, since each sees the whole datacenter.
+    fn everywhere(&self, rules: &Rules) -> Vec<Fault> {
+        let mut warnings = Vec::new();
+        for (watch, place) in self.watches.iter().zip(&self.watch_places) {
+            let name = watch.name();
+            let uses = |rule: &&Rule| {
+                rule.enabled
+                    && (rule.watches.is_empty() || rule.watches.contains(&name))
+                    && rule.on.iter().any(|kind| Family::from(*kind) == Family::Check)
+            };
+            let users: Vec<_> = rules.iter().filter(uses).map(|rule| format!("`{}`", rule.name)).collect();
+            if watch.what != What::StateChecks("any".into()) || users.is_empty() {
+                continue;
+            }
+            let more = users.len().saturating_sub(NAMED_MAX);
+            let mut named = users[..users.len().min(NAMED_MAX)].join(", ");
+            if more > 0 {
+                named = format!("{named} and {more} more");
+            }
+            let problem = format!(
+                "every Lictor with this watch sees the whole datacenter, so each of them fires {named}"
+            );
+            let help =
+                "leave `scope` out, so that each sees its own node, or have these rules in one Lictor alone";
+            warnings.push(Fault::at(place.clone(), problem).help(help).warning());
+        }
+        warnings
+    }
+}
