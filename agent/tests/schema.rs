@@ -48,6 +48,13 @@ match = { service = ["web", "db"], node_meta.rack = "a", "service_meta.b c" = { 
 unless = { node = { regex = "a\\d+" } }
 receivers = ["token-mail", "act"]
 
+[[rules]]
+name = "operators"
+on = ["service.changed", "kv.set"]
+receivers = ["act"]
+match = { port = 80, flags = [1, 2], service_tags = { all = ["a", "b"] }, service = { any = ["c"] }, session = { present = true } }
+unless = { value.ports.0 = { ge = 1024, lt = 2e3 }, "value.glob" = "x", old_value.state = { prefix = "up" }, value.on = true }
+
 [receivers.token-mail]
 plugin = "email"
 config = { from = "a@example.com", to = ["b@example.com"], subject = "ü \"q\" \\ \t", password = "hunter2" }

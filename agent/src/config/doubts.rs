@@ -64,12 +64,13 @@ impl Draft<'_> {
         let mut warnings = Vec::new();
         for (watch, place) in self.watches.iter().zip(&self.watch_places) {
             let name = watch.name();
-            let uses = |rule: &&Rule| {
+            let is_about = |rule: &&Rule| {
                 rule.enabled
                     && (rule.watches.is_empty() || rule.watches.contains(&name))
                     && rule.on.iter().any(|kind| Family::from(*kind) == Family::Check)
             };
-            let users: Vec<_> = rules.iter().filter(uses).map(|rule| format!("`{}`", rule.name)).collect();
+            let users: Vec<_> =
+                rules.iter().filter(is_about).map(|rule| format!("`{}`", rule.name)).collect();
             if watch.what != What::StateChecks("any".into()) || users.is_empty() {
                 continue;
             }

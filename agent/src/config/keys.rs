@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Words(fn() -> Vec<&'static str>),
     Flag,
     Number(RangeInclusive<u32>),
+    /// Any number, whole or not.
+    Float,
     Duration,
     Size,
     /// Of a file or a folder; a relative one is relative to the folder of the configuration file.

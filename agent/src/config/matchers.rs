@@ -40,22 +40,21 @@ pub(super) fn placed(entry: Entry<'_>) -> Option<Vec<Placed>> {
         if Attribute::at(name, vec![name.to_owned()]).is_some() && is_of_fields(value) {
             return Some(fields(name, &[], value));
         }
-        Some(vec![matcher(attribute(key)?, key, value)?])
+        if ["match", "unless"].contains(&name) {
+            let problem = format!("`{name}` is of rules");
+            return key.wrong(problem, "here are attributes alone, all of which must fit");
+        }
+        Some(vec![matcher(attribute(key), key, value)?])
     })?;
     Some(matchers.into_iter().flatten().collect())
 }
 
-/// None for what is no attribute of an event and has no pattern. The pattern of an unknown one is looked at too.
-fn attribute(key: Key<'_>) -> Option<Option<Attribute>> {
+fn attribute(key: Key<'_>) -> Option<Attribute> {
     let name = key.text();
-    if ["match", "unless"].contains(&name) {
-        return key
-            .wrong(format!("`{name}` is of rules"), "here are attributes alone, all of which must fit");
-    }
-    Some(Attribute::parse(name).or_else(|| {
+    Attribute::parse(name).or_else(|| {
         let (problem, help) = unknown(name);
         key.wrong(problem, help)
-    }))
+    })
 }
 
 /// The name of an attribute.

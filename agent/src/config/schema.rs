@@ -10,14 +10,16 @@ use super::receivers::BUNDLED;
 use crate::rules::Attribute;
 
 /// The attributes that are no fixed names.
-const METADATA: &str = "^(node|service)_meta\\..";
+const METADATA: &str = "^((node|service)_meta|(old_)?value)\\..";
 
 /// The schema of one configuration file.
 pub fn schema() -> Value {
     let mut schema = table(KEYS);
     // A file may hold a part of the configuration.
     schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
-    schema["definitions"] = json!({ "pattern": kind(&PATTERN) });
+    let fields = json!({ "type": "object", "additionalProperties": { "$ref": "#/definitions/fields" } });
+    let fields = json!({ "anyOf": [{ "$ref": "#/definitions/pattern" }, fields] });
+    schema["definitions"] = json!({ "pattern": kind(&PATTERN), "fields": fields });
     schema["title"] = "Lictor's configuration".into();
     schema
 }
@@ -62,6 +64,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Words(words) => json!({ "type": "string", "enum": words() }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Number(range) => json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() }),
+        Kind::Float => json!({ "type": "number" }),
         Kind::Duration => formed("^[0-9]+(ms|s|m|h|d)$"),
         Kind::Size => formed("^[0-9]+(B|KiB|MiB|GiB)$"),
         Kind::Plugin => {
@@ -122,9 +125,12 @@ fn attributes() -> Value {
     let pattern = || json!({ "$ref": "#/definitions/pattern" });
     let table = || json!({ "type": "object", "additionalProperties": pattern() });
     let named = Attribute::NAMES.iter().map(|name| ((*name).to_owned(), pattern()));
+    let fields = || json!({ "$ref": "#/definitions/fields" });
     let tables = ["node_meta", "service_meta"].map(|name| (name.to_owned(), table()));
+    let values = ["value", "old_value"].map(|name| (name.to_owned(), fields()));
+    let properties: Map<_, _> = named.chain(tables).chain(values).collect();
     json!({
-        "type": "object", "additionalProperties": false, "properties": named.chain(tables).collect::<Map<_, _>>(),
+        "type": "object", "additionalProperties": false, "properties": properties,
         "patternProperties": { METADATA: pattern() },
     })
 }

@@ -199,7 +199,7 @@ fn event(kind: EventType, changed: &Changed<'_>, context: &Context<'_>) -> Optio
     );
     // A watch of one state does not show those that pass, and a check of a node is of no service.
     let shows_service = !context.by_status && !check.service.is_empty();
-    let instances = shows_service.then(|| context.health.instances_of(&check.service));
+    let instances = shows_service.then(|| context.health.instances_of(&check.service)).flatten();
     let data = CheckData {
         node: check.node.clone(),
         node_meta: context.meta_of(&check.node),
@@ -232,7 +232,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::LocalNode;
-    use crate::event::{Health, NodeRole, Snapshot};
+    use crate::event::{Health, NodeRole};
 
     fn check(status: CheckStatus, output: &str, create_index: u64) -> Check {
         Check {
@@ -302,9 +302,8 @@ mod tests {
             let new = answer.map(|(status, output, create_index)| {
                 CheckState::follow(state.as_ref(), check(status, output, create_index), clock(second))
             });
-            let (none, now) = (Snapshot::new(), at(second));
-            let health = Health::of(&none);
-            let context = Context { now, ..context(&node, &health, by_status) };
+            let health = Health::unknown();
+            let context = Context { now: at(second), ..context(&node, &health, by_status) };
             let changed = Changed { key: "web1/service:web", old: state.as_ref(), new: new.as_ref() };
             let told_now = if state == new { Vec::new() } else { events(&changed, &context) };
             for event in told_now {
@@ -458,8 +457,7 @@ mod tests {
         let down = CheckState::follow(None, check(Critical, "refused", 7), clock(1));
         let changed = Changed { key: "web1/service:web", old: None, new: Some(&down) };
         let id = |by_status| {
-            let none = Snapshot::new();
-            let (node, health) = (node(), Health::of(&none));
+            let (node, health) = (node(), Health::unknown());
             let told = event(EventType::CheckStatus, &changed, &context(&node, &health, by_status));
             told.map(|event| event.id)
         };

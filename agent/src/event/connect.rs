@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::LocalNode;
-    use crate::event::{Health, NodeRole, Snapshot};
+    use crate::event::{Health, NodeRole};
 
     /// The type of the event that tells of a change, if one does, and its id.
     fn told(event: impl FnOnce(&Context<'_>) -> Option<Event>) -> Option<(EventType, String)> {
@@ -80,7 +80,7 @@ mod tests {
             environment: "",
             node_role: &|_, _| NodeRole::Standalone,
             catch_up: false,
-            health: &Health::of(&Snapshot::new()),
+            health: &Health::unknown(),
             index: 0,
             is_a_choice: false,
             by_status: false,

@@ -9,7 +9,8 @@ use crate::catalog::CheckStatus;
 /// What the states after an answer say together.
 #[derive(Debug)]
 pub struct Health<'a> {
-    states: &'a Snapshot<State>,
+    /// None where they are not at hand.
+    states: Option<&'a Snapshot<State>>,
     failed_nodes: OnceCell<BTreeSet<String>>,
     services: OnceCell<HashMap<String, Instances>>,
 }
@@ -31,11 +32,16 @@ impl Instances {
 impl<'a> Health<'a> {
     /// That of these `states`.
     pub fn of(states: &'a Snapshot<State>) -> Self {
-        Self { states, failed_nodes: OnceCell::new(), services: OnceCell::new() }
+        Self { states: Some(states), ..Self::unknown() }
+    }
+
+    /// Nothing is said: no node is dead, and of no service is it known how it is.
+    pub fn unknown() -> Self {
+        Self { states: None, failed_nodes: OnceCell::new(), services: OnceCell::new() }
     }
 
     fn checks(&self) -> impl Iterator<Item = &'a CheckState> {
-        self.states.values().filter_map(State::check)
+        self.states.into_iter().flat_map(Snapshot::values).filter_map(State::check)
     }
 
     /// The cluster finds the node dead.
@@ -47,9 +53,10 @@ impl<'a> Health<'a> {
         self.failed_nodes.get_or_init(failed).contains(node)
     }
 
-    /// The instances of a service. One passes where its checks pass and those of its node, of those that there are.
-    pub(super) fn instances_of(&self, service: &str) -> Instances {
-        self.services.get_or_init(|| self.count()).get(service).copied().unwrap_or_default()
+    /// The instances of a service, if that is known. One passes where its checks pass and those of its node, of those that there are.
+    pub(super) fn instances_of(&self, service: &str) -> Option<Instances> {
+        self.states?;
+        Some(self.services.get_or_init(|| self.count()).get(service).copied().unwrap_or_default())
     }
 
     fn count(&self) -> HashMap<String, Instances> {
@@ -132,12 +139,13 @@ mod tests {
         .into();
         let health = Health::of(&states);
         let of = |service: &str| {
-            let instances = health.instances_of(service);
+            let instances = health.instances_of(service).unwrap();
             (instances.passing, instances.all)
         };
         assert_eq!((of("web"), of("db"), of("mail")), ((2, 6), (1, 1), (0, 0)));
-        assert!((health.instances_of("web").share() - 1.0 / 3.0).abs() < f64::EPSILON);
-        assert!(health.instances_of("mail").share() < f64::EPSILON);
+        let share = |service: &str| health.instances_of(service).unwrap().share();
+        assert!((share("web") - 1.0 / 3.0).abs() < f64::EPSILON && share("mail") < f64::EPSILON);
+        assert_eq!(Health::unknown().instances_of("web"), None);
         assert!(health.is_failed("n2") && !health.is_failed("n1"));
     }
 }

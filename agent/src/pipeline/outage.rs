@@ -46,10 +46,9 @@ impl Trouble {
 impl Routing {
     /// What it means that an answer is in doubt: it is told, and no state is another.
     fn doubt(&self, doubt: &SourceState, place: Place<'_>, now: Timestamp) -> Plan {
-        let event =
-            self.in_context(History::Live, place, (&Health::of(&Snapshot::new()), 0, now), |context| {
-                suspect(doubt, context)
-            });
+        let event = self.in_context(History::Live, place, (&Health::unknown(), 0, now), |context| {
+            suspect(doubt, context)
+        });
         Plan { states: Snapshot::new(), changes: Vec::new(), events: vec![event] }
     }
 }

@@ -257,8 +257,8 @@ impl Routing {
         place: Place<'_>,
         now: Timestamp,
     ) -> Option<Event> {
-        let none = BTreeSet::new();
-        self.in_context(History::Live, place, (&none, 0, now), |context| standing(key, state, context))
+        let health = Health::unknown();
+        self.in_context(History::Live, place, (&health, 0, now), |context| standing(key, state, context))
     }
 
     /// What the rules are.

@@ -232,7 +232,6 @@ impl Attribute {
             }
             (Pattern::Present(_), _) => true,
             (Pattern::Flag(_), kind) => matches!(kind, Kind::Flag | Kind::Json),
-            (_, Kind::Flag) => false,
             (Pattern::Numbers(numbers), Kind::Count(max)) => all_counts(numbers, max),
             (Pattern::Range(range), Kind::Count(max)) => range.has_count(max),
             (Pattern::Any(words), Kind::Count(max)) => words.iter().all(|word| is_count(word, max)),
@@ -240,7 +239,7 @@ impl Attribute {
                 numbers.iter().all(|number| (Number::from(0)..=Number::from(1)).contains(number))
             }
             (Pattern::Range(range), Kind::Share) => range.has_share(),
-            (_, Kind::Share) => false,
+            (_, Kind::Flag | Kind::Share) => false,
             (Pattern::Numbers(_) | Pattern::Range(_), kind) => matches!(kind, Kind::Loose | Kind::Json),
             (Pattern::All(_), kind) if !matches!(kind, Kind::List(_) | Kind::Json) => {
                 return Err("it is one value and no list".into());

@@ -45,7 +45,9 @@ impl Index {
         let mut frequency = HashMap::<_, u32>::new();
         for (_, rule) in rules() {
             for (key, texts) in texts(rule) {
-                texts.iter().for_each(|text| *frequency.entry((key, text.as_str())).or_default() += 1);
+                for text in texts {
+                    *frequency.entry((key, text.as_str())).or_default() += 1;
+                }
             }
         }
         let cost = |(key, texts): &(usize, &[String])| -> u32 {

@@ -138,7 +138,6 @@ impl Pattern {
     fn fits(&self, value: &Value<'_>) -> bool {
         match (self, value) {
             (Self::Present(wanted), value) => *wanted == value.is_there(),
-            (_, Value::Missing) => false,
             (Self::All(words), Value::List(list)) => words.iter().all(|word| list.contains(word)),
             (_, Value::List(list)) => list.iter().any(|text| self.fits_text(text)),
             (Self::Numbers(_) | Self::Range(_), Value::Text(text)) => {
@@ -152,7 +151,7 @@ impl Pattern {
                 Number::from_float(*share).is_some_and(|share| self.fits_number(share))
             }
             (Self::Flag(wanted), Value::Flag(flag)) => wanted == flag,
-            (_, Value::Flag(_)) => false,
+            (_, Value::Missing | Value::Flag(_)) => false,
             (_, Value::Json(json)) => self.fits_json(json),
         }
     }

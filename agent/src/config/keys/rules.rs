@@ -90,14 +90,26 @@ const TYPES: Kind = Kind::Some(&Kind::Words(|| EventType::ALL.map(EventType::as_
 
 pub(in crate::config) const PATTERN: Kind = Kind::Any(&[
     Kind::Text,
-    Kind::Some(&Kind::Text),
+    Kind::Float,
+    ANY,
     Kind::Flag,
     Kind::Choice(&[
         Key::new("glob", Kind::Text, "With `*` and `?`."),
         Key::new("regex", Kind::Text, "Over the whole value."),
         Key::new("prefix", Kind::Text, "How the value begins."),
+        Key::new("any", ANY, "One of these is enough."),
+        Key::new("all", Kind::Some(&Kind::Text), "A list that has each of these."),
+        Key::new("present", Kind::Flag, "It is there, or not."),
+    ]),
+    Kind::Table(&[
+        Key::new("gt", Kind::Float, "More than this.").nothing("anything"),
+        Key::new("ge", Kind::Float, "At least this.").nothing("anything"),
+        Key::new("lt", Kind::Float, "Less than this.").nothing("anything"),
+        Key::new("le", Kind::Float, "At most this.").nothing("anything"),
     ]),
 ]);
+
+const ANY: Kind = Kind::Any(&[Kind::Some(&Kind::Text), Kind::Some(&Kind::Float)]);
 
 pub(super) const TIME_INTERVALS: &[Key] = &[
     Key::new("name", NAME, "Unique among the time intervals."),

@@ -109,7 +109,8 @@ fn in_table(attribute: Option<&Attribute>, table: &mut Table<'_>) -> Option<Patt
         entry.sound(words).map(Pattern::All)
     });
     let present = table.entry("present").map(|entry| entry.flag().map(Pattern::Present));
-    let range = range(table);
+    let (is_range, range) = range(table);
+    let range = is_range.then_some(range);
     let mut found = [glob, regex, prefix, any, all, present, range].into_iter().flatten();
     match (found.next(), found.next()) {
         (Some(pattern), None) => pattern,
@@ -119,14 +120,14 @@ fn in_table(attribute: Option<&Attribute>, table: &mut Table<'_>) -> Option<Patt
     }
 }
 
-/// None where there is no bound; none within where one cannot be read.
-fn range(table: &mut Table<'_>) -> Option<Option<Pattern>> {
+/// Whether there is a bound, and what they are if they can be read.
+fn range(table: &mut Table<'_>) -> (bool, Option<Pattern>) {
     let [gt, ge, lt, le] =
         ["gt", "ge", "lt", "le"].map(|word| table.entry(word).map(|entry| entry.sound(number)));
     table.exclude("gt", "ge");
     table.exclude("lt", "le");
     if [gt, ge, lt, le].iter().all(Option::is_none) {
-        return None;
+        return (false, None);
     }
     let bound =
         |excluded: Option<Option<Number>>, included: Option<Option<Number>>| match (excluded, included) {
@@ -136,7 +137,7 @@ fn range(table: &mut Table<'_>) -> Option<Option<Pattern>> {
             (Some(_), Some(_)) => None,
         };
     let (from, to) = (bound(gt, ge), bound(lt, le));
-    Some(from.zip(to).map(|(from, to)| Pattern::Range(Range { from, to })))
+    (true, from.zip(to).map(|(from, to)| Pattern::Range(Range { from, to })))
 }
 
 fn written(
