@@ -356,8 +356,20 @@ fn what_is_wrong_does_not_fit_the_schema() {
 /// Loads a text in a folder, and gives all of it that can be compared.
 fn loaded(home: &Home, name: &str) -> Vec<String> {
     let path = home.path(name);
-    let Config { agent, consul, watches, roles, rules, receivers, time_intervals, labels, inhibit_rules } =
-        Config::load(&[path], &|_| None, Look::Inside).unwrap();
+    let config = Config::load(&[path], &|_| None, Look::Inside).unwrap();
+    // Warnings name the places of what is written, which are others.
+    let Config {
+        agent,
+        consul,
+        watches,
+        roles,
+        rules,
+        receivers,
+        time_intervals,
+        labels,
+        inhibit_rules,
+        warnings: _,
+    } = config;
     let receiver = |receiver: Receiver| {
         let Receiver { name, plugin, sha256, config, timeout, retry, max_in_flight, .. } = &receiver;
         let Receiver { rate_limit, wishes, limits, allow, .. } = &receiver;
