@@ -148,6 +148,10 @@ data! {
         flapping: bool,
         /// The cluster finds its node dead.
         node_failed: bool,
+        /// How many instances of its service pass, of those that the watch shows; none where that is not known.
+        passing_left: Option<u32>,
+        /// Their share of all, from 0 to 1.
+        passing_left_share: Option<f64>,
         /// `primary`, `secondary` or `standalone`.
         node_role: String,
         /// Consul's index when it was registered.
