@@ -1,6 +1,8 @@
 //! Rules that remember, with a real Consul: what waits for its time, what is sent as one, what is hidden, and that
 //! neither an end nor a kill changes anything of it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 mod support;
 
 use std::time::Duration;

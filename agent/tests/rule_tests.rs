@@ -1,6 +1,8 @@
 //! `lictor test`: the rule sets of `config/rules` by their own tests, what a test that fails looks like, and what other
 //! rules would have made of what was recorded.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 mod support;
 
 use std::fs;
