@@ -97,7 +97,7 @@ async fn what_failed_is_found_explained_and_sent_again() {
 
     check(&home, &["explain", event], 0, &["all: sent to act", "delivered"]);
     let state = ["state", "check"];
-    check(&home, &state, 0, &["schema version 2", "delivered   1", "events      2", "It is whole."]);
+    check(&home, &state, 0, &["schema version 3", "delivered   1", "events      2", "It is whole."]);
     check(&home, &["state", "repair"], 0, &["It is whole."]);
     let broken = ["deliveries", "list", "--state", "gone"];
     check(&home, &broken, 2, &["write one of pending, running, failed, delivered, dead, suppressed"]);

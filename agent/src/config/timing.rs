@@ -107,5 +107,5 @@ fn occurrences(table: &mut Table<'_>) -> Option<Occurrences> {
 
 /// The names of time intervals.
 fn names(entry: Entry<'_>) -> Option<Vec<(String, Place)>> {
-    entry.some("a list of names of [[time_intervals]]", |item| Some((item.string()?, item.place())))
+    entry.list("a list of names of [[time_intervals]]", |item| Some((item.string()?, item.place())))
 }

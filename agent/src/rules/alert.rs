@@ -342,7 +342,7 @@ impl Alert {
         }
         match &self.blocked {
             Some((reason, detail)) => (*reason, detail.clone()),
-            None => (Reason::Grouped, "it waited for its group".into()),
+            None => (Reason::Grouped, "it waited to be sent".into()),
         }
     }
 }

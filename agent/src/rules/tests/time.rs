@@ -308,6 +308,22 @@ fn what_is_muted_is_sent_afterwards_if_it_is_still_so() {
     play.said(1000, &["60 sent a@10:critical"]);
 }
 
+#[test]
+fn why_something_waited_does_not_depend_on_a_restart() {
+    let group = Some(Grouping { by: Vec::new(), wait: seconds(50), interval: seconds(0) });
+    for restarts in [false, true] {
+        let mut play =
+            Play::failing(Schedule { group: group.clone(), mute: minutes(0, 1), ..Schedule::default() });
+        play.turn(30, "a", Passing, Critical);
+        if restarts {
+            play.restart();
+            play.until(35);
+        }
+        play.turn(70, "a", Critical, Passing);
+        play.said(300, &["70 grouped a@30:critical"]);
+    }
+}
+
 fn silence(ends: u64, expire_on_resolve: bool) -> Silence {
     Silence {
         id: "51".into(),
