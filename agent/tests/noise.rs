@@ -7,6 +7,7 @@ mod support;
 
 use std::time::Duration;
 
+use serde_json::json;
 use support::consul::ConsulAgent;
 use support::home::{Delivery, Home};
 use support::lictor::Lictor;
@@ -197,5 +198,39 @@ async fn maintenance_hides_what_it_covers() {
     assert_eq!(logged(&home), ["db"]);
     consul.put("/v1/agent/service/maintenance/web?enable=false", "").await;
     until(&home, &mut lictor, &["db critical delivered", "web critical delivered"]).await;
+    assert_eq!(lictor.terminate().await, 0);
+}
+
+/// A node that has no agent of its own, as Consul ESM registers them: its `serfHealth`, and the check of its service `web`.
+async fn external(consul: &ConsulAgent, serf: &str, web: &str) {
+    let check = |id: &str, status: &str, service: &str| json!({ "CheckID": id, "Name": id, "Status": status, "ServiceID": service, "Output": status });
+    let node = json!({
+        "Node": "ext1", "Address": "192.0.2.1",
+        "Service": { "ID": "web", "Service": "web" },
+        "Checks": [check("serfHealth", serf, ""), check("service:web", web, "web")],
+    });
+    consul.put("/v1/catalog/register", node.to_string()).await;
+}
+
+#[tokio::test]
+async fn a_dead_node_hides_what_its_services_checks_say() {
+    let (consul, home) = (consul_with(&["db"]).await, Home::warm());
+    external(&consul, "passing", "passing").await;
+    let config = config(&home, &consul, "") + "\n[[watch]]\ntype = 'checks'\nscope = 'datacenter'";
+    let mut lictor = home.follow(&config).await;
+    external(&consul, "critical", "passing").await;
+    until(&home, &mut lictor, &["serfHealth critical delivered"]).await;
+    external(&consul, "critical", "critical").await;
+    consul.ttl("db", "fail", "down").await;
+    let hidden = ["serfHealth critical delivered", "db critical delivered"];
+    until(&home, &mut lictor, &hidden).await;
+    // It is known after a restart, too, without an event that tells it.
+    assert_eq!(lictor.terminate().await, 0);
+    let mut lictor = home.start(&config);
+    lictor.told("Lictor runs.", 1).await;
+    sleep(A_MOMENT).await;
+    assert_eq!(shown(&home.deliveries()), hidden);
+    external(&consul, "passing", "critical").await;
+    until(&home, &mut lictor, &[&hidden[..], &["service:web critical delivered"]].concat()).await;
     assert_eq!(lictor.terminate().await, 0);
 }

@@ -190,6 +190,29 @@ fn a_restart_goes_on_where_it_was_and_waits_until_its_watch_is_followed() {
 }
 
 #[test]
+fn a_clock_that_jumps_ahead_makes_due_what_is_and_one_that_is_set_back_lets_it_wait() {
+    let schedule =
+        || Schedule { hold: seconds(30), repeat_interval: Some(seconds(60)), ..Schedule::default() };
+    let mut play = Play::failing(schedule());
+    play.turn(0, "n", Passing, Critical);
+    // Nobody looked in between: what was due meanwhile is sent once, and not once for each time that went by.
+    play.now = 1000;
+    let decisions = play.alerts.tick(Policy { rules: &play.rules, inhibit_rules: &[] }, at(1000));
+    play.tell(decisions, &[]);
+    play.said(1010, &["1000 sent n@0:critical"]);
+
+    let mut play = Play::failing(schedule());
+    play.turn(1000, "n", Passing, Critical);
+    let mut back = turn("n", Critical, Warning, 10);
+    back.id = "back".into();
+    let decisions =
+        play.alerts.take(Policy { rules: &play.rules, inhibit_rules: &[] }, &[back], &query(), at(10));
+    play.tell(decisions, &[]);
+    assert_eq!(play.alerts.due(), Some(at(1030)));
+    play.said(1035, &["1000 superseded n@1000:critical", "1030 sent back"]);
+}
+
+#[test]
 fn what_goes_on_is_told_again_until_it_is_over() {
     let schedule =
         Schedule { repeat_interval: Some(seconds(60)), send_resolved: true, ..Schedule::default() };
