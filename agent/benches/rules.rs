@@ -6,6 +6,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::panic,
     reason = "a measurement that cannot be made ends with what was seen"
 )]
 
@@ -14,13 +15,16 @@ use std::fmt::Write;
 use std::hint::black_box;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use std::{fs, slice, thread};
 
 use jiff::Timestamp;
 use lictor::catalog::CheckStatus;
 use lictor::config::{Config, Look};
 use lictor::event::{About, CheckData, Event, EventData, EventType, NodeRole};
-use lictor::rules::{Matcher, Pattern, Rule, Rules};
+use lictor::rules::{
+    Alerts, Attribute, BuiltIn, Decision, Grouping, Matcher, Pattern, Policy, Query, Rule, Rules, Schedule,
+};
 use table::{Samples, Table};
 use tokio::time::Instant;
 
@@ -38,6 +42,10 @@ const ASKED: usize = 100;
 const EXACT_US_MAX: f64 = 2.0;
 const OF_FEW_MAX: f64 = 3.0;
 const VALIDATE_MS_MAX: f64 = 300.0;
+const DEATH_MS_MAX: f64 = 5.0;
+
+/// The checks of a node that dies.
+const CHECKS: usize = 500;
 
 fn main() {
     let mut table = Table::default();
@@ -52,6 +60,7 @@ fn main() {
     let ratio = many / few;
     table.reach("… exact: at most 3 × that with 10", &format!("{ratio:.2} ×"), ratio <= OF_FEW_MAX);
     memory(&mut table, "exact service", exact);
+    death(&mut table);
     read(&mut table);
     print!("{table}");
 }
@@ -64,7 +73,7 @@ fn rules(count: usize, pattern: impl Fn(usize) -> Pattern) -> Rules {
     let rule = |number| Rule {
         name: format!("rule-{number}"),
         on: vec![EventType::CheckStatus],
-        matches: vec![Matcher { attribute: lictor::rules::Attribute::Service, pattern: pattern(number) }],
+        matches: vec![Matcher { attribute: Attribute::Service, pattern: pattern(number) }],
         receivers: vec!["journal".into()],
         ..Rule::default()
     };
@@ -129,6 +138,49 @@ fn ask(table: &mut Table, what: &str, pattern: fn(usize) -> Pattern) -> [f64; SI
         table.row(&format!("one event, {written} rules with {what}"), &samples);
         samples.median()
     })
+}
+
+/// A node dies with many checks, and a rule groups by node: planning all of it up to its one delivery.
+fn death(table: &mut Table) {
+    println!("Grouping the checks of a node that dies …");
+    let grouping = Grouping {
+        by: vec![Attribute::Node],
+        wait: Duration::from_secs(30),
+        interval: Duration::from_mins(5),
+    };
+    let rule = Rule {
+        name: "by-node".into(),
+        on: vec![EventType::CheckStatus],
+        receivers: vec!["mail".into()],
+        schedule: Schedule { group: Some(grouping), ..Schedule::default() },
+        ..Rule::default()
+    };
+    let (rules, inhibit_rules): (Rules, _) = (vec![rule].into(), BuiltIn::default().rules());
+    let policy = Policy { rules: &rules, inhibit_rules: &inhibit_rules };
+    let query = Query { watch: "checks".into(), name: "checks".into() };
+    let of = |number: usize| {
+        let mut event = event(2 * number);
+        event.id = format!("{number:032x}");
+        event.subject = format!("web1/check-{number}");
+        event
+    };
+    let events: Vec<_> = (0..CHECKS).map(of).collect();
+    let mut samples = Samples::new("ms");
+    for _ in 0..RUNS {
+        let mut alerts = Alerts::default();
+        let start = Instant::now();
+        let now = alerts.take(policy, &events, &query, Timestamp::UNIX_EPOCH);
+        let rows = alerts.changes(policy).len();
+        let later = alerts.tick(policy, Timestamp::from_second(30).unwrap());
+        black_box(alerts.changes(policy));
+        samples.add(start.elapsed().as_secs_f64() * 1e3);
+        assert!(now.is_empty() && rows >= CHECKS);
+        let [Decision::Send { events, .. }] = &later[..] else { panic!("{} decisions", later.len()) };
+        assert_eq!(events.len(), CHECKS);
+    }
+    table.row("500 checks of a node fail: to one delivery, with all rows", &samples);
+    let median = samples.median();
+    table.reach("… planned in under 5 ms", &format!("{median:.2} ms"), median < DEATH_MS_MAX);
 }
 
 /// What many rules take, by what the process has more with them. On a thread of its own, so that what others gave back

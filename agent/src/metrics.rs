@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     attempts: Family<Attempt, Counter>,
+    withheld: Family<Withheld, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -20,7 +21,18 @@ struct Attempt {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Withheld {
+    rule: String,
+    reason: &'static str,
+}
+
 impl Metrics {
+    /// A rule matched an event that it did not send to a receiver.
+    pub fn withheld(&self, rule: &str, reason: &'static str) {
+        self.withheld.get_or_create(&Withheld { rule: rule.to_owned(), reason }).inc();
+    }
+
     /// An attempt ended.
     pub fn attempt(&self, receiver: &str, outcome: &'static str) {
         self.attempts.get_or_create(&Attempt { receiver: receiver.to_owned(), outcome }).inc();
@@ -34,6 +46,7 @@ impl Metrics {
             "Attempts of deliveries that ended, by how they did",
             self.attempts.clone(),
         );
+        registry.register("withheld", "Deliveries that rules did not make, by why", self.withheld.clone());
         let mut text = String::new();
         match encode(&mut text, &registry) {
             Ok(()) => text,
@@ -53,8 +66,10 @@ mod tests {
         metrics.attempt("mail", "transient");
         metrics.clone().attempt("mail", "transient");
         metrics.attempt("a\"b", "delivered");
+        metrics.withheld("page", "held");
         let text = metrics.text();
         for line in [
+            r#"lictor_withheld_total{rule="page",reason="held"} 1"#,
             "# TYPE lictor_attempts counter",
             r#"lictor_attempts_total{receiver="mail",outcome="transient"} 2"#,
             r#"lictor_attempts_total{receiver="a\"b",outcome="delivered"} 1"#,

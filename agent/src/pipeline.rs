@@ -32,6 +32,7 @@ use crate::catalog::LocalNode;
 use crate::chain::chain;
 use crate::event::State;
 use crate::handover::Inlets;
+use crate::metrics::Metrics;
 use crate::source::{Source, Update, Watch};
 use crate::store::Store;
 
@@ -60,6 +61,8 @@ pub struct Line {
     pub store: Store,
     /// Where what was committed is delivered.
     pub inlets: Inlets,
+    /// Where it is counted what is not sent.
+    pub metrics: Metrics,
 }
 
 /// What a pipeline knows while it follows its source.

@@ -19,7 +19,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("source", &["catalog", "chain", "consul"]),
     ("store", &["catalog", "event"]),
     ("handover", &["store"]),
-    ("pipeline", &["catalog", "chain", "event", "handover", "rules", "source", "store"]),
+    ("pipeline", &["catalog", "chain", "event", "handover", "metrics", "rules", "source", "store"]),
     ("rehearsal", &["catalog", "event", "pipeline", "rules", "store"]),
     ("dispatch", &["handover", "metrics", "shutdown", "store"]),
     ("config", &["catalog", "chain", "event", "rules", "consul", "dispatch", "pipeline", "store"]),

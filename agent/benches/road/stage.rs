@@ -9,6 +9,7 @@ use lictor::catalog::{Check, CheckStatus, Entry, LocalNode};
 use lictor::consul::What;
 use lictor::dispatch::{Answer as Call, Delivery, Dispatcher, Handler, PluginHandler, Receiver, Settings};
 use lictor::event::{EventType, State, Timing};
+use lictor::metrics::Metrics;
 use lictor::pipeline::{Answer, Known, Line, Memory, Pipeline, Routing};
 use lictor::rules::{Alerts, BuiltIn, Roles, Rule};
 use lictor::shutdown::Shutdown;
@@ -135,6 +136,7 @@ impl Stage {
                 memory: Arc::new(Memory::new(Alerts::default())),
                 store: store.clone(),
                 inlets,
+                metrics: Metrics::default(),
             },
             trouble: Arc::default(),
         };

@@ -83,8 +83,13 @@ impl Running {
         let mut pipelines = JoinSet::new();
         pipelines.spawn(keep_small(store.clone(), config.agent.retention, stop.clone()));
         let memory = Arc::new(Memory::new(remembered(config, store, &routing).await?));
-        let line =
-            Line { routing, memory: Arc::clone(&memory), store: store.clone(), inlets: dispatcher.inlets() };
+        let line = Line {
+            routing,
+            memory: Arc::clone(&memory),
+            store: store.clone(),
+            inlets: dispatcher.inlets(),
+            metrics: settings.metrics,
+        };
         for pipeline in follow(config, (client, history), &line).await? {
             pipelines.spawn(pipeline.run(stop.clone()));
         }

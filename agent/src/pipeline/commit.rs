@@ -77,6 +77,11 @@ impl Line {
             }
             delay = (delay * 2).min(COMMIT_RETRY_MAX);
         };
+        for delivery in &commit.deliveries {
+            if let Some((reason, _)) = delivery.withheld {
+                self.metrics.withheld(&delivery.rule, reason);
+            }
+        }
         // Where the cores are busy, the calls begin before their lines are written.
         std::thread::yield_now();
         if begun < commit.deliveries.len() {
