@@ -286,17 +286,9 @@ impl Alert {
         }
     }
 
-    /// Takes in that it is `now`, and says whether there is still something to do. `matches` says of an event whether the rule
-    /// matches it.
-    pub(super) fn ripen(
-        &mut self,
-        schedule: &Schedule,
-        now: Timestamp,
-        matches: impl Fn(&Event) -> bool,
-    ) -> bool {
-        if self.due(schedule).is_none_or(|due| due > now) {
-            return true;
-        }
+    /// Takes in that what it waited for is there, and says whether there is still something to do. `matches` says of an event
+    /// whether the rule matches it.
+    pub(super) fn ripen(&mut self, schedule: &Schedule, matches: impl Fn(&Event) -> bool) -> bool {
         match &self.phase {
             Phase::Counting => return false,
             Phase::Held => self.phase = Phase::Ready,

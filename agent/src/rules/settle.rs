@@ -68,44 +68,69 @@ impl Alerts {
         group: &mut Group,
         now: Timestamp,
     ) -> View {
-        let schedule = &policy.rules[*rule].schedule;
         let mut view = View::default();
         let repeats = group.repeat_at(&policy.rules[*rule]).is_some_and(|at| at <= now);
         for (thing, condition) in group.members.clone() {
             let key = (thing, *rule, condition);
-            let Some(mut alert) = self.known.remove(&key) else { continue };
-            let before = alert.clone();
-            let lost = self.is_lost(&alert, condition);
-            if !lost
-                && !alert.ripen(schedule, now, |event| policy.rules[*rule].fires(event, &before.of.watch))
-            {
-                group.members.remove(&(key.0.clone(), condition));
-                self.changed.insert(key);
+            if self.known.get(&key).is_none_or(|alert| self.is_lost(alert, condition)) {
                 continue;
             }
-            let asked = alert.phase == Phase::Ready || alert.phase == Phase::Firing && repeats;
-            if !lost {
-                let obstacle = if asked { self.obstacle(policy, (*rule, &alert.event), now) } else { None };
-                match (&alert.phase, obstacle) {
-                    (Phase::Ready, None) => view.ready.push(key.clone()),
-                    (Phase::Firing, None) => view.firing.push(key.clone()),
-                    (Phase::Ready | Phase::Firing, Some(obstacle)) => {
-                        self.blocked.insert((*rule, name.clone()));
-                        view.next = earliest(view.next, obstacle.until);
-                        if alert.phase == Phase::Ready {
-                            alert.blocked = Some((obstacle.reason, obstacle.detail));
-                        }
-                    }
-                    _ => {}
-                }
-                view.next = earliest(view.next, alert.due(schedule));
+            if self.ripen(policy, &key, now) {
+                self.ask(policy, (key, name), (repeats, now), &mut view);
+            } else {
+                group.members.remove(&(key.0.clone(), condition));
+                self.known.remove(&key);
+                self.changed.insert(key);
             }
-            if alert != before {
-                self.changed.insert(key.clone());
-            }
-            self.known.insert(key, alert);
         }
         view
+    }
+
+    /// Has an alert take in what time it is, and says whether there is still something to do.
+    fn ripen(&mut self, policy: Policy<'_>, key: &Key, now: Timestamp) -> bool {
+        let rule = &policy.rules[key.1];
+        let Some(alert) = self.known.get_mut(key) else { return false };
+        if alert.due(&rule.schedule).is_none_or(|due| due > now) {
+            return true;
+        }
+        self.changed.insert(key.clone());
+        let watch = alert.of.watch.clone();
+        alert.ripen(&rule.schedule, |event| rule.fires(event, &watch))
+    }
+
+    /// Looks at one alert: is it ready, and what is in its way?
+    fn ask(
+        &mut self,
+        policy: Policy<'_>,
+        (key, name): (Key, &str),
+        (repeats, now): (bool, Timestamp),
+        view: &mut View,
+    ) {
+        let Some(alert) = self.known.get(&key) else { return };
+        view.next = earliest(view.next, alert.due(&policy.rules[key.1].schedule));
+        let is_ready = alert.phase == Phase::Ready;
+        if !(is_ready || alert.phase == Phase::Firing && repeats) {
+            if alert.phase == Phase::Firing {
+                view.firing.push(key);
+            }
+            return;
+        }
+        let obstacle = self.obstacle(policy, (key.1, &alert.event), now);
+        if let Some(obstacle) = &obstacle {
+            self.blocked.insert((key.1, name.to_owned()));
+            view.next = earliest(view.next, obstacle.until);
+        }
+        let is_free = obstacle.is_none();
+        let blocked = obstacle.map(|obstacle| (obstacle.reason, obstacle.detail));
+        if let Some(alert) = self.known.get_mut(&key).filter(|alert| is_ready && alert.blocked != blocked) {
+            alert.blocked = blocked;
+            self.changed.insert(key.clone());
+        }
+        match (is_free, is_ready) {
+            (true, true) => view.ready.push(key),
+            (true, false) => view.firing.push(key),
+            (false, _) => {}
+        }
     }
 
     /// Sends the events of these alerts as one delivery.
