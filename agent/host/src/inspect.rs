@@ -80,6 +80,8 @@ pub struct Inspected {
     pub contract: String,
     /// What it could ask for at most: the capabilities that it imports, in the contract's order.
     pub imports: Vec<&'static str>,
+    /// Bytes of it that are for a debugger, which there is none for here.
+    pub debug_info: usize,
 }
 
 /// Reads a component without compiling it. What comes back may be a plugin of this Lictor; only
@@ -89,7 +91,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspected, LoadError> {
     let imports = names.capabilities()?;
     let handler = names.exports.iter().find(|name| contract_interface(name) == Some(HANDLER));
     let contract = handler.and_then(|name| name.split_once('@')).map_or(VERSION, |(_, version)| version);
-    Ok(Inspected { contract: contract.to_owned(), imports })
+    Ok(Inspected { contract: contract.to_owned(), imports, debug_info: names.debug_info })
 }
 
 /// The same of a compiled component, whose wasm need not be at hand.
@@ -101,6 +103,7 @@ pub(crate) fn capabilities_of(
     let names = Names {
         imports: component.imports(engine).map(|(name, _)| name.to_owned()).collect(),
         exports: component.exports(engine).map(|(name, _)| name.to_owned()).collect(),
+        debug_info: 0,
     };
     names.capabilities()
 }
@@ -110,6 +113,7 @@ pub(crate) fn capabilities_of(
 struct Names {
     imports: Vec<String>,
     exports: Vec<String>,
+    debug_info: usize,
 }
 
 impl Names {
@@ -135,6 +139,9 @@ impl Names {
                     for export in section {
                         names.exports.push(export.map_err(|error| damaged(&error))?.name.name.into());
                     }
+                }
+                Payload::CustomSection(section) if section.name().starts_with(".debug_") => {
+                    names.debug_info += section.data().len();
                 }
                 _ => {}
             }
@@ -214,7 +221,8 @@ mod tests {
     #[track_caller]
     fn check(imports: &[&str], exports: &[&str], want: Result<&[&str], &str>) {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        let got = Names { imports: owned(imports), exports: owned(exports) }.capabilities();
+        let names = Names { imports: owned(imports), exports: owned(exports), debug_info: 0 };
+        let got = names.capabilities();
         let got = got.map_err(|error| error.to_string());
         assert_eq!(got.as_deref(), want.map_err(str::to_owned).as_deref());
     }
@@ -246,6 +254,15 @@ mod tests {
         let none = "find lictor:plugin/handler among its exports: it is a component, but not a plugin of Lictor; it \
              exports wasi:cli/run@0.2.6";
         check(&ours, &["wasi:cli/run@0.2.6"], Err(none));
+    }
+
+    #[test]
+    fn what_is_for_a_debugger_is_counted_wherever_it_is() {
+        let section = b"\0\x0e\x0b.debug_infoab";
+        let module = [&b"\0asm\x01\0\0\0"[..], section].concat();
+        let nested = [&[1, u8::try_from(module.len()).unwrap()][..], &module].concat();
+        let component = [EMPTY, &nested, b"\0\x05\x04name"].concat();
+        assert_eq!(Names::read(&component).unwrap().debug_info, 2);
     }
 
     #[test]

@@ -86,7 +86,7 @@ enum Verb {
     /// Show the configuration that counts, and which keys there are.
     #[command(subcommand)]
     Config(config::Verb),
-    /// Look at plugins.
+    /// Make plugins, try them out, look at them.
     #[command(subcommand)]
     Plugin(plugin::Verb),
     /// Check and repair the store.

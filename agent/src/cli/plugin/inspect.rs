@@ -21,6 +21,8 @@ struct About {
     /// The capabilities that it could ask for at most.
     imports: Vec<&'static str>,
     size: usize,
+    /// Bytes of it that only a debugger would read.
+    debug_info: usize,
     sha256: String,
     /// JSON; a text, if the plugin wrote something else.
     config_schema: Value,
@@ -84,6 +86,7 @@ fn about(found: &Found, inspected: Inspected, description: Description, needs: O
         contract: inspected.contract,
         imports: inspected.imports,
         size: found.wasm.len(),
+        debug_info: inspected.debug_info,
         sha256: found.sha256.clone().into_owned(),
         config_schema,
         carried: found.carried,
@@ -93,14 +96,18 @@ fn about(found: &Found, inspected: Inspected, description: Description, needs: O
 
 impl About {
     fn in_words(&self) -> String {
-        let Self { name, version, summary, contract, size, sha256, .. } = self;
+        let Self { name, version, summary, contract, size, debug_info, sha256, .. } = self;
+        let debug_info = match debug_info {
+            0 => String::new(),
+            bytes => format!(", {bytes} of them for a debugger: build it with strip = \"debuginfo\""),
+        };
         let imports: Vec<_> = self.imports.iter().map(|import| may_ask(import)).collect();
         let imports = if imports.is_empty() { vec!["for nothing"] } else { imports };
         let mut lines = vec![
             format!("plugin     {name} {version}"),
             format!("does       {summary}"),
             format!("contract   {contract}"),
-            format!("size       {size} bytes"),
+            format!("size       {size} bytes{debug_info}"),
             format!("sha256     {sha256}"),
             format!("may ask    {}", imports.join("\n           ")),
             String::new(),

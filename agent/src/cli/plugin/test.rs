@@ -28,7 +28,7 @@ pub(in crate::cli) struct TestArgs {
     /// A TOML file with [[responses]], which calls get for an answer; all others succeed.
     #[arg(long, value_name = "FILE")]
     responses: Option<PathBuf>,
-    /// Bytes of memory that an attempt may take, in MiB.
+    /// How much memory an attempt may take, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     memory: u16,
     #[command(flatten)]
