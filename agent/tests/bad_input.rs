@@ -182,6 +182,7 @@ async fn a_folder_is_made_once_everything_is_right() {
 
     let mut lictor = home.start(&config("/bin/true"));
     lictor.told("Lictor runs.", 1).await;
+    lictor.told("The configuration has warnings, which `lictor validate` tells.", 1).await;
     for folder in ["data", "data/plugins"] {
         assert_eq!(fs::metadata(home.path(folder)).unwrap().mode() & 0o777, 0o700, "{folder}");
     }

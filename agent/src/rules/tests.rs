@@ -302,6 +302,42 @@ fn a_value_that_is_json_is_looked_into() {
 }
 
 #[test]
+fn the_first_condition_that_does_not_hold_is_shown_with_the_value_that_is_there() {
+    let shown = |event: &Event, attribute: &str, pattern: Pattern| {
+        let rule = Rule { on: vec![event.kind], ..rule("r", vec![matcher(attribute, pattern)], vec![]) };
+        let facts = Facts::of(event);
+        rule.objection(&rule.verdict(&facts, None), &facts, None).unwrap()
+    };
+    let key = key(Some(r#"{"ports": [80], "state": "up"}"#), None);
+    for (event, attribute, pattern, want) in [
+        (
+            &instance(),
+            "port",
+            range(Included(1), Excluded(9)),
+            "`port` is 8080, and it wants { ge = 1, lt = 9 }",
+        ),
+        (&instance(), "port", numbers(&[1, 2]), "`port` is 8080, and it wants one of [1, 2]"),
+        (
+            &instance(),
+            "service_meta.owner",
+            Pattern::Present(true),
+            "`service_meta.owner` is not there, and it wants { present = true }",
+        ),
+        (
+            &instance(),
+            "service_tags",
+            Pattern::All(vec!["x".into()]),
+            "`service_tags` is [\"prod\", \"blue\"], and it wants { all = [\"x\"] }",
+        ),
+        (&key, "value.ports", numbers(&[443]), "`value.ports` is [80], and it wants 443"),
+        (&key, "value.state", Pattern::Flag(true), "`value.state` is \"up\", and it wants true"),
+        (&event(), "passing_left_share", numbers(&[1]), "`passing_left_share` is 0.25, and it wants 1"),
+    ] {
+        assert_eq!(shown(event, attribute, pattern), want);
+    }
+}
+
+#[test]
 fn only_types_that_have_an_attribute_are_said_to_have_it() {
     let events = [event(), instance(), key(Some("{\"a\": 1}"), Some("{\"a\": 1}"))];
     for name in
