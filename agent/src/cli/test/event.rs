@@ -51,7 +51,9 @@ pub(super) fn event(kind: EventType, data: &toml::Table, (at, number): (Timestam
 fn empty(name: &str, value: &Value) -> Value {
     match (name, value) {
         ("node_role", _) => "standalone".into(),
-        ("from" | "to" | "before" | "tags_before", _) | (_, Value::Null) => Value::Null,
+        // What is left of a service is not known where nobody says it.
+        ("from" | "to" | "before" | "tags_before" | "passing_left" | "passing_left_share", _)
+        | (_, Value::Null) => Value::Null,
         ("delivery", Value::Object(of)) => {
             of.iter().map(|(name, value)| (name.clone(), empty(name, value))).collect()
         }
