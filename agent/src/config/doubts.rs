@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::mem;
 
 use super::fault::{Fault, Faults};
-use super::load::{Draft, MATCHER, RECEIVER, RULE};
+use super::load::{Draft, MATCHER, RECEIVER, RULE, TIME_INTERVAL};
 use super::source::Place;
 use crate::consul::What;
-use crate::rules::{Family, Rule, Rules};
+use crate::rules::{Family, Hours, Rule, Rules};
 
 /// So many rules are named in one warning.
 const NAMED_MAX: usize = 5;
@@ -19,6 +19,7 @@ impl Draft<'_> {
         warnings.extend(self.unreachable(rules));
         warnings.extend(self.unused());
         warnings.extend(self.everywhere(rules));
+        warnings.extend(self.never_heard(rules));
         Faults::new(warnings)
     }
 
@@ -50,6 +51,10 @@ impl Draft<'_> {
                     "nothing is sent to",
                     "name it in the `receivers` of a rule or as a `fallback`, or leave it out",
                 ),
+                TIME_INTERVAL => (
+                    "no rule names",
+                    "name it in `mute_time_intervals` or `active_time_intervals` of a rule, or leave it out",
+                ),
                 MATCHER => ("no rule has", "name it in the `matchers` of a rule, or leave it out"),
                 _ => return None,
             };
@@ -57,6 +62,25 @@ impl Draft<'_> {
         };
         let unused = self.defined.iter().filter(|((kind, name), _)| !named.contains(&(*kind, name.as_str())));
         unused.filter_map(|((kind, name), place)| warning(kind, name, place)).collect()
+    }
+
+    /// Rules that are mute whenever they are active.
+    fn never_heard(&self, rules: &Rules) -> Vec<Fault> {
+        let names = |hours: &[Hours]| hours.iter().map(|hours| hours.name.clone()).collect::<BTreeSet<_>>();
+        let warning = |rule: &Rule| {
+            let (mute, active) = (names(&rule.schedule.mute), names(&rule.schedule.active));
+            let both = active.intersection(&mute).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let problem = match (both.is_empty(), active.is_subset(&mute)) {
+                (true, _) => return None,
+                (false, true) => {
+                    format!("`{}` never sends: it is mute whenever it is active, in {both}", rule.name)
+                }
+                (false, false) => format!("`{}` is active and mute in {both}; then it is mute", rule.name),
+            };
+            let help = "take the time interval out of one of the two";
+            Some(Fault::at(self.place_of(RULE, &rule.name)?, problem).help(help).warning())
+        };
+        rules.iter().filter_map(warning).collect()
     }
 
     /// Rules that fire beside each Lictor, since each sees the whole datacenter.

@@ -46,7 +46,20 @@ pub(super) fn read(table: &mut Table<'_>) -> (Option<(String, Place)>, Option<Ti
 }
 
 fn interval(table: &mut Table<'_>) -> Option<TimeInterval> {
-    let times = table.get("times", |entry| entry.some("a list of times", times));
+    let mut earlier: Vec<Range<i16>> = Vec::new();
+    let times = table.get("times", |entry| {
+        entry.some("a list of times", |item| {
+            let range = times(item)?;
+            if earlier.iter().any(|known| known.start < range.end && range.start < known.end) {
+                item.warn(
+                    "this time overlaps one before it",
+                    "write one that holds from the first to the last",
+                );
+            }
+            earlier.push(range.clone());
+            Some(range)
+        })
+    });
     let weekdays = table.get("weekdays", |entry| entry.some("a list of weekdays", weekdays));
     let days = table.get("days_of_month", |entry| entry.some("a list of days", days_of_month));
     let months = table.get("months", |entry| entry.some("a list of months", months));
