@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::alert::{Alert, Phase, Reason, Withheld};
+use super::alert::{Alert, Reason, Withheld};
 use super::group::{Group, GroupKey};
 use super::{InhibitRule, Inhibitions, Rules, Silence};
 use crate::event::{Condition, Event};
@@ -285,7 +285,6 @@ impl Alerts {
             // Another watch told of it.
             return;
         }
-        self.ask_obstacle(&key, step);
         let begin = || Alert::begin(event, query, rule.group_of(event));
         let alert = self.known.entry(key.clone()).or_insert_with(begin);
         let (withheld, goes_on) = alert.matched(event, &rule.schedule, step.now);
@@ -294,19 +293,9 @@ impl Alerts {
 
     fn over(&mut self, key: &Key, event: &Event, step: &mut Step<'_>) {
         let schedule = &step.policy.rules[step.rule].schedule;
-        self.ask_obstacle(key, step);
         let Some(alert) = self.known.get_mut(key).filter(|alert| alert.event.id != event.id) else { return };
         let done = alert.over(event, false, schedule, step.now);
         self.after(key.clone(), done, step);
-    }
-
-    /// Has an alert that is ready know what is in its way just now, since that is why it was not sent.
-    fn ask_obstacle(&mut self, key: &Key, step: &Step<'_>) {
-        let Some(alert) = self.known.get(key).filter(|alert| alert.phase == Phase::Ready) else { return };
-        let obstacle = self.obstacle(step.policy, (step.rule, &alert.event), step.now);
-        if let Some(alert) = self.known.get_mut(key) {
-            alert.blocked = obstacle.map(|obstacle| (obstacle.reason, obstacle.detail));
-        }
     }
 
     fn after(&mut self, key: Key, (withheld, goes_on): (Vec<Withheld>, bool), step: &mut Step<'_>) {

@@ -31,17 +31,21 @@ impl Alerts {
             self.due.remove(&(due, key.clone()));
         }
         self.blocked.remove(key);
-        let before = group.clone();
+        let before = group.times;
         let rule = &policy.rules[key.0];
         let view = self.look_through(policy, key, &mut group, now);
         let send_at = (!view.ready.is_empty()).then(|| group.send_at(rule, now));
         let repeat_at = group.repeat_at(rule).filter(|_| !view.firing.is_empty());
-        let (mut next, mut sent) = (view.next, Vec::new());
-        match (send_at, repeat_at) {
-            (Some(at), _) if at <= now => sent = view.ready,
-            (None, Some(at)) if at <= now => sent = view.firing,
-            (send_at, repeat_at) => next = earliest(next, send_at.or(repeat_at)),
+        let mut next = view.next;
+        let mut sent = match send_at {
+            Some(at) if at <= now => self.free(policy, key, view.ready, (now, &mut next)),
+            _ => Vec::new(),
+        };
+        if sent.is_empty() && repeat_at.is_some_and(|at| at <= now) {
+            sent = self.free(policy, key, view.firing, (now, &mut next));
         }
+        // What is in the past and was not sent waits for what is in its way.
+        next = earliest(next, send_at.into_iter().chain(repeat_at).filter(|at| *at > now).min());
         if !sent.is_empty() {
             self.send(policy, (key, &mut group), sent, (now, decisions));
             next = earliest(next, group.repeat_at(rule).filter(|_| !group.members.is_empty()));
@@ -54,33 +58,38 @@ impl Alerts {
         if let Some(due) = next {
             self.due.insert((due, key.clone()));
         }
-        if group.times != before.times {
+        if group.times != before {
             self.changed_groups.insert(key.clone());
         }
         self.groups.insert(key.clone(), group);
     }
 
-    /// Looks at the members of a group: what time made of them, what is ready, and what is in its way.
+    /// Looks at the members of a group: what time made of them, what is ready, and what goes on.
     fn look_through(
         &mut self,
         policy: Policy<'_>,
-        (rule, name): &GroupKey,
+        (rule, _): &GroupKey,
         group: &mut Group,
         now: Timestamp,
     ) -> View {
         let mut view = View::default();
-        let repeats = group.repeat_at(&policy.rules[*rule]).is_some_and(|at| at <= now);
         for (thing, condition) in group.members.clone() {
             let key = (thing, *rule, condition);
             if self.known.get(&key).is_none_or(|alert| self.is_lost(alert, condition)) {
                 continue;
             }
-            if self.ripen(policy, &key, now) {
-                self.ask(policy, (key, name), (repeats, now), &mut view);
-            } else {
+            if !self.ripen(policy, &key, now) {
                 group.members.remove(&(key.0.clone(), condition));
                 self.known.remove(&key);
                 self.changed.insert(key);
+                continue;
+            }
+            let Some(alert) = self.known.get(&key) else { continue };
+            view.next = earliest(view.next, alert.due(&policy.rules[*rule].schedule));
+            match alert.phase {
+                Phase::Ready => view.ready.push(key),
+                Phase::Firing => view.firing.push(key),
+                Phase::Counting | Phase::Held | Phase::Ending(..) => {}
             }
         }
         view
@@ -98,39 +107,30 @@ impl Alerts {
         alert.ripen(&rule.schedule, |event| rule.fires(event, &watch))
     }
 
-    /// Looks at one alert: is it ready, and what is in its way?
-    fn ask(
+    /// Those of these alerts, which are to be sent now, that nothing is in the way of.
+    fn free(
         &mut self,
         policy: Policy<'_>,
-        (key, name): (Key, &str),
-        (repeats, now): (bool, Timestamp),
-        view: &mut View,
-    ) {
-        let Some(alert) = self.known.get(&key) else { return };
-        view.next = earliest(view.next, alert.due(&policy.rules[key.1].schedule));
-        let is_ready = alert.phase == Phase::Ready;
-        if !(is_ready || alert.phase == Phase::Firing && repeats) {
-            if alert.phase == Phase::Firing {
-                view.firing.push(key);
+        group: &GroupKey,
+        keys: Vec<Key>,
+        (now, next): (Timestamp, &mut Option<Timestamp>),
+    ) -> Vec<Key> {
+        let mut free = Vec::with_capacity(keys.len());
+        for key in keys {
+            let Some(alert) = self.known.get(&key) else { continue };
+            let Some(obstacle) = self.obstacle(policy, (key.1, &alert.event), now) else {
+                free.push(key);
+                continue;
+            };
+            self.blocked.insert(group.clone());
+            *next = earliest(*next, obstacle.until);
+            let blocked = Some((obstacle.reason, obstacle.detail));
+            if let Some(alert) = self.known.get_mut(&key).filter(|alert| alert.blocked != blocked) {
+                alert.blocked = blocked;
+                self.changed.insert(key);
             }
-            return;
         }
-        let obstacle = self.obstacle(policy, (key.1, &alert.event), now);
-        if let Some(obstacle) = &obstacle {
-            self.blocked.insert((key.1, name.to_owned()));
-            view.next = earliest(view.next, obstacle.until);
-        }
-        let is_free = obstacle.is_none();
-        let blocked = obstacle.map(|obstacle| (obstacle.reason, obstacle.detail));
-        if let Some(alert) = self.known.get_mut(&key).filter(|alert| is_ready && alert.blocked != blocked) {
-            alert.blocked = blocked;
-            self.changed.insert(key.clone());
-        }
-        match (is_free, is_ready) {
-            (true, true) => view.ready.push(key),
-            (true, false) => view.firing.push(key),
-            (false, _) => {}
-        }
+        free
     }
 
     /// Sends the events of these alerts as one delivery.
