@@ -40,10 +40,10 @@ impl Pattern {
             (Self::Range(wide), Self::Numbers(narrow)) => narrow.iter().all(|number| wide.contains(*number)),
             (Self::Range(wide), Self::Range(narrow)) => wide.covers(narrow),
             (Self::Prefix(wide), Self::Prefix(narrow)) => narrow.starts_with(wide),
-            (Self::Glob(_) | Self::Regex(_) | Self::Prefix(_), Self::Any(narrow)) => {
+            (Self::Glob(..) | Self::Regex(_) | Self::Prefix(_), Self::Any(narrow)) => {
                 narrow.iter().all(|text| self.fits_text(text))
             }
-            (Self::Glob(wide), Self::Glob(narrow)) => wide.glob() == narrow.glob(),
+            (Self::Glob(wide, _), Self::Glob(narrow, _)) => wide.glob() == narrow.glob(),
             (Self::Regex(wide), Self::Regex(narrow)) => wide.as_str() == narrow.as_str(),
             (Self::Flag(wide), Self::Flag(narrow)) => wide == narrow,
             _ => false,

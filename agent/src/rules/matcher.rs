@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{Glob, GlobBuilder};
 use regex::Regex;
 
 use serde_json::Value as Json;
@@ -34,7 +34,7 @@ pub enum Pattern {
     /// Exactly this.
     Flag(bool),
     /// `*`, `?`, `[…]` and `{a,b}`; `*` also covers `/`.
-    Glob(GlobMatcher),
+    Glob(Glob, regex::bytes::Regex),
     /// Over the whole value, from its beginning to its end.
     Regex(Regex),
     /// The beginning of the value.
@@ -101,7 +101,7 @@ impl fmt::Display for Pattern {
             Self::Range(range) => write!(f, "{range}"),
             Self::Present(present) => write!(f, "{{ present = {present} }}"),
             Self::Flag(flag) => write!(f, "{flag}"),
-            Self::Glob(glob) => write!(f, "{{ glob = {:?} }}", glob.glob().glob()),
+            Self::Glob(glob, _) => write!(f, "{{ glob = {:?} }}", glob.glob()),
             Self::Regex(regex) => {
                 let text = regex.as_str();
                 let inner = text.strip_prefix(r"\A(?:").and_then(|text| text.strip_suffix(r")\z"));
@@ -116,8 +116,14 @@ impl Pattern {
     /// A glob over the whole value.
     pub fn glob(text: &str) -> Result<Self, PatternError> {
         let glob = GlobBuilder::new(text).literal_separator(false).backslash_escape(true).build();
-        glob.map(|glob| Self::Glob(glob.compile_matcher()))
-            .map_err(|error| PatternError(error.kind().to_string()))
+        let glob = glob.map_err(|error| PatternError(error.kind().to_string()))?;
+        // The crate's own matcher looks at each value as a path first, which takes most of its time.
+        let regex = regex::bytes::RegexBuilder::new(glob.regex())
+            .dot_matches_new_line(true)
+            .size_limit(REGEX_SIZE_MAX)
+            .build()
+            .map_err(|error| PatternError(last_line(&error.to_string())))?;
+        Ok(Self::Glob(glob, regex))
     }
 
     /// A regular expression over the whole value, matched in linear time.
@@ -183,7 +189,7 @@ impl Pattern {
     pub(super) fn fits_text(&self, text: &str) -> bool {
         match self {
             Self::Any(words) => words.iter().any(|word| word == text),
-            Self::Glob(glob) => glob.is_match(text),
+            Self::Glob(_, regex) => regex.is_match(text.as_bytes()),
             Self::Regex(regex) => regex.is_match(text),
             Self::Prefix(prefix) => text.starts_with(prefix),
             Self::All(_) | Self::Numbers(_) | Self::Range(_) | Self::Present(_) | Self::Flag(_) => false,
