@@ -143,6 +143,9 @@ impl Alerts {
                 fired.iter().copied().chain(standing.iter().map(|(rule, _)| *rule)).collect();
             for rule in rules {
                 let is_fired = fired.contains(&rule);
+                if !is_fired && !policy.rules[rule].ends_by(event, watch) {
+                    continue;
+                }
                 let mut step = Step { policy, rule, now, decisions: &mut decisions, touched: &mut touched };
                 self.removed(event, (&thing, &standing), is_fired, &mut step);
                 let key = (thing.clone(), rule, event.kind.condition());
@@ -152,7 +155,7 @@ impl Alerts {
                     step.decisions.push(Decision::Send { rule, events, group: None, nth: 0 });
                 } else if is_fired {
                     self.matched(key, (event, query), &mut step);
-                } else if policy.rules[rule].hears(watch) {
+                } else {
                     self.over(&key, event, &mut step);
                 }
             }

@@ -70,6 +70,12 @@ impl Rule {
         self.verdict(&Facts::of(event), Some(watch)).sends()
     }
 
+    /// Can `event`, which it does not send, end what this rule remembers? Not where another watch tells it, and not where
+    /// only a final rule before this one keeps it from being sent.
+    pub(super) fn ends_by(&self, event: &Event, watch: &str) -> bool {
+        self.hears(watch) && !self.fires(event, watch)
+    }
+
     /// Why this rule, whose `verdict` on an event it is, leaves the event alone; none where it sends it.
     pub fn objection(&self, verdict: &Verdict<'_>, facts: &Facts<'_>, watch: Option<&str>) -> Option<String> {
         Some(match verdict {

@@ -422,6 +422,38 @@ fn what_is_over_at_once_is_each_sent_however_long_it_waits() {
 }
 
 #[test]
+fn what_a_final_rule_takes_does_not_end_what_the_rules_after_it_remember() {
+    let to = |word: &str| vec![super::matcher("to", super::words(&[word]))];
+    let last =
+        Rule { name: "page".into(), is_final: true, matches: to("critical"), ..all(Schedule::default()) };
+    let schedule = Schedule { send_resolved: true, ..Schedule::default() };
+    let unless = to("passing");
+    let mut play = Play::new(vec![last, Rule { unless, ..all(schedule) }]);
+    play.turn(0, "n", Passing, Warning);
+    play.turn(10, "n", Warning, Critical);
+    play.turn(20, "n", Critical, Passing);
+    play.said(100, &["0 sent n@0:warning", "10 sent n@10:critical", "20 sent n@20:passing #1"]);
+}
+
+#[test]
+fn what_another_watch_tells_ends_nothing_of_a_rule_that_does_not_hear_it() {
+    let watches = vec!["checks/node".to_owned()];
+    let matches = vec![super::matcher("to", super::words(&["critical"]))];
+    let rule = Rule { watches, matches, ..all(Schedule { hold: seconds(30), ..Schedule::default() }) };
+    let mut play = Play::new(vec![rule]);
+    play.turn(0, "n", Passing, Critical);
+    let other = Query { watch: "checks/state/any".into(), name: "checks/state/any".into() };
+    for event in [
+        turn("n", Critical, Passing, 10),
+        Event { id: "gone".into(), kind: EventType::CheckDeregistered, ..turn("n", Critical, Critical, 11) },
+    ] {
+        let policy = Policy { rules: &play.rules, inhibit_rules: &[] };
+        assert_eq!(play.alerts.take(policy, &[event], &other, at(11)), []);
+    }
+    play.said(100, &["30 sent n@0:critical"]);
+}
+
+#[test]
 fn what_is_gone_is_over() {
     let mut play = Play::failing(Schedule { hold: seconds(30), send_resolved: true, ..Schedule::default() });
     let gone = |id: &str| Event {
