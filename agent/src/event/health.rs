@@ -1,6 +1,6 @@
 //! What an answer says of nodes and services as a whole: worked out once, and only if an event has to tell of it.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{CheckState, Snapshot, State};
@@ -13,7 +13,12 @@ pub struct Health<'a> {
     states: Option<&'a Snapshot<State>>,
     failed_nodes: OnceCell<BTreeSet<String>>,
     services: OnceCell<HashMap<String, Instances>>,
+    /// How many services were looked at one by one.
+    asked: Cell<u32>,
 }
+
+/// So many services are looked at one by one, before it is cheaper to look at all.
+const ONE_BY_ONE: u32 = 3;
 
 /// The instances of a service that a watch shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +42,7 @@ impl<'a> Health<'a> {
 
     /// Nothing is said: no node is dead, and of no service is it known how it is.
     pub fn unknown() -> Self {
-        Self { states: None, failed_nodes: OnceCell::new(), services: OnceCell::new() }
+        Self { states: None, failed_nodes: OnceCell::new(), services: OnceCell::new(), asked: Cell::new(0) }
     }
 
     fn checks(&self) -> impl Iterator<Item = &'a CheckState> {
@@ -56,11 +61,21 @@ impl<'a> Health<'a> {
     /// The instances of a service, if that is known. One passes where its checks pass and those of its node, of those that there are.
     pub(super) fn instances_of(&self, service: &str) -> Option<Instances> {
         self.states?;
-        Some(self.services.get_or_init(|| self.count()).get(service).copied().unwrap_or_default())
+        if self.services.get().is_none() && self.asked.replace(self.asked.get() + 1) < ONE_BY_ONE {
+            return Some(self.count(Some(service)).remove(service).unwrap_or_default());
+        }
+        Some(self.services.get_or_init(|| self.count(None)).get(service).copied().unwrap_or_default())
     }
 
-    fn count(&self) -> HashMap<String, Instances> {
-        let mut checks: Vec<_> = self.checks().collect();
+    /// Those of one service, or of all.
+    fn count(&self, service: Option<&str>) -> HashMap<String, Instances> {
+        let counts = |state: &&CheckState| {
+            let of_node = state.check.service_id.is_empty();
+            // One that passes says nothing of the instances of its node.
+            let fails = of_node && state.result != Some(CheckStatus::Passing);
+            fails || !of_node && service.is_none_or(|service| state.check.service == service)
+        };
+        let mut checks: Vec<_> = self.checks().filter(counts).collect();
         // They come node by node, so there is hardly anything to sort.
         checks.sort_by(|one, other| one.check.node.cmp(&other.check.node));
         let mut services = HashMap::<&str, Instances>::new();
@@ -143,6 +158,7 @@ mod tests {
             (instances.passing, instances.all)
         };
         assert_eq!((of("web"), of("db"), of("mail")), ((2, 6), (1, 1), (0, 0)));
+        assert_eq!((of("web"), of("db")), ((2, 6), (1, 1)), "one by one and all at once are the same");
         let share = |service: &str| health.instances_of(service).unwrap().share();
         assert!((share("web") - 1.0 / 3.0).abs() < f64::EPSILON && share("mail") < f64::EPSILON);
         assert_eq!(Health::unknown().instances_of("web"), None);
