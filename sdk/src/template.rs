@@ -144,20 +144,42 @@ impl Template {
 
     /// Renders it for one event of the delivery. What it names must be there: else the failure is permanent.
     pub fn render(&self, delivery: &Delivery, event: &Event) -> Result<String, Failure> {
-        let values = attributes(event)?;
-        let events = delivery.events.iter().map(attributes).collect::<Result<Vec<_>, _>>()?;
-        let context = context! {
+        let event = attributes(event)?;
+        self.render_some(delivery, &all(delivery)?, &[event]).map(|texts| texts.concat())
+    }
+
+    /// Renders it for each event of the delivery, in their order. A group may hold a thousand of them, so what they have in
+    /// common is made once.
+    pub fn render_each(&self, delivery: &Delivery) -> Result<Vec<String>, Failure> {
+        let events = all(delivery)?;
+        self.render_some(delivery, &events, &events)
+    }
+
+    fn render_some(
+        &self,
+        delivery: &Delivery,
+        all: &[Value],
+        events: &[Value],
+    ) -> Result<Vec<String>, Failure> {
+        let wrong = |error| Failure::permanent(format!("template: {}", explain(&error)));
+        let environment = environment();
+        let template = environment.template_from_str(&self.0).map_err(wrong)?;
+        let common = context! {
             rule => delivery.rule.as_str(),
             receiver => delivery.receiver.as_str(),
             environment => delivery.environment.as_str(),
             node => delivery.node.as_str(),
-            events,
-            ..values
+            events => Value::from(all.to_vec()),
         };
-        environment()
-            .render_str(&self.0, context)
-            .map_err(|error| Failure::permanent(format!("template: {}", explain(&error))))
+        let render =
+            |event: &Value| template.render(context! { ..common.clone(), ..event.clone() }).map_err(wrong);
+        events.iter().map(render).collect()
     }
+}
+
+/// The attributes of all events.
+fn all(delivery: &Delivery) -> Result<Vec<Value>, Failure> {
+    delivery.events.iter().map(attributes).collect()
 }
 
 /// Only the filters and tests that texts of events call for: all of minijinja's add a third to the component.
@@ -245,6 +267,9 @@ mod tests {
         ]);
         let want = want.map(str::to_owned).map_err(Failure::permanent);
         assert_eq!(template.render(&delivery, &delivery.events[0]), want);
+        let one_by_one: Result<Vec<_>, _> =
+            delivery.events.iter().map(|event| template.render(&delivery, event)).collect();
+        assert_eq!(template.render_each(&delivery), one_by_one);
     }
 
     #[track_caller]

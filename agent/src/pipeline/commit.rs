@@ -33,6 +33,9 @@ impl Pipeline {
         let Plan { states, changes, events } = plan;
         let Line { memory, routing, .. } = &self.line;
         let mut held = memory.take().await?;
+        if reset {
+            held.alerts.begin_anew();
+        }
         let told = changes.iter().map(|change| (change.parts().0, change.parts().2));
         self.observe(&mut held.alerts, told, (node, now));
         let decisions = held.alerts.take(routing.policy(), &events, &self.query(), now);

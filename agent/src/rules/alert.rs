@@ -25,7 +25,7 @@ pub enum Reason {
     /// It goes on since before: `keep_firing_for`.
     KeepFiringFor,
     /// A later one told more.
-    Superseded,
+    Overtaken,
     /// The clock was in the way.
     Muted,
     /// A silence was in the way.
@@ -43,7 +43,7 @@ impl Reason {
         Self::Grouped,
         Self::Occurrences,
         Self::KeepFiringFor,
-        Self::Superseded,
+        Self::Overtaken,
         Self::Muted,
         Self::Silenced,
         Self::Inhibited,
@@ -57,7 +57,7 @@ impl Reason {
             Self::Grouped => "grouped",
             Self::Occurrences => "occurrences",
             Self::KeepFiringFor => "keep_firing_for",
-            Self::Superseded => "superseded",
+            Self::Overtaken => "overtaken",
             Self::Muted => "muted",
             Self::Silenced => "silenced",
             Self::Inhibited => "inhibited",
@@ -112,9 +112,11 @@ pub(super) struct Alert {
     /// Why it is not sent although it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) blocked: Option<(Reason, String)>,
-    /// What its group is called: follows from its first event and the configuration.
-    #[serde(skip)]
+    /// What its group is called, by its first event.
     pub(super) group: String,
+    /// The attributes that this is made of; another configuration may group by others.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) group_by: String,
 }
 
 pub(super) fn later(time: Timestamp, by: Duration) -> Timestamp {
@@ -133,7 +135,7 @@ fn is(event: &Event) -> Option<String> {
 
 impl Alert {
     /// Begins with an event that the rule matches.
-    pub(super) fn begin(event: &Event, query: &Query, group: String) -> Self {
+    pub(super) fn begin(event: &Event, query: &Query, (group, group_by): (String, String)) -> Self {
         Self {
             of: query.clone(),
             event: event.clone(),
@@ -145,6 +147,7 @@ impl Alert {
             times: Vec::new(),
             blocked: None,
             group,
+            group_by,
         }
     }
 
@@ -218,7 +221,7 @@ impl Alert {
             return self.believed_goes_on(event, gone);
         }
         let detail = format!("event {} came before it was sent", event.id);
-        let gone = vec![withheld(&old, Reason::Superseded, detail)];
+        let gone = vec![withheld(&old, Reason::Overtaken, detail)];
         if self.phase == Phase::Held && event.is_resolved() != self.last {
             self.since = now;
         }
@@ -271,6 +274,11 @@ impl Alert {
                 (Vec::new(), true)
             }
         }
+    }
+
+    /// It is so, as far as is known.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.last && matches!(self.phase, Phase::Held | Phase::Ready | Phase::Firing)
     }
 
     /// Leaves it firing where nothing more is to be told of it.

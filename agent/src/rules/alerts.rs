@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::{Alert, Reason, Withheld};
 use super::group::{Group, GroupKey};
+use super::heard::Heard;
 use super::{InhibitRule, Inhibitions, Rules, Silence};
-use crate::event::{Condition, Event};
+use crate::event::{Condition, Event, EventType};
 
 /// What is configured of it.
 #[derive(Clone, Copy)]
@@ -107,9 +108,11 @@ pub struct Alerts {
     /// What hides what now.
     inhibitions: Inhibitions,
     /// What persons want to hear nothing of.
-    silences: Vec<Silence>,
+    pub(super) silences: Vec<Silence>,
+    /// The events that were told of late.
+    heard: Heard,
     /// The silences that ended early, by id.
-    expired: Vec<(String, Timestamp)>,
+    pub(super) expired: Vec<(String, Timestamp)>,
     /// The queries that there are.
     queries: BTreeSet<String>,
     /// Those that cannot be followed, with their watches: what they told may be so no more.
@@ -132,16 +135,18 @@ impl Alerts {
         let watch = &query.watch[..];
         let (mut decisions, mut touched) = (Vec::new(), BTreeSet::new());
         for (at, event) in events.iter().enumerate() {
+            let before = self.heard.note(&event.id, watch);
             let fired = policy.rules.firing(event, Some(watch));
             let thing = event.thing();
             let standing: Vec<(usize, Condition)> = self.standing(&thing);
-            if standing.is_empty() && fired.is_empty() {
-                self.resolve_silences(event, now);
-                continue;
-            }
+            let resolves = self.resolves(event, &thing, now);
             let rules: BTreeSet<usize> =
                 fired.iter().copied().chain(standing.iter().map(|(rule, _)| *rule)).collect();
             for rule in rules {
+                if before.iter().any(|watch| policy.rules[rule].hears(watch)) {
+                    // It is known what this rule makes of it.
+                    continue;
+                }
                 let is_fired = fired.contains(&rule);
                 if !is_fired && !policy.rules[rule].ends_by(event, watch) {
                     continue;
@@ -159,7 +164,7 @@ impl Alerts {
                     self.over(&key, event, &mut step);
                 }
             }
-            self.resolve_silences(event, now);
+            self.end_silences(&resolves, now);
             // What is not grouped is sent before what comes next.
             let alone: Vec<_> = touched
                 .iter()
@@ -200,15 +205,9 @@ impl Alerts {
         }
     }
 
-    /// The silences are these.
-    pub fn silence(&mut self, silences: Vec<Silence>) {
-        self.silences = silences;
-        self.look_again();
-    }
-
-    /// The silences that ended early since this was asked last: their ids, and when.
-    pub fn expired(&mut self) -> Vec<(String, Timestamp)> {
-        std::mem::take(&mut self.expired)
+    /// Consul's indexes began anew: events that are told from now on are others than those before, whatever their ids.
+    pub fn begin_anew(&mut self) {
+        self.heard.forget();
     }
 
     /// A query of a watch can be followed, or cannot any more. In the meantime nothing is concluded from time that goes
@@ -234,7 +233,7 @@ impl Alerts {
                 || !self.queries.contains(name) && self.lost.values().any(|of| of == watch))
     }
 
-    fn look_again(&mut self) {
+    pub(super) fn look_again(&mut self) {
         for group in self.blocked.clone() {
             self.look_at(&group);
         }
@@ -250,7 +249,7 @@ impl Alerts {
     }
 
     /// The conditions of a thing that rules remember.
-    fn standing(&self, thing: &str) -> Vec<(usize, Condition)> {
+    pub(super) fn standing(&self, thing: &str) -> Vec<(usize, Condition)> {
         if self.known.is_empty() {
             return Vec::new();
         }
@@ -328,27 +327,6 @@ impl Alerts {
         self.changed.insert(key.clone());
     }
 
-    /// A silence that was to end with what it hides ends with it.
-    fn resolve_silences(&mut self, event: &Event, now: Timestamp) {
-        if self.silences.is_empty() || !event.is_resolved() {
-            return;
-        }
-        let over = |silence: &&mut Silence| silence.expire_on_resolve && silence.hides(event, now);
-        let ended: Vec<_> = self
-            .silences
-            .iter_mut()
-            .filter(over)
-            .map(|silence| {
-                silence.ends_at = now;
-                (silence.id.clone(), now)
-            })
-            .collect();
-        if !ended.is_empty() {
-            self.expired.extend(ended);
-            self.look_again();
-        }
-    }
-
     /// What is in the way of `event`, for a rule.
     pub(super) fn obstacle(
         &self,
@@ -356,6 +334,10 @@ impl Alerts {
         (rule, event): (usize, &Event),
         now: Timestamp,
     ) -> Option<Obstacle> {
+        // What was given up is told at once, here and where it happens.
+        if event.kind == EventType::DeliveryDead {
+            return None;
+        }
         if let Some(detail) = policy.rules[rule].schedule.muted(now) {
             return Some(Obstacle { reason: Reason::Muted, detail, until: Some(next_minute(now)) });
         }

@@ -29,7 +29,7 @@ pub(super) struct Group {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Times {
     /// When what is ready is sent; none where nothing is.
-    send_at: Option<Timestamp>,
+    pub(super) send_at: Option<Timestamp>,
     /// When something was sent.
     sent_at: Option<Timestamp>,
     /// How often.
@@ -59,15 +59,21 @@ impl Group {
 }
 
 impl Rule {
-    /// What the group of an event is called.
-    pub(super) fn group_of(&self, event: &Event) -> String {
+    /// The attributes that it groups by; none where it does not.
+    pub(super) fn grouped_by(&self) -> String {
+        let Some(grouping) = &self.schedule.group else { return String::new() };
+        format!("{{{}}}", grouping.by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+    }
+
+    /// What the group of an event is called, and what that is made of.
+    pub(super) fn group_of(&self, event: &Event) -> (String, String) {
         let Some(grouping) = &self.schedule.group else {
-            return format!("{} {}", event.kind.condition(), event.thing());
+            return (format!("{} {}", event.kind.condition(), event.thing()), String::new());
         };
         let facts = Facts::of(event);
         let named = grouping.by.iter().map(|attribute| {
             format!("{attribute}={}", facts.text(attribute).as_deref().unwrap_or("").trim_matches('"'))
         });
-        format!("{{{}}}", named.collect::<Vec<_>>().join(", "))
+        (format!("{{{}}}", named.collect::<Vec<_>>().join(", ")), self.grouped_by())
     }
 }

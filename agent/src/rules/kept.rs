@@ -101,7 +101,9 @@ impl Alerts {
                 alerts.unknown.push((name, key));
                 continue;
             }
-            alert.group = rule.group_of(&alert.event);
+            if alert.group_by != rule.grouped_by() {
+                (alert.group, alert.group_by) = rule.group_of(&alert.event);
+            }
             let group = alerts.groups.entry((at, alert.group.clone())).or_default();
             group.members.insert((thing.to_owned(), condition));
             alerts.known.insert((thing.to_owned(), at, condition), alert);

@@ -8,6 +8,7 @@ mod attribute;
 mod facts;
 mod family;
 mod group;
+mod heard;
 mod hides;
 mod index;
 mod inhibit;

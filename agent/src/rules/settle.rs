@@ -13,6 +13,8 @@ struct View {
     ready: Vec<Key>,
     /// What goes on.
     firing: Vec<Key>,
+    /// Something is ready, be it that its watch cannot be followed just now.
+    waits: bool,
     /// When to look at it again.
     next: Option<Timestamp>,
 }
@@ -34,6 +36,9 @@ impl Alerts {
         let before = group.times;
         let rule = &policy.rules[key.0];
         let view = self.look_through(policy, key, &mut group, now);
+        if !view.waits {
+            group.times.send_at = None;
+        }
         let send_at = (!view.ready.is_empty()).then(|| group.send_at(rule, now));
         let repeat_at = group.repeat_at(rule).filter(|_| !view.firing.is_empty());
         let mut next = view.next;
@@ -75,7 +80,9 @@ impl Alerts {
         let mut view = View::default();
         for (thing, condition) in group.members.clone() {
             let key = (thing, *rule, condition);
-            if self.known.get(&key).is_none_or(|alert| self.is_lost(alert, condition)) {
+            let Some(alert) = self.known.get(&key) else { continue };
+            if self.is_lost(alert, condition) {
+                view.waits |= alert.phase == Phase::Ready;
                 continue;
             }
             if !self.ripen(policy, &key, now) {
@@ -87,7 +94,10 @@ impl Alerts {
             let Some(alert) = self.known.get(&key) else { continue };
             view.next = earliest(view.next, alert.due(&policy.rules[*rule].schedule));
             match alert.phase {
-                Phase::Ready => view.ready.push(key),
+                Phase::Ready => {
+                    view.waits = true;
+                    view.ready.push(key);
+                }
                 Phase::Firing => view.firing.push(key),
                 Phase::Counting | Phase::Held | Phase::Ending(..) => {}
             }

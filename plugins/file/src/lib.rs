@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use lictor_sdk::{Delivery, Description, Failure, Plugin, Request, append, template::Template};
+use lictor_sdk::{Delivery, Description, Event, Failure, Plugin, Request, append, template::Template};
 use serde::Deserialize;
 
 /// The plugin.
@@ -39,11 +39,11 @@ impl Plugin for File {
 
     fn handle(delivery: &Delivery, config: &Config) -> Result<String, Failure> {
         let mut lines = String::new();
-        for event in &delivery.events {
-            let line = match &config.template {
-                Some(template) => template.render(delivery, event)?,
-                None => event.to_cloudevent()?,
-            };
+        let each = match &config.template {
+            Some(template) => template.render_each(delivery)?,
+            None => delivery.events.iter().map(Event::to_cloudevent).collect::<Result<_, _>>()?,
+        };
+        for line in each {
             escape(&line, &mut lines);
             lines.push('\n');
         }

@@ -165,7 +165,7 @@ fn a_worse_result_while_it_is_held_goes_on_and_is_what_is_sent() {
     play.turn(0, "n", Passing, Warning);
     play.turn(20, "n", Warning, Critical);
     play.turn(40, "n", Critical, Warning);
-    play.said(100, &["20 superseded n@0:warning", "30 sent n@20:critical", "40 sent n@40:warning #1"]);
+    play.said(100, &["20 overtaken n@0:warning", "30 sent n@20:critical", "40 sent n@40:warning #1"]);
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_clock_that_jumps_ahead_makes_due_what_is_and_one_that_is_set_back_lets_it_w
         play.alerts.take(Policy { rules: &play.rules, inhibit_rules: &[] }, &[back], &query(), at(10));
     play.tell(decisions, &[]);
     assert_eq!(play.alerts.due(), Some(at(1030)));
-    play.said(1035, &["1000 superseded n@1000:critical", "1030 sent back"]);
+    play.said(1035, &["1000 overtaken n@1000:critical", "1030 sent back"]);
 }
 
 #[test]
@@ -265,6 +265,49 @@ fn a_group_is_sent_as_one_and_then_what_is_new() {
             "70 sent d@20:critical {service=web} #1",
         ],
     );
+}
+
+#[test]
+fn a_group_waits_for_the_next_one_where_the_first_is_over() {
+    let group = Some(Grouping { by: vec![Attribute::Service], wait: seconds(30), interval: seconds(300) });
+    let mut play = Play::failing(Schedule { group, hold: seconds(60), ..Schedule::default() });
+    play.turn(0, "b", Passing, Critical);
+    play.turn(65, "c", Passing, Critical);
+    play.turn(66, "d", Passing, Critical);
+    play.turn(70, "b", Critical, Passing);
+    play.said(400, &["70 grouped b@0:critical", "155 sent c@65:critical+d@66:critical {service=web}"]);
+}
+
+#[test]
+fn what_two_watches_tell_happened_once() {
+    let other = Query { watch: "checks/state/any".into(), name: "checks/state/any".into() };
+    let happened = |schedule: Schedule, twice: bool| {
+        let mut play = Play::failing(schedule);
+        for (second, from, to) in [
+            (0, Passing, Critical),
+            (10, Critical, Passing),
+            (20, Passing, Critical),
+            (30, Critical, Passing),
+        ] {
+            let event = turn("n", from, to, second);
+            play.events(second, std::slice::from_ref(&event));
+            if twice {
+                play.until(second + 1);
+                let policy = Policy { rules: &play.rules, inhibit_rules: &play.inhibit_rules };
+                let decisions = play.alerts.take(policy, &[event], &other, at(second + 1));
+                assert_eq!(decisions, []);
+            }
+        }
+        play.until(500);
+        play.said
+    };
+    for schedule in [
+        Schedule { keep_firing_for: seconds(60), send_resolved: true, ..Schedule::default() },
+        Schedule { occurrences: Some(Occurrences { count: 2, within: seconds(60) }), ..Schedule::default() },
+        Schedule { hold: seconds(5), repeat_interval: Some(seconds(60)), ..Schedule::default() },
+    ] {
+        assert_eq!(happened(schedule.clone(), true), happened(schedule, false));
+    }
 }
 
 #[test]
@@ -367,6 +410,25 @@ fn what_is_silenced_is_sent_when_the_silence_ends_if_it_is_still_so() {
     play.turn(20, "b", Passing, Critical);
     play.turn(50, "b", Critical, Passing);
     play.said(300, &["50 silenced b@20:critical", "50 silenced b@50:passing", "100 sent a@10:critical"]);
+
+    // Not before all that it hides is over.
+    let mut play = Play::all(Schedule::default());
+    play.alerts.silence(vec![silence(100, true)]);
+    play.turn(10, "a", Passing, Critical);
+    play.turn(10, "b", Passing, Critical);
+    play.turn(20, "a", Critical, Passing);
+    assert_eq!(play.alerts.expired(), []);
+    play.turn(30, "b", Critical, Passing);
+    assert_eq!(play.alerts.expired(), [("51".to_owned(), at(30))]);
+
+    // What tells that it is over is perhaps not what the silence is about.
+    let mut play = Play::failing(Schedule::default());
+    let mut failing = silence(100, true);
+    failing.matchers = vec![super::matcher("to", super::words(&["critical"]))];
+    play.alerts.silence(vec![failing]);
+    play.turn(10, "a", Passing, Critical);
+    play.turn(20, "a", Critical, Passing);
+    assert_eq!(play.alerts.expired(), [("51".to_owned(), at(20))]);
 
     let mut play = Play::all(Schedule::default());
     play.alerts.silence(vec![silence(100, true)]);
@@ -490,7 +552,7 @@ fn schedules() -> impl Strategy<Value = Schedule> {
             hold: seconds(hold / 10 * 10),
             keep_firing_for: seconds(keep / 10 * 10),
             group: group.map(|(by, wait, interval)| Grouping {
-                by: [Attribute::Node, Attribute::Service][..by].to_vec(),
+                by: [Attribute::Node, Attribute::To][..by].to_vec(),
                 wait: seconds(wait),
                 interval: seconds(interval),
             }),
@@ -511,12 +573,15 @@ fn histories() -> impl Strategy<Value = Vec<(usize, usize, u64, bool)>> {
 fn played(rules: &[Rule], history: &[(usize, usize, u64, bool)], kills: bool) -> Vec<String> {
     let mut play = Play::new(rules.to_vec());
     let (mut second, mut results) = (0, [Passing; 3]);
-    for &(node, to, pause, kill) in history {
+    for (number, &(node, to, pause, kill)) in history.iter().enumerate() {
         second += pause;
         let to = CheckStatus::ALL[to];
         let from = std::mem::replace(&mut results[node], to);
         if from != to {
-            play.turn(second, ["a", "b", "c"][node], from, to);
+            let mut event = turn(["a", "b", "c"][node], from, to, second);
+            // Consul's indexes go up with each write, and so no id comes again.
+            event.id = format!("{} {number}", event.id);
+            play.events(second, &[event]);
         }
         if kills && kill {
             play.restart();
