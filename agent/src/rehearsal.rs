@@ -43,6 +43,12 @@ impl<'a> Rehearsal<'a> {
     pub fn silence(&mut self, silence: Silence) {
         let now = silence.starts_at;
         self.until(now);
+        // Those that ended early stay so.
+        for (id, at) in self.alerts.expired() {
+            if let Some(silence) = self.silences.iter_mut().find(|silence| silence.id == id) {
+                silence.ends_at = at;
+            }
+        }
         self.silences.push(silence);
         self.alerts.silence(self.silences.clone());
         self.tick(now);

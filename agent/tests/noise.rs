@@ -108,10 +108,15 @@ async fn many_checks_that_fail_are_one_delivery() {
     let checks = ["c1", "c2", "c3", "c4", "c5"];
     let (consul, home) = (consul_with(&checks).await, Home::warm());
     let more = "group_by = ['node']\ngroup_wait = '2s'\ngroup_interval = '3s'\nsend_resolved = true";
-    let mut lictor = home.follow(&config(&home, &consul, more)).await;
+    let config = config(&home, &consul, more);
+    let mut lictor = home.follow(&config).await;
     for check in checks {
         consul.ttl(check, "fail", "down").await;
     }
+    // A kill while the group waits begins nothing anew.
+    lictor.until("hear of all", async || (remembered(&home) == 5).then_some(())).await;
+    lictor.kill();
+    let mut lictor = home.start(&config);
     home.wait_for_lines("log", 5).await;
     assert_eq!(logged(&home), checks);
     let told = until(&home, &mut lictor, &["c1 critical delivered"]).await;
@@ -146,7 +151,8 @@ async fn what_goes_on_is_told_again_until_it_is_over_also_after_a_restart() {
 #[tokio::test]
 async fn a_silence_hides_what_fits_until_it_is_taken_away() {
     let (consul, home) = (consul_with(&["db", "web"]).await, Home::warm());
-    let mut lictor = home.follow(&config(&home, &consul, "")).await;
+    let config = config(&home, &consul, "");
+    let mut lictor = home.follow(&config).await;
     let silence = |arguments: &[&str]| {
         let done = home.run(&[&["silence"], arguments, &["-c", "lictor.toml"]].concat());
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -171,6 +177,11 @@ async fn a_silence_hides_what_fits_until_it_is_taken_away() {
         )),
         "{explained}"
     );
+    assert_eq!(lictor.terminate().await, 0);
+    let mut lictor = home.start(&config);
+    lictor.told("Lictor runs.", 1).await;
+    sleep(A_MOMENT).await;
+    assert_eq!(logged(&home), ["db"], "it holds over a restart");
     silence(&["expire", id.trim()]);
     until(&home, &mut lictor, &["db critical delivered", "web critical delivered"]).await;
     assert!(!silence(&["list"]).contains("check_id=web"));

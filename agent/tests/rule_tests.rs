@@ -156,7 +156,13 @@ async fn what_was_recorded_is_played_by_other_rules() {
         assert!(done.status.success(), "{}", text(&done.stderr));
         text(&done.stdout)
     };
-    assert_eq!(replay(&before), "3 events: 2 sent then, 2 now; 0 no longer (-), 0 anew (+).\n");
+    assert_eq!(
+        replay(&before),
+        "3 events: 2 sent in 2 deliveries then, 2 in 2 deliveries now; 0 no longer (-), 0 anew (+), 0 otherwise (~).\n"
+    );
+    let later =
+        replay(&(config.clone() + &rule("web", "web", "occurrences = { count = 2, within = '1h' }\n")));
+    assert!(later.contains("(occurrences: 1 of 2 within 3600s)"), "{later}");
     let other = replay(&(config + &rule("web", "web", "for = '1m'\n") + &rule("db", "db", "")));
     assert!(other.ends_with("3 events: 2 sent then, 1 now; 2 no longer (-), 1 anew (+).\n"), "{other}");
     assert!(other.contains("(held: it had to be so for 60s, and it is again as it was)"), "{other}");

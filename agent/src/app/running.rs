@@ -33,6 +33,9 @@ use crate::shutdown::Shutdown;
 use crate::source::{Shown, Source};
 use crate::store::{AfterDeath, Pruned, Retention, Saved, SilenceRecord, Store};
 
+/// So much of what rules have no use for is told one by one.
+const UNUSED_TOLD: usize = 20;
+
 /// How often it is looked whether something is past its retention.
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
 
@@ -229,12 +232,14 @@ async fn remembered(config: &Config, store: &Store, routing: &Routing) -> Result
     let watches = config.watches.iter().map(Watch::name).collect();
     let (mut alerts, unused) =
         Alerts::load(routing.policy(), &watches, rows).context("read what the rules remember")?;
-    if unused > 0 {
-        warn!(
-            unused,
-            "What the rules remembered of these events, the rules as they are now have no use for."
-        );
+    for (rule, what) in unused.iter().take(UNUSED_TOLD) {
+        warn!(rule, what, "This waited or went on; by the rules as they are now nothing more comes of it.");
     }
+    if unused.len() > UNUSED_TOLD {
+        warn!(more = unused.len() - UNUSED_TOLD, "So did others.");
+    }
+    // At once: what nothing comes of is not to be shown as something that waits.
+    store.remember(Line::rows(&mut alerts, routing)).await.context("write to the store")?;
     alerts.silence(silences(store).await?);
     Ok(alerts)
 }

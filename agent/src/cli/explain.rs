@@ -7,7 +7,7 @@ use super::records::{json_lines, one_line, open, say, table, whole};
 use super::{ConfigArgs, variable};
 use crate::config::{Config, Look};
 use crate::rules::{Facts, Rule, Rules, Verdict, remembered};
-use crate::store::{Record, Seen};
+use crate::store::{Record, Seen, State};
 
 /// What a person is shown of an event's data, where it is there.
 const SHOWN: [&str; 18] = [
@@ -134,7 +134,19 @@ fn in_words(explained: &Explained) -> String {
     lines.extend([String::new(), "What the rules of the present configuration make of it".into()]);
     match rules {
         None => lines.push("  not known: the configuration has faults, see `lictor validate`".into()),
-        Some(rules) => lines.extend(rules.iter().map(Judged::in_words)),
+        Some(rules) => lines.extend(rules.iter().map(|judged| {
+            let by_rule = |rule: &String| *rule == judged.rule;
+            let waits = remembered.iter().any(|of| by_rule(&of.rule));
+            let mut made = deliveries.iter().filter(|delivery| by_rule(&delivery.rule)).peekable();
+            let withheld = made.peek().is_some() && made.all(|delivery| delivery.state == State::Suppressed);
+            let sent = deliveries.iter().any(|of| by_rule(&of.rule) && of.state != State::Suppressed);
+            judged.in_words(match (sent, withheld, waits) {
+                (true, ..) => Fate::Sent,
+                (false, true, _) => Fate::Withheld,
+                (false, false, true) => Fate::Waits,
+                (false, false, false) => Fate::Unknown,
+            })
+        })),
     }
     if !remembered.is_empty() {
         lines.extend([String::new(), "What rules remember of it".into()]);
@@ -145,21 +157,37 @@ fn in_words(explained: &Explained) -> String {
     lines.join("\n") + "\n" + &deliveries
 }
 
+/// What became of an event that a rule matches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Sent,
+    Withheld,
+    Waits,
+    /// There is no delivery by this rule.
+    Unknown,
+}
+
 impl Judged {
-    fn in_words(&self) -> String {
-        match (&self.receivers, &self.because) {
-            (Some(receivers), _) if self.unwanted.is_empty() => {
-                format!("  {}: sent to {}", self.rule, receivers.join(", "))
-            }
-            (Some(receivers), _) => format!(
-                "  {}: sent to {}, but {} wants no resolved (send_resolved = false)",
-                self.rule,
-                receivers.join(", "),
-                self.unwanted.join(", ")
+    fn in_words(&self, fate: Fate) -> String {
+        let rule = &self.rule;
+        let because = self.because.as_deref().unwrap_or_default();
+        let Some(receivers) = &self.receivers else {
+            return match fate {
+                Fate::Sent => {
+                    format!("  {rule}: sent as the end of what it told before; by itself {because}")
+                }
+                _ => format!("  {rule}: left alone, {because}"),
+            };
+        };
+        let receivers = receivers.join(", ");
+        let unwanted = self.unwanted.join(", ");
+        match fate {
+            Fate::Withheld => format!("  {rule}: for {receivers}, and not sent: see the deliveries"),
+            Fate::Waits => format!("  {rule}: for {receivers}, and not sent yet"),
+            Fate::Sent | Fate::Unknown if unwanted.is_empty() => format!("  {rule}: sent to {receivers}"),
+            Fate::Sent | Fate::Unknown => format!(
+                "  {rule}: sent to {receivers}, but {unwanted} wants no resolved (send_resolved = false)"
             ),
-            (None, because) => {
-                format!("  {}: left alone, {}", self.rule, because.as_deref().unwrap_or_default())
-            }
         }
     }
 }

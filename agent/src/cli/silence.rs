@@ -8,7 +8,7 @@ use super::records::{align, json_lines, one_line, open, say, wake};
 use super::{ConfigArgs, variable};
 use crate::config::duration;
 use crate::event::id::derive;
-use crate::rules::Matcher;
+use crate::rules::{Attribute, Matcher};
 use crate::store::SilenceRecord;
 
 /// Digits of a silence's id.
@@ -48,7 +48,7 @@ pub(super) struct Add {
     config: ConfigArgs,
     /// What it hides: `service=web`, or `node=~web-.*` with a regular expression; may be repeated, all must fit. The
     /// attributes are those of rules.
-    #[arg(long = "match", required = true, value_name = "ATTRIBUTE=VALUE")]
+    #[arg(long = "match", required = true, value_name = "ATTRIBUTE=VALUE", value_parser = matcher)]
     matchers: Vec<String>,
     /// How long: 30m, 2h, 1d.
     #[arg(long = "for", value_name = "TIME", group = "end", value_parser = span)]
@@ -62,7 +62,7 @@ pub(super) struct Add {
     /// Who wants it; by default the user.
     #[arg(long, value_name = "NAME")]
     created_by: Option<String>,
-    /// End it once what it hides is over.
+    /// End it once all that it hides, and that the rules remember, is over.
     #[arg(long)]
     expire_on_resolve: bool,
     /// Print the id alone.
@@ -72,6 +72,17 @@ pub(super) struct Add {
 
 pub(super) fn span(text: &str) -> Result<std::time::Duration, String> {
     duration(text).filter(|span| !span.is_zero()).ok_or_else(|| "write 30m, 2h or 1d, for example".to_owned())
+}
+
+/// What can be told of a delivery that was given up, no silence hides.
+const NOT_HIDDEN: [Attribute; 2] = [Attribute::Receiver, Attribute::Outcome];
+
+fn matcher(text: &str) -> Result<String, String> {
+    let matcher = Matcher::parse(text).map_err(|error| error.to_string())?;
+    if NOT_HIDDEN.contains(&matcher.attribute) {
+        return Err("only `delivery.dead` has it, and no silence hides that".into());
+    }
+    Ok(text.to_owned())
 }
 
 pub(super) fn silence(verb: &Verb) -> Result<()> {
@@ -95,9 +106,6 @@ pub(super) fn silence(verb: &Verb) -> Result<()> {
 
 impl Add {
     fn carry_out(&self, now: Timestamp) -> Result<()> {
-        for text in &self.matchers {
-            Matcher::parse(text).map_err(|error| anyhow!("{error}"))?;
-        }
         let ends_at = match (self.lasts, self.until) {
             (Some(lasts), _) => now.checked_add(lasts)?,
             (None, Some(until)) if until > now => until,

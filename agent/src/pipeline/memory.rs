@@ -169,7 +169,12 @@ impl Line {
 
     /// What is to be stored of the alerts.
     pub(super) fn rule_states(&self, alerts: &mut Alerts) -> Vec<RuleState> {
-        let rows = alerts.changes(self.routing.policy()).into_iter();
+        Self::rows(alerts, &self.routing)
+    }
+
+    /// What is to be stored of `alerts`, by these rules.
+    pub fn rows(alerts: &mut Alerts, routing: &super::Routing) -> Vec<RuleState> {
+        let rows = alerts.changes(routing.policy()).into_iter();
         rows.map(|row| RuleState { rule: row.rule, key: row.key, state: row.state, due_at: row.due_at })
             .collect()
     }

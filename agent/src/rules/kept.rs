@@ -1,6 +1,6 @@
 //! What is remembered of events, to rows and back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -69,19 +69,21 @@ impl Alerts {
         rows
     }
 
-    /// What `rows` say, by the rules as they are now, and how many alerts these rules have no use for. All `watches` are
-    /// yet to be followed.
+    /// What `rows` say, by the rules as they are now, and the alerts that these rules have no use for: rule, and what of
+    /// which thing. All `watches` are yet to be followed.
     pub fn load(
         policy: Policy<'_>,
         watches: &BTreeSet<String>,
         rows: impl IntoIterator<Item = (String, String, String)>,
-    ) -> Result<(Self, usize), KeptError> {
-        let (mut alerts, mut unused, mut times) = (Self::default(), 0, Vec::new());
+    ) -> Result<(Self, Vec<(String, String)>), KeptError> {
+        let (mut alerts, mut unused, mut times) = (Self::default(), Vec::new(), Vec::new());
+        let positions: HashMap<&str, usize> =
+            policy.rules.iter().enumerate().map(|(at, rule)| (rule.name.as_str(), at)).collect();
         for (name, key, state) in rows {
             let error = |source| KeptError { rule: name.clone(), key: key.clone(), source };
-            let rule = policy.rules.iter().position(|rule| rule.name == name);
-            let Some((at, rule)) = rule.and_then(|at| Some((at, policy.rules.get(at)?))) else {
-                unused += usize::from(key.starts_with("alert "));
+            let rule = positions.get(name.as_str()).filter(|at| policy.rules[**at].enabled);
+            let Some((at, rule)) = rule.map(|at| (*at, &policy.rules[*at])) else {
+                unused.extend(key.strip_prefix("alert ").map(|what| (name.clone(), what.to_owned())));
                 alerts.unknown.push((name, key));
                 continue;
             };
@@ -97,7 +99,7 @@ impl Alerts {
             let mut alert: Alert = serde_json::from_str(&state).map_err(|source| error(Some(source)))?;
             let still = alert.last || rule.fires(&alert.event, &alert.of.watch);
             if !still || !watches.contains(&alert.of.watch) {
-                unused += 1;
+                unused.push((name.clone(), format!("{condition} {thing}")));
                 alerts.unknown.push((name, key));
                 continue;
             }

@@ -64,6 +64,9 @@ impl Matcher {
         let error = |why: String| PatternError(format!("read the matcher {text:?}: {why}"));
         let (name, value) =
             text.split_once('=').ok_or_else(|| error("write attribute=value or attribute=~regex".into()))?;
+        if value.is_empty() || value == "~" {
+            return Err(error("there is no value".into()));
+        }
         let attribute = Attribute::parse(name).ok_or_else(|| error(format!("unknown attribute {name:?}")))?;
         let pattern = match (value.strip_prefix('~'), value) {
             (Some(regex), _) => Pattern::regex(regex).map_err(|why| error(why.to_string()))?,

@@ -106,6 +106,11 @@ impl Store {
         .await
     }
 
+    /// Stores what the rules remember, with nothing that happened.
+    pub async fn remember(&self, rows: Vec<RuleState>) -> Result<(), StoreError> {
+        self.write(move |transaction| write(transaction, &rows), std::convert::identity).await
+    }
+
     /// The silences that have not ended at `now`.
     pub async fn silences(&self, now: Timestamp) -> Result<Vec<SilenceRecord>, StoreError> {
         self.run(move |connection| silences(connection, Some(now))).await

@@ -105,8 +105,8 @@ pub(super) struct Step {
 pub(super) enum What {
     /// An event, of the watch with this name in the store; none for one that every rule hears.
     Event(Box<Event>, Option<String>),
-    /// A silence begins that has these matchers, for so long.
-    Silence(Vec<Matcher>, Duration),
+    /// A silence begins.
+    Silence { matchers: Vec<Matcher>, lasts: Duration, expire_on_resolve: bool },
 }
 
 fn span<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
@@ -178,11 +178,16 @@ fn read_step(mut step: toml::Table, (start, number): (Timestamp, usize)) -> Resu
         let texts: Vec<String> = silence.try_into().context("read `silence`: write [\"service=web\"]")?;
         let lasts = text(&mut step, "for")?.context("find `for`: write for = \"1h\"")?;
         let lasts = duration(&lasts).with_context(|| no_span(&lasts))?;
+        let expire_on_resolve = match step.remove("expire_on_resolve") {
+            None => false,
+            Some(toml::Value::Boolean(flag)) => flag,
+            Some(other) => bail!("read `expire_on_resolve`: it is {}, not true or false", other.type_str()),
+        };
         if let Some(key) = step.keys().next() {
-            bail!("read `{key}`: a silence has `at`, `silence` and `for`");
+            bail!("read `{key}`: a silence has `at`, `silence`, `for` and `expire_on_resolve`");
         }
         let matchers = texts.iter().map(|text| Matcher::parse(text)).collect::<Result<_, _>>()?;
-        return Ok(Step { at, what: What::Silence(matchers, lasts) });
+        return Ok(Step { at, what: What::Silence { matchers, lasts, expire_on_resolve } });
     }
     let kind =
         text(&mut step, "event")?.context("find `event` or `silence`: write event = \"check.status\"")?;

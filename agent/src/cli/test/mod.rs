@@ -115,11 +115,11 @@ fn play(written: &Written, config: &Config, routing: &Routing) -> Result<Option<
                 };
                 if !rehearsal.is_wanted(&event, &watch) {
                     let first = event.data.check().is_some_and(|check| check.initial);
-                    unwanted.push((at, if first { INITIAL } else { NO_RULE }, event.subject.clone()));
+                    unwanted.push((at, if first { INITIAL } else { NO_RULE }, Box::clone(&event)));
                 }
                 at_once.entry((at, watch)).or_default().push(*event);
             }
-            What::Silence(matchers, lasts) => {
+            What::Silence { matchers, lasts, expire_on_resolve } => {
                 hand_over(&mut rehearsal, &mut at_once);
                 number += 1;
                 rehearsal.silence(Silence {
@@ -129,7 +129,7 @@ fn play(written: &Written, config: &Config, routing: &Routing) -> Result<Option<
                     ends_at: at.checked_add(lasts)?,
                     created_by: "the test".into(),
                     comment: String::new(),
-                    expire_on_resolve: false,
+                    expire_on_resolve,
                 });
             }
         }
@@ -137,6 +137,16 @@ fn play(written: &Written, config: &Config, routing: &Routing) -> Result<Option<
     hand_over(&mut rehearsal, &mut at_once);
     rehearsal.until(until);
     let outcomes = rehearsal.into_outcomes();
+    // What tells that something is over may be sent although no rule matches it.
+    let is_sent = |event: &Event| {
+        let mut sent = outcomes.iter().filter(|outcome| outcome.withheld.is_none());
+        sent.any(|outcome| outcome.events.iter().any(|of| of.id == event.id))
+    };
+    let unwanted: Vec<_> = unwanted
+        .into_iter()
+        .filter(|(_, _, event)| !is_sent(event))
+        .map(|(at, reason, event)| (at, reason, event.subject))
+        .collect();
     Ok(Comparison { start, written, outcomes: &outcomes, unwanted: &unwanted }.difference())
 }
 

@@ -124,7 +124,7 @@ impl Play {
     fn restart(&mut self) {
         let rows = self.rows.iter().map(|((rule, key), state)| (rule.clone(), key.clone(), state.clone()));
         let (alerts, unused) = Alerts::load(self.policy(), &["checks/node".to_owned()].into(), rows).unwrap();
-        assert_eq!(unused, 0);
+        assert_eq!(unused, []);
         self.alerts = alerts;
     }
 
@@ -529,6 +529,25 @@ fn what_is_gone_is_over() {
     play.events(60, &[gone("gone2")]);
     play.said(100, &["10 held a@0:critical", "50 sent a@20:critical", "60 sent gone2 #1"]);
     assert!(Play::all(Schedule::default()).rows.is_empty());
+}
+
+#[test]
+fn what_a_rule_that_is_gone_waited_with_is_told_and_forgotten() {
+    let mut play = Play::failing(Schedule { hold: seconds(30), ..Schedule::default() });
+    play.turn(0, "n", Passing, Critical);
+    let rows = play.rows.iter().map(|((rule, key), state)| (rule.clone(), key.clone(), state.clone()));
+    let rows: Vec<_> = rows.collect();
+    let renamed: Rules = vec![Rule { name: "other".into(), ..all(Schedule::default()) }].into();
+    let disabled: Rules = vec![Rule { enabled: false, ..all(Schedule::default()) }].into();
+    for rules in [renamed, disabled] {
+        let policy = Policy { rules: &rules, inhibit_rules: &[] };
+        let watches = ["checks/node".to_owned()].into();
+        let (mut alerts, unused) = Alerts::load(policy, &watches, rows.clone()).unwrap();
+        assert_eq!(unused, [("r".to_owned(), "status check n/service:web".to_owned())]);
+        let gone = alerts.changes(policy);
+        assert!(gone.iter().all(|row| row.rule == "r" && row.state.is_none()) && gone.len() == rows.len());
+        assert_eq!(alerts.due(), None);
+    }
 }
 
 #[test]
