@@ -16,6 +16,7 @@ pub mod handover;
 pub mod logging;
 pub mod metrics;
 pub mod migrate;
+pub mod oci;
 pub mod pipeline;
 pub mod rehearsal;
 pub mod rules;

@@ -10,8 +10,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Output;
 
+use serde_json::json;
 use support::fake_consul::FakeConsul;
 use support::home::Home;
+use support::layout;
 
 /// One fault of each kind. What is told of it is in `tests/bad_input/`.
 const FAULTY: &str = r#"[agent]
@@ -99,7 +101,29 @@ fn home(config: &str) -> Home {
     home.misbehave();
     home.write("letter.wasm", "Dear friend");
     home.write("lictor.toml", config);
+    layouts(&home);
     home
+}
+
+/// Folders with an OCI image layout, each with another fault.
+fn layouts(home: &Home) {
+    let folder = |name: &str| home.path(&format!("layouts/{name}"));
+    let wasm = ("application/wasm", &b"\0asm\x0d\0\x01\0"[..]);
+    for name in ["no-layout", "several", "changed"] {
+        layout::make(&folder(name), layout::WASM_CONFIG, &[wasm]);
+    }
+    layout::make(&folder("image"), "application/vnd.oci.image.config.v1+json", &[]);
+    layout::make(&folder("no-component"), layout::WASM_CONFIG, &[("text/plain", b"x")]);
+    fs::remove_file(folder("no-layout").join("oci-layout")).unwrap();
+    let mut manifests = layout::manifests(&folder("several"));
+    for tag in ["1.0.0", "1.1.0"] {
+        let mut other = manifests[0].clone();
+        other["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
+        manifests.push(other);
+    }
+    layout::index(&folder("several"), &manifests[1..]);
+    let blob = folder("changed").join("blobs/sha256").join(layout::sha256(wasm.1));
+    fs::write(blob, b"\0asm\x0d\0\x01\x01").unwrap();
 }
 
 /// Runs a verb that must find faults, and gives back what it told.
@@ -148,7 +172,7 @@ fn a_fault_hides_no_other_and_makes_nothing_untrue_be_told() {
 /// Compares what was told with the snapshot of that name.
 #[track_caller]
 fn assert_told(home: &Home, name: &str, told: &str) {
-    let misbehave = sha256(&fs::read(home.path("misbehave.wasm")).unwrap());
+    let misbehave = layout::sha256(&fs::read(home.path("misbehave.wasm")).unwrap());
     let folder = home.path("");
     let shown = told.replace(&misbehave, "<its hash>").replace(folder.to_str().unwrap(), "<folder>/");
     let mut settings = insta::Settings::clone_current();
@@ -156,15 +180,6 @@ fn assert_told(home: &Home, name: &str, told: &str) {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| insta::assert_snapshot!(name, shown));
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    use sha2::{Digest, Sha256};
-    use std::fmt::Write;
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").unwrap();
-        text
-    })
 }
 
 #[tokio::test]

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 400;
 
 /// Module, and what of ours it may use; the last table of `ARCHITECTURE.md`.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("admin", &["consul", "metrics"]),
     ("catalog", &[]),
     ("migrate", &[]),
+    ("oci", &[]),
     ("event", &["catalog"]),
     ("rules", &["catalog", "event"]),
     ("consul", &["catalog", "chain"]),

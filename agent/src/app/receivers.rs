@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use serde_json::Value;
 use crate::bundled;
 use crate::chain::chain;
 use crate::config::{Fault, Faults, Look, PluginRef, Receiver, nearest};
+use crate::oci;
 
 mod surroundings;
 
@@ -70,10 +72,7 @@ async fn load(host: &Arc<Host>, receiver: &Receiver) -> Result<Plugin, Fault> {
             (Cow::Borrowed(plugin.wasm), Cow::Borrowed(plugin.sha256))
         }
         PluginRef::File(path) => {
-            let wasm = fs::read(path).map_err(|error| {
-                let problem = format!("failed to read the plugin {}: {error}", path.display());
-                fault(problem, "put it there, or name another file")
-            })?;
+            let wasm = read(path).map_err(|(problem, help)| fault(problem, help))?;
             let digest = lictor_host::digest(&wasm);
             (Cow::Owned(wasm), Cow::Owned(digest))
         }
@@ -87,6 +86,16 @@ async fn load(host: &Arc<Host>, receiver: &Receiver) -> Result<Plugin, Fault> {
         Ok(Err(error)) => Err(fault(format!("failed to load the plugin: {}", chain(&error)), help)),
         Err(error) => Err(fault(format!("failed to load the plugin: {}", chain(&error)), help)),
     }
+}
+
+/// The component in a file, or in a folder as tools of registries leave it; or why there is none.
+fn read(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
+    if path.is_dir() {
+        let help = "copy it there anew, with `oras copy --to-oci-layout` for example, or name another folder";
+        return oci::component(path).map_err(|error| (format!("failed to {}", chain(&error)), help));
+    }
+    let help = "put it there, or name another file";
+    fs::read(path).map_err(|error| (format!("failed to read the plugin {}: {error}", path.display()), help))
 }
 
 /// Is this the code that the receiver is pinned to?

@@ -145,9 +145,9 @@ fn merge(all: &mut Value, more: Value) {
 fn settle(kind: &Kind, value: &mut Value, base: &Path) {
     let is_path = match kind {
         Kind::Path => true,
-        Kind::Plugin => value.as_str().is_some_and(|text| {
-            !super::BUNDLED.contains(&text) && Path::new(text).extension().is_some_and(|end| end == "wasm")
-        }),
+        Kind::Plugin => value
+            .as_str()
+            .is_some_and(|text| !super::BUNDLED.contains(&text) && super::receivers::is_path(text)),
         Kind::Secret => return *value = HIDDEN.into(),
         Kind::Free => return hide(value, false),
         _ => false,

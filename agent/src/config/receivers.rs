@@ -78,7 +78,7 @@ pub struct Receiver {
 pub enum PluginRef {
     /// One of [`BUNDLED`].
     Bundled(&'static str),
-    /// An absolute path of a component.
+    /// An absolute path of a component, or of a folder with an OCI image layout that holds one.
     File(PathBuf),
 }
 
@@ -232,14 +232,22 @@ fn plugin(entry: Entry<'_>) -> Option<PluginRef> {
     if let Some(name) = BUNDLED.into_iter().find(|name| *name == text) {
         return Some(PluginRef::Bundled(name));
     }
-    if Path::new(&text).extension().is_some_and(|extension| extension == "wasm") {
+    if is_path(&text) {
         return entry.path().map(PluginRef::File);
     }
     let help = match words::nearest(&text, BUNDLED) {
         Some(near) => format!("did you mean \"{near}\"?"),
-        None => format!("write {} or the path of a .wasm file", words::values(BUNDLED)),
+        None => format!(
+            "write {}, the path of a .wasm file, or with a `/` that of a folder with an OCI image layout",
+            words::values(BUNDLED)
+        ),
     };
     entry.wrong(format!("there is no plugin {text:?}"), help)
+}
+
+/// A file is known by its ending, a folder by a `/` in its path.
+pub(super) fn is_path(plugin: &str) -> bool {
+    plugin.contains('/') || Path::new(plugin).extension().is_some_and(|extension| extension == "wasm")
 }
 
 fn sha256(entry: Entry<'_>) -> Option<String> {

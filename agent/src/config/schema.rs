@@ -68,7 +68,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Duration => formed("^[0-9]+(ms|s|m|h|d)$"),
         Kind::Size => formed("^[0-9]+(B|KiB|MiB|GiB)$"),
         Kind::Plugin => {
-            json!({ "type": "string", "anyOf": [{ "enum": BUNDLED }, { "pattern": "\\.wasm$" }] })
+            json!({ "type": "string", "anyOf": [{ "enum": BUNDLED }, { "pattern": "/|\\.wasm$" }] })
         }
         Kind::List(item) => json!({ "type": "array", "items": self::kind(item) }),
         Kind::Some(item) => json!({ "type": "array", "items": self::kind(item), "minItems": 1 }),

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::bundled;
 use crate::config::BUNDLED;
+use crate::oci;
 
 /// Where cargo leaves what it builds for plugins, below its target folder.
 const BUILT: &str = "wasm32-wasip2/release";
@@ -31,7 +32,7 @@ pub(super) fn find(name: &str) -> Result<Found> {
         return Ok(Found { shown: format!("the plugin {name}"), wasm, sha256, carried: true });
     }
     let path = Path::new(name);
-    if path.is_dir() {
+    if path.is_dir() && !oci::is_layout(path) {
         return file(&component(path)?);
     }
     if !path.exists() && !name.contains(['/', '.']) {
@@ -43,10 +44,14 @@ pub(super) fn find(name: &str) -> Result<Found> {
     file(path)
 }
 
-/// Reads a component.
+/// Reads a component, from a file or from a folder with an OCI image layout.
 pub(super) fn file(path: &Path) -> Result<Found> {
     let shown = path.display().to_string();
-    let wasm = fs::read(path).with_context(|| format!("read {shown}"))?;
+    let wasm = if path.is_dir() {
+        oci::component(path)?
+    } else {
+        fs::read(path).with_context(|| format!("read {shown}"))?
+    };
     let sha256 = Cow::Owned(lictor_host::digest(&wasm));
     Ok(Found { shown, wasm: Cow::Owned(wasm), sha256, carried: false })
 }

@@ -28,7 +28,7 @@ use find::Found;
 pub(super) enum Verb {
     /// Say what a plugin is, what it could ask for, and what it needs for a configuration.
     Inspect {
-        /// A file.wasm, a project's folder, or one of the plugins that Lictor carries.
+        /// A file.wasm, a project's folder, one with an OCI image layout, or one of the plugins that Lictor carries.
         plugin: String,
         #[command(flatten)]
         config: PluginConfig,

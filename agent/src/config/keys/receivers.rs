@@ -5,10 +5,18 @@ use crate::config::receivers::{ATTEMPTS_MAX, RATE_MAX};
 use crate::dispatch::MAX_IN_FLIGHT_MAX;
 
 pub(super) const RECEIVER: &[Key] = &[
-    Key::new("plugin", Kind::Plugin, "A plugin of Lictor's own, or the path of a .wasm file.")
-        .or(Unwritten::HereOrInDefaults),
-    Key::new("sha256", Kind::Formed("^[0-9A-Fa-f]{64}$"), "What `sha256sum` says of the .wasm file.")
-        .nothing("it is not compared"),
+    Key::new(
+        "plugin",
+        Kind::Plugin,
+        "A plugin of Lictor's own, or the path of a .wasm file or of a folder with an OCI image layout.",
+    )
+    .or(Unwritten::HereOrInDefaults),
+    Key::new(
+        "sha256",
+        Kind::Formed("^[0-9A-Fa-f]{64}$"),
+        "The SHA-256 of the component, as `sha256sum` says it of a .wasm file.",
+    )
+    .nothing("it is not compared"),
     Key::new("config", Kind::Free, "What the plugin gets; which keys there are, the plugin says.")
         .or(Unwritten::Table),
     Key::new("timeout", Kind::Duration, "From the start of a call to its answer.").text("1m"),
