@@ -86,7 +86,13 @@ pub(crate) fn sandbox(workers: usize) -> (Host, Plugin) {
 pub(crate) fn handler(plugin: Plugin) -> PluginHandler {
     let outputs = OutputLimits { exec_output: 4096, http_response: 4096 };
     let capabilities = Arc::new(Capabilities::new(Grants::default(), outputs).unwrap());
-    PluginHandler { plugin, config: r#"{"do":"ok"}"#.into(), capabilities, limits: Limits::default() }
+    PluginHandler {
+        plugin,
+        config: r#"{"do":"ok"}"#.into(),
+        capabilities,
+        limits: Limits::default(),
+        metrics: Metrics::default(),
+    }
 }
 
 pub(crate) fn node() -> LocalNode {

@@ -57,6 +57,7 @@ pub(crate) struct Guest {
     rule: String,
     pub(crate) limiter: MemoryLimiter,
     pub(crate) refusals: Vec<String>,
+    pub(crate) refused: u64,
 }
 
 impl Guest {
@@ -86,6 +87,7 @@ impl Guest {
             rule: String::new(),
             limiter,
             refusals: Vec::new(),
+            refused: 0,
         }
     }
 
@@ -114,6 +116,7 @@ impl Guest {
     /// Remembers a refusal for the report, and gives its words back for the guest.
     fn refuse(&mut self, reason: String) -> String {
         if self.refusals.len() < REFUSALS {
+        self.refused += 1;
             self.refusals.push(text::one_line(&reason, REFUSAL));
         }
         reason

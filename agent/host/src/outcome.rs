@@ -78,6 +78,8 @@ pub struct Report {
     pub result: Result<String, Failure>,
     /// Calls that no grant covered, in order: what was asked, and which grant would cover it. At most 16.
     pub refusals: Vec<String>,
+    /// How many there were.
+    pub refused: u64,
     /// From the start of the call to its end.
     pub duration: Duration,
     /// The most bytes that the guest's memories held at once.

@@ -135,6 +135,7 @@ impl Plugin {
             Err(failure) => Report {
                 result: Err(failure.into()),
                 refusals: Vec::new(),
+                refused: 0,
                 duration: Duration::ZERO,
                 peak_memory: 0,
             },
@@ -311,13 +312,13 @@ fn last_words(stderr: &str) -> Option<String> {
 fn report(finished: Finished<Result<String, types::Failure>>) -> Report {
     let Finished { result, guest, duration } = finished;
     let peak_memory = guest.limiter.peak();
-    let refusals = guest.refusals;
+    let (refusals, refused) = (guest.refusals, guest.refused);
     let result = match result {
         Ok(Ok(receipt)) => Ok(text::one_line(&receipt, WORDS)),
         Ok(Err(failure)) => Err(given_up(failure, !refusals.is_empty())),
         Err(failure) => Err(failure.into()),
     };
-    Report { result, refusals, duration, peak_memory }
+    Report { result, refusals, refused, duration, peak_memory }
 }
 
 /// The plugin's own verdict. Where it gave up for good after a refusal, what it needs is a grant.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
 
 /// A Lictor that is there takes the connection at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ pub enum AskError {
 /// # Errors
 /// It did not hear it.
 pub async fn look(path: &Path) -> Result<(), AskError> {
-    ask(path, "look").await.map(drop)
+    ask(path, Method::POST, "look").await.map(drop)
 }
 
 /// Has the Lictor whose socket is at `path` take its configuration anew. Gives what it says.
@@ -38,10 +38,18 @@ pub async fn look(path: &Path) -> Result<(), AskError> {
 /// # Errors
 /// It refused the configuration, and goes on with the one that it has; or it did not hear it.
 pub async fn reload(path: &Path) -> Result<String, AskError> {
-    ask(path, "reload").await?.text().await.map_err(AskError::Broken)
+    ask(path, Method::POST, "reload").await?.text().await.map_err(AskError::Broken)
 }
 
-async fn ask(path: &Path, verb: &str) -> Result<Response, AskError> {
+/// Asks the Lictor whose socket is at `path` how it stands. Gives JSON.
+///
+/// # Errors
+/// It did not hear it.
+pub async fn status(path: &Path) -> Result<String, AskError> {
+    ask(path, Method::GET, "status").await?.text().await.map_err(AskError::Broken)
+}
+
+async fn ask(path: &Path, method: Method, verb: &str) -> Result<Response, AskError> {
     crate::consul::provide_crypto();
     let client = Client::builder()
         .no_proxy()
@@ -51,7 +59,7 @@ async fn ask(path: &Path, verb: &str) -> Result<Response, AskError> {
         .timeout(TIMEOUT)
         .build()
         .map_err(AskError::Broken)?;
-    let asked = client.post(format!("http://lictor/v1/{verb}")).send().await;
+    let asked = client.request(method, format!("http://lictor/v1/{verb}")).send().await;
     let response = asked.map_err(|error| {
         if error.is_connect() {
             AskError::NotRunning(path.display().to_string())

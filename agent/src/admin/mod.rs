@@ -20,7 +20,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
-pub use client::{AskError, look, reload};
+pub use client::{AskError, look, reload, status};
 
 use crate::metrics::Metrics;
 
@@ -40,6 +40,8 @@ pub enum Question {
     Look,
     /// Take the configuration anew. The answer is one line, or all that is wrong.
     Reload(oneshot::Sender<Result<String, String>>),
+    /// How it stands. The answer is JSON.
+    Status(oneshot::Sender<String>),
 }
 
 /// The asking end.
@@ -62,6 +64,7 @@ pub fn listen(path: &Path, metrics: Metrics) -> io::Result<(Questions, mpsc::Rec
     let app = Router::new()
         .route("/v1/look", post(answer_look))
         .route("/v1/reload", post(answer_reload))
+        .route("/v1/status", get(answer_status))
         .route("/metrics", get(async move || ([(CONTENT_TYPE, OPEN_METRICS)], metrics.text())))
         .with_state(sender.clone());
     tokio::spawn(async move {
@@ -90,6 +93,13 @@ async fn answer_reload(State(questions): State<Questions>) -> (StatusCode, Strin
         Ok(Err(faults)) => (StatusCode::UNPROCESSABLE_ENTITY, faults),
         Err(_) => ends(),
     }
+}
+
+async fn answer_status(State(questions): State<Questions>) -> Result<String, StatusCode> {
+    let (reply, answer) = oneshot::channel();
+    let ends = StatusCode::SERVICE_UNAVAILABLE;
+    questions.send(Question::Status(reply)).await.map_err(|_| ends)?;
+    answer.await.map_err(|_| ends)
 }
 
 #[cfg(test)]

@@ -10,6 +10,12 @@ async fn what_is_asked_is_heard_and_answered() {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let (heard, looked) = tokio::join!(questions.recv(), look(&path));
     assert!(matches!(heard, Some(Question::Look)) && looked.is_ok());
+    let answer = async {
+        let Some(Question::Status(reply)) = questions.recv().await else { panic!("no question") };
+        reply.send("{}".into()).unwrap();
+    };
+    let ((), got) = tokio::join!(answer, status(&path));
+    assert_eq!(got.unwrap(), "{}");
     for said in [Ok("as it was".to_owned()), Err("two faults".to_owned())] {
         let answer = async {
             let Some(Question::Reload(reply)) = questions.recv().await else { panic!("no question") };

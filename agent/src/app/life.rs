@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use lictor_host::Host;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -13,6 +14,7 @@ use tracing::{error, info, warn};
 
 use super::receivers::Ready;
 use super::running::{Place, Running};
+use super::status::Status;
 use super::{AppError, Sources, compiled, host, load, tell_left, tell_warnings};
 use crate::admin::Question;
 use crate::config::{Config, Look};
@@ -32,6 +34,7 @@ pub(super) struct Life<'a> {
     pub(super) sources: Sources<'a>,
     pub(super) shutdown: &'a Shutdown,
     pub(super) metrics: Metrics,
+    pub(super) started_at: Timestamp,
 }
 
 /// Who waits to hear how a reload went.
@@ -46,6 +49,12 @@ impl Life<'_> {
                 if let Err(error) = self.running.look_at_silences(&self.store).await {
                     warn!(error = in_words(error), "The silences stay as they were.");
                 }
+                ControlFlow::Continue(())
+            }
+            Question::Status(reply) => {
+                let status = Status::of(&self.running.loaded, &self.metrics, self.started_at);
+                // Whoever asked may be gone.
+                drop(reply.send(status.to_json()));
                 ControlFlow::Continue(())
             }
             Question::Reload(reply) => self.reload(Some(reply)).await,

@@ -8,6 +8,7 @@ mod lists;
 mod plan;
 mod receivers;
 mod running;
+mod status;
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -39,6 +40,7 @@ use receivers::Ready;
 pub use running::routing;
 use running::{Place, Running};
 
+pub use status::{Called, Status};
 /// Threads that run guests, at most: with more cores, one that spins for its second of CPU time only takes turns
 /// with half of the others.
 const GUEST_THREADS: usize = 2;
@@ -166,7 +168,9 @@ pub async fn run(config: Config, sources: Sources<'_>, shutdown: &Shutdown) -> R
     let running = Running::start(&config, host, ready, place, shutdown.part()).await?;
     let (rules, receivers) = (config.rules.len(), config.receivers.len());
     info!(rules, receivers, "Lictor runs.");
-    let mut life = Life { running, retired: JoinSet::new(), store, data_dir, sources, shutdown, metrics };
+    let started_at = Timestamp::now();
+    let retired = JoinSet::new();
+    let mut life = Life { running, retired, store, data_dir, sources, shutdown, metrics, started_at };
     let whole = loop {
         tokio::select! {
             whole = life.running.ended() => break whole,
@@ -315,12 +319,12 @@ async fn ready<'a>(config: &'a Config, host: &Arc<Host>, look: Look) -> Result<V
     lists::check(config, receivers::ready(&config.receivers, host, look).await?)
 }
 
-fn receiver(ready: Ready<'_>, lists: &Arc<Watched>) -> Receiver {
+fn receiver(ready: Ready<'_>, lists: &Arc<Watched>, data_dir: &Path, metrics: Metrics) -> Receiver {
     let Ready { config, plugin, json, capabilities, limits } = ready;
     let capabilities = Arc::new(capabilities.with_lists(Arc::clone(lists) as _));
     Receiver {
         name: config.name.clone(),
-        handler: Arc::new(PluginHandler { plugin, config: json, capabilities, limits }),
+        handler: Arc::new(PluginHandler { plugin, config: json, capabilities, limits, metrics }),
         retry: config.retry.clone(),
         max_in_flight: config.max_in_flight,
         rate_limit: config.rate_limit,

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use super::lists::Watched;
 use super::plan::{self, Plan, Query};
 use super::receivers::Ready;
+use super::status::Loaded;
 use super::{AppError, receiver};
 use crate::chain::chain;
 use crate::config::{Config, Receiver};
@@ -42,6 +43,8 @@ const PRUNE_EVERY: Duration = Duration::from_mins(10);
 /// The parts of one configuration.
 pub(super) struct Running {
     host: Arc<Host>,
+    /// The receivers, and what runs for them.
+    pub(super) loaded: Vec<Loaded>,
     dispatcher: Dispatcher,
     pipelines: JoinSet<()>,
     memory: Arc<Memory>,
@@ -80,7 +83,11 @@ impl Running {
             ..Settings::default()
         };
         let lists = Arc::new(Watched::new(config, client));
-        let receivers = ready.into_iter().map(|ready| receiver(ready, &lists)).collect();
+        let data_dir = &config.agent.data_dir;
+        let loaded = ready.iter().map(Loaded::of).collect();
+        let ready = ready.into_iter();
+        let receivers =
+            ready.map(|ready| receiver(ready, &lists, data_dir, settings.metrics.clone())).collect();
         let stop = shutdown.retire.child_token();
         let dispatcher = Dispatcher::start(host.runtime(), store, receivers, &settings, &shutdown);
         let mut pipelines = JoinSet::new();
@@ -97,7 +104,7 @@ impl Running {
             pipelines.spawn(pipeline.run(stop.clone()));
         }
         pipelines.spawn(line.keep_time(stop.clone()));
-        Ok(Self { host, dispatcher, pipelines, memory, stop, shutdown })
+        Ok(Self { host, loaded, dispatcher, pipelines, memory, stop, shutdown })
     }
 
     /// What can be handed over to the receivers.

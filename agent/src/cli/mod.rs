@@ -13,6 +13,7 @@ mod reload;
 mod run;
 mod silence;
 mod state;
+mod status;
 mod test;
 mod validate;
 
@@ -66,6 +67,14 @@ enum Verb {
         /// Take warnings for faults: exit 78 where there are some.
         #[arg(long)]
         deny_warnings: bool,
+    },
+    /// Say how it stands: what runs, what its calls came to, what waits, what cannot be followed; exit 69 where none runs.
+    Status {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Have a Lictor that runs take its configuration anew; one with faults changes nothing, exit 78.
     Reload(ConfigArgs),
@@ -123,6 +132,10 @@ pub fn main() -> ExitCode {
             ended(validate::validate(&config, offline, deny_warnings))
         }
         Verb::Reload(config) => reload::reload(&config),
+        Verb::Status { config, json } => match status::status(&config, json) {
+            Ok(false) => ExitCode::from(EXIT_UNAVAILABLE),
+            done => looked(done.map(drop)),
+        },
         Verb::State(verb) => match state::state(&verb) {
             Ok(false) => ExitCode::from(EXIT_NOT_THERE),
             done => looked(done.map(drop)),

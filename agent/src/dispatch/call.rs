@@ -11,6 +11,7 @@ use lictor_host::{Call, Limits, Plugin};
 use tracing::{debug, warn};
 
 use super::{Delivery, Failure};
+use crate::metrics::{Metrics, Took};
 
 /// A call that is on its way: the plugin's receipt, or why there is none.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send + 'a>>;
@@ -33,6 +34,8 @@ pub struct PluginHandler {
     pub capabilities: Arc<Capabilities>,
     /// What a call may take.
     pub limits: Limits,
+    /// Where its calls are counted.
+    pub metrics: Metrics,
 }
 
 impl Handler for PluginHandler {
@@ -52,6 +55,8 @@ impl Handler for PluginHandler {
                 warn!(delivery.id = %id, receiver, refusal, "The plugin asked for what no grant covers.");
             }
             let (duration, peak_memory) = (report.duration, report.peak_memory);
+            let took = Took { refusals: report.refused, time: duration, peak_memory };
+            self.metrics.call(&receiver, took);
             debug!(delivery.id = %id, receiver, ?duration, peak_memory, "The call ended.");
             report.result
         })

@@ -130,6 +130,7 @@ mod records;
 mod retention;
 mod rules;
 mod schema;
+mod standing;
 mod thread;
 mod types;
 
@@ -159,6 +160,7 @@ pub use record::{Attempt, EventFilter, Filter, Record, RecordsError, State};
 pub use records::{Records, Seen};
 pub use retention::{Pruned, Retention};
 pub use rules::{RuleState, SilenceRecord};
+pub use standing::{Alerts, Answered, Deliveries, Standing};
 pub use types::{
     AfterDeath, Aftermath, Claimed, Claims, Commit, Committed, DETAIL_MAX, Fallback, Lane, NewDelivery,
     Overlap, Recovered, Replaced, Saved, Settlement, StoredEvent, Verdict,
