@@ -67,6 +67,7 @@ config = { url = "https://hunter2@x/?token=hunter2&a=1", list = [1, -2.5, { a = 
 max_in_flight = 64
 rate_limit = { max = 10, per = "1m" }
 retry.max_elapsed = "1h"
+limits.log_rate = 7
 
 [[receivers.act.allow.exec]]
 command = ["/bin/true", "a*"]
@@ -75,6 +76,7 @@ env = ["HOME"]
 [receivers.act.allow]
 append = []
 watch = true
+kv_store = { size = "1MiB", keys = 7 }
 http = [
     { url = "https://x/a/*", header_files = { Authorization = "auth" } },
     { url = "https://y/**", methods = ["GET"], ca_file = "/ca.pem" },

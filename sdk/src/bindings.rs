@@ -1325,6 +1325,390 @@ pub mod lictor {
                 }
             }
         }
+        /// Keeps values from one call to the next. They are this receiver's alone, bounded by its grant, and there after a
+        /// restart. A key has 1 to 512 bytes. What a call sets is kept at once and whole, however the call ends; calls that run
+        /// at the same time take turns with each other's.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod kv_store {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type CallError = super::super::super::lictor::plugin::types::CallError;
+            #[allow(unused_unsafe, clippy::all)]
+            /// The value that was set last, if there is one.
+            #[allow(async_fn_in_trait)]
+            pub fn get(
+                key: &str,
+            ) -> ::core::result::Result<
+                ::core::option::Option<_rt::Vec<u8>>,
+                CallError,
+            > {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lictor:plugin/kv-store@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "get"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result19 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                match l4 {
+                                    0 => None,
+                                    1 => {
+                                        let e = {
+                                            let l5 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            <_ as From<
+                                                _rt::Vec<_>,
+                                            >>::from(_rt::Vec::from_raw_parts(l5.cast(), len7, len7))
+                                        };
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l8 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::lictor::plugin::types::CallError as V18;
+                                let v18 = match l8 {
+                                    0 => {
+                                        let e18 = {
+                                            let l9 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        V18::Refused(e18)
+                                    }
+                                    1 => {
+                                        let e18 = {
+                                            let l12 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            _rt::string_lift(bytes14)
+                                        };
+                                        V18::TimedOut(e18)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e18 = {
+                                            let l15 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l16 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len17 = l16;
+                                            let bytes17 = _rt::Vec::from_raw_parts(
+                                                l15.cast(),
+                                                len17,
+                                                len17,
+                                            );
+                                            _rt::string_lift(bytes17)
+                                        };
+                                        V18::Failed(e18)
+                                    }
+                                };
+                                v18
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result19
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Keeps a value in the place of what was there.
+            #[allow(async_fn_in_trait)]
+            pub fn set(
+                key: &str,
+                value: &[u8],
+            ) -> ::core::result::Result<(), CallError> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = value;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lictor:plugin/kv-store@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "set"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result16 = match l4 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = i32::from(
+                                    *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::lictor::plugin::types::CallError as V15;
+                                let v15 = match l5 {
+                                    0 => {
+                                        let e15 = {
+                                            let l6 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            _rt::string_lift(bytes8)
+                                        };
+                                        V15::Refused(e15)
+                                    }
+                                    1 => {
+                                        let e15 = {
+                                            let l9 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        V15::TimedOut(e15)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e15 = {
+                                            let l12 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            _rt::string_lift(bytes14)
+                                        };
+                                        V15::Failed(e15)
+                                    }
+                                };
+                                v15
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result16
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Forgets a key. One that is not there is forgotten already.
+            #[allow(async_fn_in_trait)]
+            pub fn delete(key: &str) -> ::core::result::Result<(), CallError> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lictor:plugin/kv-store@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "delete"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result15 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::lictor::plugin::types::CallError as V14;
+                                let v14 = match l4 {
+                                    0 => {
+                                        let e14 = {
+                                            let l5 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            _rt::string_lift(bytes7)
+                                        };
+                                        V14::Refused(e14)
+                                    }
+                                    1 => {
+                                        let e14 = {
+                                            let l8 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        V14::TimedOut(e14)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e14 = {
+                                            let l11 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        V14::Failed(e14)
+                                    }
+                                };
+                                v14
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result15
+                }
+            }
+        }
         /// Writes to Lictor's log, with the receiver's name and the delivery's id.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod log {
@@ -1495,6 +1879,22 @@ pub mod exports {
                             .finish()
                     }
                 }
+                #[repr(C)]
+                #[derive(Clone, Copy, PartialEq)]
+                pub struct KvStoreRequest {
+                    /// Bytes of keys and values together that it keeps, at most.
+                    pub size: u32,
+                }
+                impl ::core::fmt::Debug for KvStoreRequest {
+                    fn fmt(
+                        &self,
+                        f: &mut ::core::fmt::Formatter<'_>,
+                    ) -> ::core::fmt::Result {
+                        f.debug_struct("KvStoreRequest")
+                            .field("size", &self.size)
+                            .finish()
+                    }
+                }
                 /// A grant that a configuration needs.
                 #[derive(Clone, PartialEq)]
                 pub enum Request {
@@ -1504,6 +1904,7 @@ pub mod exports {
                     Smtp(SmtpRequest),
                     /// To read the whole list that the rule's watch follows.
                     Watch,
+                    KvStore(KvStoreRequest),
                 }
                 impl ::core::fmt::Debug for Request {
                     fn fmt(
@@ -1524,6 +1925,9 @@ pub mod exports {
                                 f.debug_tuple("Request::Smtp").field(e).finish()
                             }
                             Request::Watch => f.debug_tuple("Request::Watch").finish(),
+                            Request::KvStore(e) => {
+                                f.debug_tuple("Request::KvStore").field(e).finish()
+                            }
                         }
                     }
                 }
@@ -1632,21 +2036,21 @@ pub mod exports {
                         match result1 {
                             Ok(e) => {
                                 *ptr2.add(0).cast::<u8>() = (0i32) as u8;
-                                let vec15 = e;
-                                let len15 = vec15.len();
-                                let layout15 = _rt::alloc::Layout::from_size_align(
-                                        vec15.len() * (5 * ::core::mem::size_of::<*const u8>()),
+                                let vec16 = e;
+                                let len16 = vec16.len();
+                                let layout16 = _rt::alloc::Layout::from_size_align(
+                                        vec16.len() * (5 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result15, _cleanup15) = ::wit_bindgen::rt::Cleanup::new(
-                                    layout15,
+                                let (result16, _cleanup16) = ::wit_bindgen::rt::Cleanup::new(
+                                    layout16,
                                 );
-                                if let Some(cleanup) = _cleanup15 {
+                                if let Some(cleanup) = _cleanup16 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec15.into_iter().enumerate() {
-                                    let base = result15
+                                for (i, e) in vec16.into_iter().enumerate() {
+                                    let base = result16
                                         .add(i * (5 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         match e {
@@ -1781,28 +2185,35 @@ pub mod exports {
                                             Request::Watch => {
                                                 *base.add(0).cast::<u8>() = (4i32) as u8;
                                             }
+                                            Request::KvStore(e) => {
+                                                *base.add(0).cast::<u8>() = (5i32) as u8;
+                                                let KvStoreRequest { size: size15 } = e;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(size15);
+                                            }
                                         }
                                     }
                                 }
                                 *ptr2
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len15;
-                                *ptr2
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result15;
-                            }
-                            Err(e) => {
-                                *ptr2.add(0).cast::<u8>() = (1i32) as u8;
-                                let vec16 = (e.into_bytes()).into_boxed_slice();
-                                let ptr16 = vec16.as_ptr().cast::<u8>();
-                                let len16 = vec16.len();
-                                ::core::mem::forget(vec16);
-                                *ptr2
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>() = len16;
                                 *ptr2
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr16.cast_mut();
+                                    .cast::<*mut u8>() = result16;
+                            }
+                            Err(e) => {
+                                *ptr2.add(0).cast::<u8>() = (1i32) as u8;
+                                let vec17 = (e.into_bytes()).into_boxed_slice();
+                                let ptr17 = vec17.as_ptr().cast::<u8>();
+                                let len17 = vec17.len();
+                                ::core::mem::forget(vec17);
+                                *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len17;
+                                *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr17.cast_mut();
                             }
                         };
                         ptr2
@@ -1913,6 +2324,7 @@ pub mod exports {
                                                     ::core::mem::size_of::<*const u8>(),
                                                 );
                                             }
+                                            4 => {}
                                             _ => {}
                                         }
                                     }
@@ -2417,10 +2829,10 @@ macro_rules! __export_plugin_impl {
         =
         "component-type:wit-bindgen:0.61.1:lictor:plugin@0.1.0:plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1779] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1960] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf6\x0c\x01A\x02\x01\
-A\x13\x01B\x0a\x01r\x06\x02ids\x06sources\x04types\x07subjects\x04times\x04datas\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xab\x0e\x01A\x02\x01\
+A\x15\x01B\x0a\x01r\x06\x02ids\x06sources\x04types\x07subjects\x04times\x04datas\
 \x04\0\x05event\x03\0\0\x01p\x01\x01r\x07\x02ids\x07attempty\x04rules\x08receive\
 rs\x0benvironments\x04nodes\x06events\x02\x04\0\x08delivery\x03\0\x03\x01o\x02sy\
 \x01q\x03\x09transient\x01s\0\x0bretry-after\x01\x05\0\x09permanent\x01s\0\x04\0\
@@ -2445,21 +2857,26 @@ j\x01s\x01\x04\x01@\x01\x07message\x02\0\x05\x04\0\x04send\x01\x06\x03\0\x18lict
 or:plugin/smtp@0.1.0\x05\x05\x01B\x08\x02\x03\x02\x01\x01\x04\0\x0acall-error\x03\
 \0\0\x01p}\x01r\x02\x05indexw\x04body\x02\x04\0\x06answer\x03\0\x03\x01j\x01\x04\
 \x01\x01\x01@\0\0\x05\x04\0\x07current\x01\x06\x03\0\x19lictor:plugin/watch@0.1.\
-0\x05\x06\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\
-\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x17licto\
-r:plugin/log@0.1.0\x05\x07\x02\x03\0\0\x08delivery\x02\x03\0\0\x07failure\x01B\x1a\
-\x02\x03\x02\x01\x08\x04\0\x08delivery\x03\0\0\x02\x03\x02\x01\x09\x04\0\x07fail\
-ure\x03\0\x02\x01r\x04\x04names\x07versions\x07summarys\x0dconfig-schemas\x04\0\x0b\
-description\x03\0\x04\x01ps\x01r\x02\x07command\x06\x0atimeout-msy\x04\0\x0cexec\
--request\x03\0\x07\x01r\x01\x04paths\x04\0\x0eappend-request\x03\0\x09\x01r\x02\x06\
-methods\x03urls\x04\0\x0chttp-request\x03\0\x0b\x01r\x02\x04froms\x02to\x06\x04\0\
-\x0csmtp-request\x03\0\x0d\x01q\x05\x04exec\x01\x08\0\x06append\x01\x0a\0\x04htt\
-p\x01\x0c\0\x04smtp\x01\x0e\0\x05watch\0\0\x04\0\x07request\x03\0\x0f\x01@\0\0\x05\
-\x04\0\x08describe\x01\x11\x01p\x10\x01j\x01\x12\x01s\x01@\x01\x06configs\0\x13\x04\
-\0\x08requests\x01\x14\x01j\x01s\x01\x03\x01@\x02\x08delivery\x01\x06configs\0\x15\
-\x04\0\x06handle\x01\x16\x04\0\x1blictor:plugin/handler@0.1.0\x05\x0a\x04\0\x1al\
-ictor:plugin/plugin@0.1.0\x04\0\x0b\x0c\x01\0\x06plugin\x03\0\0\0G\x09producers\x01\
-\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+0\x05\x06\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x0acall-error\x03\0\0\x01p}\x01k\x02\
+\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\x04\x04\0\x03get\x01\x05\x01j\0\x01\x01\
+\x01@\x02\x03keys\x05value\x02\0\x06\x04\0\x03set\x01\x07\x01@\x01\x03keys\0\x06\
+\x04\0\x06delete\x01\x08\x03\0\x1clictor:plugin/kv-store@0.1.0\x05\x07\x01B\x04\x01\
+m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\
+\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x17lictor:plugin/log@0.1.0\x05\
+\x08\x02\x03\0\0\x08delivery\x02\x03\0\0\x07failure\x01B\x1c\x02\x03\x02\x01\x09\
+\x04\0\x08delivery\x03\0\0\x02\x03\x02\x01\x0a\x04\0\x07failure\x03\0\x02\x01r\x04\
+\x04names\x07versions\x07summarys\x0dconfig-schemas\x04\0\x0bdescription\x03\0\x04\
+\x01ps\x01r\x02\x07command\x06\x0atimeout-msy\x04\0\x0cexec-request\x03\0\x07\x01\
+r\x01\x04paths\x04\0\x0eappend-request\x03\0\x09\x01r\x02\x06methods\x03urls\x04\
+\0\x0chttp-request\x03\0\x0b\x01r\x02\x04froms\x02to\x06\x04\0\x0csmtp-request\x03\
+\0\x0d\x01r\x01\x04sizey\x04\0\x10kv-store-request\x03\0\x0f\x01q\x06\x04exec\x01\
+\x08\0\x06append\x01\x0a\0\x04http\x01\x0c\0\x04smtp\x01\x0e\0\x05watch\0\0\x08k\
+v-store\x01\x10\0\x04\0\x07request\x03\0\x11\x01@\0\0\x05\x04\0\x08describe\x01\x13\
+\x01p\x12\x01j\x01\x14\x01s\x01@\x01\x06configs\0\x15\x04\0\x08requests\x01\x16\x01\
+j\x01s\x01\x03\x01@\x02\x08delivery\x01\x06configs\0\x17\x04\0\x06handle\x01\x18\
+\x04\0\x1blictor:plugin/handler@0.1.0\x05\x0b\x04\0\x1alictor:plugin/plugin@0.1.\
+0\x04\0\x0b\x0c\x01\0\x06plugin\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
+wit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -2472,9 +2889,9 @@ pub use __export_plugin_impl as __export_handler;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1397] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd8\x09\x01A\x02\x01\
-A\x0f\x01B\x0a\x01r\x06\x02ids\x06sources\x04types\x07subjects\x04times\x04datas\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1535] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe2\x0a\x01A\x02\x01\
+A\x11\x01B\x0a\x01r\x06\x02ids\x06sources\x04types\x07subjects\x04times\x04datas\
 \x04\0\x05event\x03\0\0\x01p\x01\x01r\x07\x02ids\x07attempty\x04rules\x08receive\
 rs\x0benvironments\x04nodes\x06events\x02\x04\0\x08delivery\x03\0\x03\x01o\x02sy\
 \x01q\x03\x09transient\x01s\0\x0bretry-after\x01\x05\0\x09permanent\x01s\0\x04\0\
@@ -2499,12 +2916,15 @@ j\x01s\x01\x04\x01@\x01\x07message\x02\0\x05\x04\0\x04send\x01\x06\x03\0\x18lict
 or:plugin/smtp@0.1.0\x05\x05\x01B\x08\x02\x03\x02\x01\x01\x04\0\x0acall-error\x03\
 \0\0\x01p}\x01r\x02\x05indexw\x04body\x02\x04\0\x06answer\x03\0\x03\x01j\x01\x04\
 \x01\x01\x01@\0\0\x05\x04\0\x07current\x01\x06\x03\0\x19lictor:plugin/watch@0.1.\
-0\x05\x06\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\
-\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x17licto\
-r:plugin/log@0.1.0\x05\x07\x04\0:lictor:plugin/plugin-with-all-of-its-exports-re\
-moved@0.1.0\x04\0\x0b,\x01\0&plugin-with-all-of-its-exports-removed\x03\0\0\0G\x09\
-producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rus\
-t\x060.61.1";
+0\x05\x06\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x0acall-error\x03\0\0\x01p}\x01k\x02\
+\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\x04\x04\0\x03get\x01\x05\x01j\0\x01\x01\
+\x01@\x02\x03keys\x05value\x02\0\x06\x04\0\x03set\x01\x07\x01@\x01\x03keys\0\x06\
+\x04\0\x06delete\x01\x08\x03\0\x1clictor:plugin/kv-store@0.1.0\x05\x07\x01B\x04\x01\
+m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\
+\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x17lictor:plugin/log@0.1.0\x05\
+\x08\x04\0:lictor:plugin/plugin-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\
+\x01\0&plugin-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cpro\
+cessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -129,7 +129,8 @@
 //!   refused is permanent, and one that failed or timed out is transient.
 //! - **An attempt may repeat**, with the same [`Delivery`]`::id` and a higher `attempt`: hand the id on, so
 //!   that whoever gets it can tell a second attempt from a second event.
-//! - **Nothing is kept** from one call to the next: each one has an instance that nobody has used.
+//! - **Nothing is kept** from one call to the next: each one has an instance that nobody has used. What a plugin has to
+//!   remember it gives to [`kv_store`].
 //!
 //! # Test it
 //!
@@ -252,7 +253,7 @@
 //!
 //! - [`Plugin`] is what you implement, [`export!`] makes a component of it.
 //! - [`Delivery`], [`Event`] and [`Change`] are what arrives; [`Failure`] says whether to try again.
-//! - [`exec`], [`append`], [`http`], [`smtp`], [`watch`] and [`log`] are what a plugin can ask for. An error of
+//! - [`exec`], [`append`], [`http`], [`smtp`], [`watch`], [`kv_store`] and [`log`] are what a plugin can ask for. An error of
 //!   these turns into a [`Failure`] with `?`, so that the usual case needs no code.
 //! - [`duration`] reads durations such as `"30s"` in a configuration.
 //! - `template` (cargo feature `template`) renders texts that the operator writes.
@@ -274,6 +275,7 @@ mod failure;
 #[cfg(target_family = "wasm")]
 mod host;
 pub mod http;
+pub mod kv_store;
 pub mod log;
 mod plugin;
 pub mod smtp;

@@ -10,7 +10,9 @@ use serde_json::Value;
 use crate::{
     Delivery, Description, Failure, Request,
     bindings::{
-        exports::lictor::plugin::handler::{AppendRequest, ExecRequest, Guest, HttpRequest, SmtpRequest},
+        exports::lictor::plugin::handler::{
+            AppendRequest, ExecRequest, Guest, HttpRequest, KvStoreRequest, SmtpRequest,
+        },
         lictor::plugin::types,
     },
     duration,
@@ -48,6 +50,11 @@ impl Request {
     /// To send requests of this method to this URL.
     pub fn http(method: impl Into<String>, url: impl Into<String>) -> Self {
         Self::Http(HttpRequest { method: method.into(), url: url.into() })
+    }
+
+    /// To keep up to `size` bytes of keys and values between calls.
+    pub fn kv_store(size: u32) -> Self {
+        Self::KvStore(KvStoreRequest { size })
     }
 
     /// To send mail from this address to these.

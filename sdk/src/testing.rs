@@ -17,9 +17,16 @@
 //!
 //! It belongs to the test's thread, so tests do not see each other. It checks no grants: what the plugin asks for
 //! is the test's to judge. What the test gives no answer for succeeds: a command exits with 0, a request is
-//! answered with an empty 200, a mail is taken, a watch has an empty list.
+//! answered with an empty 200, a mail is taken, a watch has an empty list. What is kept with [`kv_store`] can be read
+//! again, until the host ends.
+//!
+//! [`kv_store`]: crate::kv_store
 
-use std::{cell::RefCell, collections::VecDeque, marker::PhantomData};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    marker::PhantomData,
+};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -47,6 +54,12 @@ pub enum Call {
     Smtp(Message),
     /// To read the list of the rule's watch.
     Watch,
+    /// For the value that is kept under this key.
+    KvGet(String),
+    /// To keep a value under this key.
+    KvSet(String, Vec<u8>),
+    /// To forget this key.
+    KvDelete(String),
 }
 
 impl Call {
@@ -65,6 +78,8 @@ struct State {
     http: VecDeque<Result<http::Response, CallError>>,
     smtp: VecDeque<Result<String, SendError>>,
     watch: VecDeque<Result<Answer, CallError>>,
+    kv_store: VecDeque<CallError>,
+    kept: BTreeMap<String, Vec<u8>>,
 }
 
 thread_local! {
@@ -108,6 +123,21 @@ impl Host {
     /// Answers the next reading of the rule's watch that has no answer yet.
     pub fn answer_watch(&self, answer: Result<Answer, CallError>) {
         STATE.with_borrow_mut(|state| state.watch.push_back(answer));
+    }
+
+    /// Has the next use of the kv-store that has no answer yet fail.
+    pub fn fail_kv_store(&self, error: CallError) {
+        STATE.with_borrow_mut(|state| state.kv_store.push_back(error));
+    }
+
+    /// Puts a value into the kv-store, as an earlier call would have.
+    pub fn keep(&self, key: impl Into<String>, value: impl Into<Vec<u8>>) {
+        STATE.with_borrow_mut(|state| state.kept.insert(key.into(), value.into()));
+    }
+
+    /// What is in the kv-store under this key.
+    pub fn kept(&self, key: &str) -> Option<Vec<u8>> {
+        STATE.with_borrow(|state| state.kept.get(key).cloned())
     }
 
     /// What was asked for so far, in order.
@@ -162,6 +192,26 @@ pub(crate) fn watch() -> Result<Answer, CallError> {
         state.calls.push(Call::Watch);
         state.watch.pop_front().unwrap_or_else(|| Ok(Answer { index: 1, body: b"[]".to_vec() }))
     })
+}
+
+/// Remembers the call, and does it unless it is to fail.
+fn kept<T>(call: Call, act: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> Result<T, CallError> {
+    STATE.with_borrow_mut(|state| {
+        state.calls.push(call);
+        state.kv_store.pop_front().map_or_else(|| Ok(act(&mut state.kept)), Err)
+    })
+}
+
+pub(crate) fn kv_get(key: &str) -> Result<Option<Vec<u8>>, CallError> {
+    kept(Call::KvGet(key.into()), |kept| kept.get(key).cloned())
+}
+
+pub(crate) fn kv_set(key: &str, value: &[u8]) -> Result<(), CallError> {
+    kept(Call::KvSet(key.into(), value.into()), |kept| drop(kept.insert(key.into(), value.into())))
+}
+
+pub(crate) fn kv_delete(key: &str) -> Result<(), CallError> {
+    kept(Call::KvDelete(key.into()), |kept| drop(kept.remove(key)))
 }
 
 pub(crate) fn log(level: Level, message: &str) {

@@ -8,6 +8,7 @@
 mod append;
 mod exec;
 mod http;
+mod kv_store;
 mod needs;
 mod refusal;
 mod script;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 pub use append::AppendGrant;
 pub use exec::{Command, ExecGrant, ExecOutput, ExitStatus};
 pub use http::{HttpGrant, HttpGrantSpec, HttpRequest, HttpResponse};
+pub use kv_store::{KEYS as KV_STORE_KEYS, KvStore, KvStoreCall, KvStoreGrant};
 pub use needs::allow_lines;
 pub use script::{Answers, Asked, Recorded, Script};
 pub use smtp::{Mail, Relay, SmtpError, SmtpGrant, SmtpGrantSpec};
@@ -41,6 +43,8 @@ pub struct Grants {
     pub smtp: Option<SmtpGrant>,
     /// The list that the watch of a delivery's rule follows may be read.
     pub watch: bool,
+    /// What may be kept between calls.
+    pub kv_store: Option<KvStoreGrant>,
 }
 
 impl Grants {
@@ -55,6 +59,7 @@ impl Grants {
             Request::Http { method, url } => http::covers(&self.http, method, url),
             Request::Smtp { from, to } => smtp::covers(self.smtp.as_ref(), from, to),
             Request::Watch => watch::covers(self.watch),
+            Request::KvStore { size } => kv_store::covers(self.kv_store.as_ref(), *size),
         }
     }
 
@@ -64,7 +69,9 @@ impl Grants {
         let append = self.append.iter().map(AppendGrant::in_words);
         let http = self.http.iter().map(HttpGrant::in_words);
         let watch = self.watch.then(|| "may read the whole list that the rule's watch follows".to_owned());
-        exec.chain(append).chain(http).chain(self.smtp.iter().map(SmtpGrant::in_words)).chain(watch).collect()
+        let kv_store = self.kv_store.iter().map(|grant| grant.in_words());
+        let smtp = self.smtp.iter().map(SmtpGrant::in_words);
+        exec.chain(append).chain(http).chain(smtp).chain(watch).chain(kv_store).collect()
     }
 }
 
@@ -99,6 +106,11 @@ pub enum Request {
     },
     /// Read the list that the rule's watch follows.
     Watch,
+    /// Keep values between calls.
+    KvStore {
+        /// Bytes of keys and values together, at most.
+        size: u64,
+    },
 }
 
 /// A grant that was written wrongly. The message fits after "failed to".
@@ -148,6 +160,7 @@ struct Real {
     clients: http::Clients,
     sender: smtp::Sender,
     lists: Option<Arc<dyn Lists>>,
+    kv_store: Option<KvStore>,
 }
 
 impl fmt::Debug for Capabilities {
@@ -164,7 +177,8 @@ impl Capabilities {
     pub fn new(grants: Grants, limits: OutputLimits) -> Result<Self, GrantError> {
         let clients = http::Clients::build(&grants.http)?;
         let sender = smtp::Sender::build(grants.smtp.as_ref())?;
-        Ok(Self { grants, world: World::Real(Real { limits, clients, sender, lists: None }) })
+        let real = Real { limits, clients, sender, lists: None, kv_store: None };
+        Ok(Self { grants, world: World::Real(real) })
     }
 
     /// What is granted is answered by the script, and nothing is done.
@@ -177,6 +191,15 @@ impl Capabilities {
     pub fn with_lists(mut self, lists: Arc<dyn Lists>) -> Self {
         if let World::Real(real) = &mut self.world {
             real.lists = Some(lists);
+        }
+        self
+    }
+
+    /// Lets a grant of `kv_store` keep values there. Without it there is nowhere to keep them.
+    #[must_use]
+    pub fn with_kv_store(mut self, kv_store: KvStore) -> Self {
+        if let World::Real(real) = &mut self.world {
+            real.kv_store = Some(kv_store);
         }
         self
     }
@@ -234,6 +257,19 @@ impl Capabilities {
         }
     }
 
+    /// Reads or changes what is kept between calls; the answer is the value of a `get`. What has begun goes on when the
+    /// future is dropped.
+    pub async fn kv_store(&self, call: KvStoreCall) -> Result<Option<Vec<u8>>, CallError> {
+        let granted = kv_store::decide(self.grants.kv_store.as_ref(), &call);
+        match &self.world {
+            World::Real(Real { kv_store: Some(store), .. }) => store.call(granted?, call).await,
+            World::Real(_) => {
+                granted.and(Err(CallError::Failed("there is nowhere to keep values".to_owned())))
+            }
+            World::Scripted(script) => script.kv_store(call, granted),
+        }
+    }
+
     /// Sends a mail to all its recipients or to none, and answers with the relay's own words.
     pub async fn smtp(&self, mail: Mail) -> Result<String, SmtpError> {
         let parties = smtp::Parties::parse(&mail.from, &mail.to).map_err(SmtpError::Permanent);
@@ -279,6 +315,7 @@ mod tests {
             http: vec![HttpGrant::parse(HttpGrantSpec { url, ..Default::default() }).unwrap()],
             smtp: Some(SmtpGrant::parse(mail).unwrap()),
             watch: true,
+            kv_store: Some(KvStoreGrant { size: 100, keys: 2 }),
         }
     }
 
@@ -298,6 +335,7 @@ mod tests {
         check(&Request::Http { method: "POST".into(), url }, "allow.http = [{ url = ");
         check(&Request::Smtp { from: "a@b.c".into(), to: strings(&["a@b.c"]) }, "allow.smtp = { relay = ");
         check(&Request::Watch, "allow.watch = true");
+        check(&Request::KvStore { size: 100 }, "allow.kv_store = { size = \"100B\" }");
         assert!(Grants::default().in_words().is_empty());
     }
 
@@ -305,7 +343,7 @@ mod tests {
     fn all_grants_are_told_in_one_order() {
         let words = grants().in_words();
         let begin: Vec<&str> = words.iter().map(|line| &line[..8]).collect();
-        assert_eq!(begin, ["may run ", "may appe", "may send", "may send", "may read"]);
+        assert_eq!(begin, ["may run ", "may appe", "may send", "may send", "may read", "may keep"]);
     }
 
     /// Knows the list of one rule.
@@ -387,9 +425,13 @@ mod tests {
         let output = able.exec(command.clone()).await.unwrap();
         assert_eq!((output.status, output.stdout.as_str()), (ExitStatus::Code(0), ""));
         assert_eq!(able.current("web").await.unwrap().body, b"[]");
+        let set = |value: &[u8]| KvStoreCall::Set("k".into(), value.into());
+        assert_eq!(able.kv_store(set(b"v")).await, Ok(None));
+        assert!(matches!(able.kv_store(set(&[0; 100])).await, Err(CallError::Refused(_))));
+        assert_eq!(able.kv_store(KvStoreCall::Get("k".into())).await, Ok(Some(b"v".to_vec())));
         let recorded = script.recorded();
         let failed: Vec<_> = recorded.iter().map(|call| call.failed.is_some()).collect();
-        assert_eq!(failed, [true, true, false, false, false]);
+        assert_eq!(failed, [true, true, false, false, false, false, true, false]);
         assert_eq!(recorded[2].asked, Asked::Append { path, data: b"b".to_vec() });
         assert_eq!(recorded[3].asked, Asked::Exec(command));
     }

@@ -2,10 +2,11 @@
 //!
 //! Boundary: what is then granted is the operator's to say.
 
+use crate::kv_store::KEYS;
 use crate::smtp::Parties;
 use crate::{
-    AppendGrant, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, Request, SmtpGrant, SmtpGrantSpec,
-    refusal,
+    AppendGrant, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, KvStoreGrant, Request, SmtpGrant,
+    SmtpGrantSpec, kv_store, refusal,
 };
 
 /// What stands for the relay, which no request names.
@@ -59,6 +60,10 @@ impl Grants {
             }
             Request::Smtp { .. } => {}
             Request::Watch => self.watch = true,
+            Request::KvStore { size } => {
+                let size = self.kv_store.map_or(*size, |grant| grant.size.max(*size));
+                self.kv_store = Some(KvStoreGrant { size, keys: KEYS });
+            }
         }
         Ok(())
     }
@@ -106,7 +111,7 @@ pub fn allow_lines(requests: &[Request]) -> Vec<String> {
             Request::Http { method, url } => {
                 (2, format!("{{ url = {}, methods = [{}] }}", refusal::quote(url), refusal::quote(method)))
             }
-            Request::Smtp { .. } | Request::Watch => continue,
+            Request::Smtp { .. } | Request::Watch | Request::KvStore { .. } => continue,
         };
         lists[list].1.push(item);
     }
@@ -115,6 +120,11 @@ pub fn allow_lines(requests: &[Request]) -> Vec<String> {
         lists.map(|(key, items)| format!("allow.{key} = [{}]", items.join(", "))).collect();
     lines.extend(Mails::of(requests).ok().flatten().map(|mails| mails.line()));
     lines.extend(requests.contains(&Request::Watch).then(|| "allow.watch = true".to_owned()));
+    let kept = requests.iter().filter_map(|request| match request {
+        Request::KvStore { size } => Some(*size),
+        _ => None,
+    });
+    lines.extend(kept.max().map(kv_store::line));
     lines
 }
 
@@ -148,13 +158,21 @@ mod tests {
             http("https://h/a"),
             mail("Lictor <a@b.c>", &["x@b.c"]),
             Request::Watch,
+            Request::KvStore { size: 4096 },
+            Request::KvStore { size: 2048 },
         ];
         let grants = Grants::for_requests(&requests).unwrap();
         for request in &requests {
             grants.covers(request).unwrap();
         }
-        let others =
-            [exec(&["/bin/true"]), http("https://h/b"), mail("a@b.c", &["y@b.c"]), mail("z@b.c", &["x@b.c"])];
+        let more = Request::KvStore { size: 4097 };
+        let others = [
+            more,
+            exec(&["/bin/true"]),
+            http("https://h/b"),
+            mail("a@b.c", &["y@b.c"]),
+            mail("z@b.c", &["x@b.c"]),
+        ];
         for other in &others {
             grants.covers(other).unwrap_err();
         }
@@ -178,6 +196,8 @@ mod tests {
             mail("A <a@b.c>", &["x@b.c"]),
             mail("a@b.c", &["y@b.c"]),
             Request::Watch,
+            Request::KvStore { size: 2048 },
+            Request::KvStore { size: 4096 },
         ];
         assert_eq!(
             allow_lines(&requests),
@@ -186,6 +206,7 @@ mod tests {
                 r#"allow.http = [{ url = "https://h/a", methods = ["PUT"] }, { url = "https://h/b", methods = ["PUT"] }]"#,
                 r#"allow.smtp = { relay = "smtps://smtp.example.com", from = "a@b.c", to = ["x@b.c", "y@b.c"] }"#,
                 "allow.watch = true",
+                r#"allow.kv_store = { size = "4KiB" }"#,
             ]
         );
         let several = [mail("a@b.c", &["x@b.c"]), mail("b@b.c", &["x@b.c"])];

@@ -7,7 +7,11 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use crate::{CallError, Command, ExecOutput, ExitStatus, HttpRequest, HttpResponse, List, Mail, SmtpError};
+use crate::kv_store::Values;
+use crate::{
+    CallError, Command, ExecOutput, ExitStatus, HttpRequest, HttpResponse, KvStoreCall, KvStoreGrant, List,
+    Mail, SmtpError,
+};
 
 /// What a plugin asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub enum Asked {
     Smtp(Mail),
     /// To read the list of the rule's watch.
     Watch,
+    /// To read or change what is kept between calls.
+    KvStore(KvStoreCall),
 }
 
 /// A call of a plugin.
@@ -39,7 +45,7 @@ pub struct Recorded {
 }
 
 /// The answers to the calls of each kind, in order. Afterwards each call succeeds: a program exits with 0, a
-/// request is answered with an empty 200, a mail is taken, a list is empty.
+/// request is answered with an empty 200, a mail is taken, a list is empty, and what is kept can be read.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
     /// To programs.
@@ -52,6 +58,8 @@ pub struct Answers {
     pub smtp: VecDeque<Result<String, SmtpError>>,
     /// To reading the list.
     pub watch: VecDeque<Result<List, CallError>>,
+    /// To what is kept between calls.
+    pub kv_store: VecDeque<Result<Option<Vec<u8>>, CallError>>,
 }
 
 /// Answers calls, and remembers them.
@@ -63,13 +71,14 @@ pub struct Script {
 #[derive(Debug, Default)]
 struct State {
     answers: Answers,
+    kept: Values,
     recorded: Vec<Recorded>,
 }
 
 impl Script {
     /// Answers with these first.
     pub fn new(answers: Answers) -> Self {
-        Self { state: Mutex::new(State { answers, recorded: Vec::new() }) }
+        Self { state: Mutex::new(State { answers, ..State::default() }) }
     }
 
     /// All calls so far, in order.
@@ -82,7 +91,7 @@ impl Script {
         command: Command,
         granted: Result<(), CallError>,
     ) -> Result<ExecOutput, CallError> {
-        self.answer(Asked::Exec(command), granted, |answers| {
+        self.answer(Asked::Exec(command), granted, |State { answers, .. }| {
             let done =
                 ExecOutput { status: ExitStatus::Code(0), stdout: String::new(), stderr: String::new() };
             answers.exec.pop_front().unwrap_or(Ok(done))
@@ -96,7 +105,7 @@ impl Script {
         granted: Result<(), CallError>,
     ) -> Result<(), CallError> {
         let asked = Asked::Append { path: path.to_owned(), data: data.to_vec() };
-        self.answer(asked, granted, |answers| answers.append.pop_front().unwrap_or(Ok(())))
+        self.answer(asked, granted, |State { answers, .. }| answers.append.pop_front().unwrap_or(Ok(())))
     }
 
     pub(crate) fn http(
@@ -104,21 +113,36 @@ impl Script {
         request: HttpRequest,
         granted: Result<(), CallError>,
     ) -> Result<HttpResponse, CallError> {
-        self.answer(Asked::Http(request), granted, |answers| {
+        self.answer(Asked::Http(request), granted, |State { answers, .. }| {
             let done = HttpResponse { status: 200, headers: Vec::new(), body: Vec::new() };
             answers.http.pop_front().unwrap_or(Ok(done))
         })
     }
 
     pub(crate) fn smtp(&self, mail: Mail, granted: Result<(), SmtpError>) -> Result<String, SmtpError> {
-        self.answer(Asked::Smtp(mail), granted, |answers| {
+        self.answer(Asked::Smtp(mail), granted, |State { answers, .. }| {
             answers.smtp.pop_front().unwrap_or_else(|| Ok("250 OK".into()))
         })
     }
 
     pub(crate) fn watch(&self, granted: Result<(), CallError>) -> Result<List, CallError> {
-        self.answer(Asked::Watch, granted, |answers| {
+        self.answer(Asked::Watch, granted, |State { answers, .. }| {
             answers.watch.pop_front().unwrap_or_else(|| Ok(List { index: 1, body: b"[]".to_vec() }))
+        })
+    }
+
+    /// What is written for an answer, else what a real store would say.
+    pub(crate) fn kv_store(
+        &self,
+        call: KvStoreCall,
+        granted: Result<KvStoreGrant, CallError>,
+    ) -> Result<Option<Vec<u8>>, CallError> {
+        let (grant, granted) = (granted.clone(), granted.map(drop));
+        self.answer(Asked::KvStore(call.clone()), granted, |State { answers, kept, .. }| {
+            if let Some(answer) = answers.kv_store.pop_front() {
+                return answer;
+            }
+            call.apply(kept, &grant?).map(|(found, _)| found)
         })
     }
 
@@ -126,11 +150,11 @@ impl Script {
         &self,
         asked: Asked,
         granted: Result<(), E>,
-        next: impl FnOnce(&mut Answers) -> Result<T, E>,
+        next: impl FnOnce(&mut State) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // A refused call takes no answer: it would not have been made.
-        let answer = granted.and_then(|()| next(&mut state.answers));
+        let answer = granted.and_then(|()| next(&mut state));
         let failed = answer.as_ref().err().map(ToString::to_string);
         state.recorded.push(Recorded { asked, failed });
         answer

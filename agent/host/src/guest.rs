@@ -18,7 +18,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::lictor::plugin as contract;
 use crate::limits::{Limits, MemoryLimiter};
-use crate::log::GuestLog;
+use crate::log::{GuestLog, LogRate};
 use crate::text;
 
 /// Bytes that are kept of each standard stream of a call. A panic's message has its place in it.
@@ -75,7 +75,7 @@ impl Guest {
             .build();
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(RESOURCES);
-        let log = GuestLog::new(String::new(), String::new(), 0);
+        let log = GuestLog::new(String::new(), String::new(), 0, LogRate::new(0));
         let limiter = MemoryLimiter::new(0);
         Self {
             wasi,
@@ -93,7 +93,7 @@ impl Guest {
 
     /// Makes it the state for one call. Without `capabilities` every use of one is refused.
     pub(crate) fn serve(&mut self, caller: Caller, limits: &Limits) {
-        self.log = GuestLog::new(caller.receiver, caller.delivery, limits.log);
+        self.log = GuestLog::new(caller.receiver, caller.delivery, limits.log, limits.log_rate.clone());
         self.capabilities = caller.capabilities;
         self.rule = caller.rule;
         self.limiter.set_limit(limits.memory);
@@ -105,6 +105,7 @@ impl Guest {
         self.log.write_lines(Level::DEBUG, &self.stdout.contents());
         let stderr = self.stderr.contents();
         self.log.write_lines(Level::ERROR, &stderr);
+        self.log.close();
         String::from_utf8_lossy(&stderr).into_owned()
     }
 
@@ -115,8 +116,8 @@ impl Guest {
 
     /// Remembers a refusal for the report, and gives its words back for the guest.
     fn refuse(&mut self, reason: String) -> String {
-        if self.refusals.len() < REFUSALS {
         self.refused += 1;
+        if self.refusals.len() < REFUSALS {
             self.refusals.push(text::one_line(&reason, REFUSAL));
         }
         reason
@@ -212,6 +213,33 @@ impl contract::watch::Host for Guest {
         };
         let capability::List { index, body } = read.map_err(|error| self.call_error(error))?;
         Ok(contract::watch::Answer { index, body })
+    }
+}
+
+impl Guest {
+    async fn keep(
+        &mut self,
+        call: capability::KvStoreCall,
+    ) -> Result<Option<Vec<u8>>, contract::types::CallError> {
+        let kept = match self.capabilities() {
+            Ok(capabilities) => capabilities.kv_store(call).await,
+            Err(reason) => Err(capability::CallError::Refused(reason)),
+        };
+        kept.map_err(|error| self.call_error(error))
+    }
+}
+
+impl contract::kv_store::Host for Guest {
+    async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, contract::types::CallError> {
+        self.keep(capability::KvStoreCall::Get(key)).await
+    }
+
+    async fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), contract::types::CallError> {
+        self.keep(capability::KvStoreCall::Set(key, value)).await.map(drop)
+    }
+
+    async fn delete(&mut self, key: String) -> Result<(), contract::types::CallError> {
+        self.keep(capability::KvStoreCall::Delete(key)).await.map(drop)
     }
 }
 

@@ -18,7 +18,7 @@ const HANDLER: &str = "handler";
 
 /// What a plugin may import of the contract. `types` holds only types, so importing it means nothing.
 const TYPES: &str = "types";
-const CAPABILITIES: [&str; 6] = ["exec", "append", "http", "smtp", "watch", "log"];
+const CAPABILITIES: [&str; 7] = ["exec", "append", "http", "smtp", "watch", "kv-store", "log"];
 
 /// The parts of WASI that are linked, with nothing behind files, sockets and the environment.
 const WASI: [&str; 6] =

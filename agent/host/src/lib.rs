@@ -30,6 +30,7 @@ mod text;
 pub use host::{Host, HostError, HostSettings, digest};
 pub use inspect::{Inspected, LoadError, inspect};
 pub use limits::Limits;
+pub use log::LogRate;
 pub use outcome::{Call, CallFailure, Delivery, Description, Event, Failure, Report, RequestsError};
 pub use plugin::Plugin;
 

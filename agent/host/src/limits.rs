@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
+use crate::log::LogRate;
+
 /// Elements of all tables of a component together: one for each function whose address is taken.
 const TABLE_ELEMENTS: usize = 100_000;
 
@@ -20,7 +22,7 @@ const MEMORIES: usize = 4;
 const TABLES: usize = 40;
 
 /// What one call of a plugin may take.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// From the start of the call to its answer, capabilities included. Default: 60 s.
     pub timeout: Duration,
@@ -30,6 +32,8 @@ pub struct Limits {
     pub memory: usize,
     /// Bytes that the guest may write to the log. Default: 64 KiB.
     pub log: usize,
+    /// Lines that the guest may write to the log in a second, in all calls that have this limit. Default: 100.
+    pub log_rate: LogRate,
     /// Bytes that the guest may pass to the host at once: with one call of a capability, or as its
     /// answer. Default: 1 MiB.
     pub transfer: usize,
@@ -42,6 +46,7 @@ impl Default for Limits {
             cpu: Duration::from_secs(1),
             memory: 64 << 20,
             log: 64 << 10,
+            log_rate: LogRate::new(100),
             transfer: 1 << 20,
         }
     }

@@ -79,7 +79,7 @@ impl Plugin {
         &self.0.digest
     }
 
-    /// What it could ask for at most: those of `exec`, `append`, `http`, `smtp`, `watch` and `log` that it imports.
+    /// What it could ask for at most: those of `exec`, `append`, `http`, `smtp`, `watch`, `kv-store` and `log` that it imports.
     pub fn imports(&self) -> &[&'static str] {
         &self.0.imports
     }
@@ -343,6 +343,7 @@ fn request(request: handler::Request) -> Request {
         handler::Request::Http(handler::HttpRequest { method, url }) => Request::Http { method, url },
         handler::Request::Smtp(handler::SmtpRequest { from, to }) => Request::Smtp { from, to },
         handler::Request::Watch => Request::Watch,
+        handler::Request::KvStore(handler::KvStoreRequest { size }) => Request::KvStore { size: size.into() },
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{call, misbehave, patient};
 use lictor_capability::Grants;
-use lictor_host::Limits;
+use lictor_host::{Limits, LogRate};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// A log that the test can read.
@@ -63,6 +63,16 @@ async fn a_guest_writes_marked_lines_within_its_limit() {
     let left_out = "The plugin wrote more to the log than its limit; the rest is left out.";
     assert_eq!(flood.iter().filter(|line| line.starts_with(" WARN ") && line.contains(left_out)).count(), 1);
     assert!(flood[flood.len() - 1].contains(left_out));
+
+    // As many bytes, at a rate: each line is passed on or counted.
+    let slow =
+        Limits { log: 1 << 10, log_rate: LogRate::new(3), cpu: Duration::from_millis(100), ..patient() };
+    let slow = lines(&log, "flood", slow).await.split_off(flood.len());
+    let passed = slow.iter().filter(|line| line.starts_with(" INFO ")).count();
+    let left_out = slow.iter().filter_map(|line| line.split_once("`log_rate`, 3; ")?.1.split(' ').next());
+    let left_out: usize = left_out.map(|count| count.parse::<usize>().unwrap()).sum();
+    assert_eq!(passed + left_out, flood.len() - 1, "{slow:?}");
+    assert!(passed >= 3 && left_out > 0, "{slow:?}");
 
     // Its 32 MiB are too much to be passed at once by default.
     let huge = Limits { transfer: 64 << 20, memory: 256 << 20, ..patient() };

@@ -18,6 +18,7 @@ use std::thread;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use lictor_capability::KvStore;
 use lictor_host::{Host, HostSettings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -39,8 +40,8 @@ pub use plan::Plan;
 use receivers::Ready;
 pub use running::routing;
 use running::{Place, Running};
-
 pub use status::{Called, Status};
+
 /// Threads that run guests, at most: with more cores, one that spins for its second of CPU time only takes turns
 /// with half of the others.
 const GUEST_THREADS: usize = 2;
@@ -321,7 +322,8 @@ async fn ready<'a>(config: &'a Config, host: &Arc<Host>, look: Look) -> Result<V
 
 fn receiver(ready: Ready<'_>, lists: &Arc<Watched>, data_dir: &Path, metrics: Metrics) -> Receiver {
     let Ready { config, plugin, json, capabilities, limits } = ready;
-    let capabilities = Arc::new(capabilities.with_lists(Arc::clone(lists) as _));
+    let kv_store = KvStore::new(data_dir.join("kv-store").join(&config.name));
+    let capabilities = Arc::new(capabilities.with_lists(Arc::clone(lists) as _).with_kv_store(kv_store));
     Receiver {
         name: config.name.clone(),
         handler: Arc::new(PluginHandler { plugin, config: json, capabilities, limits, metrics }),

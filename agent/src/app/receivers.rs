@@ -15,7 +15,7 @@ use std::time::Duration;
 use lictor_capability::{
     AppendGrant, Capabilities, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, OutputLimits, Request,
 };
-use lictor_host::{Host, Limits, Plugin, RequestsError};
+use lictor_host::{Host, Limits, LogRate, Plugin, RequestsError};
 use serde_json::Value;
 
 use crate::bundled;
@@ -141,8 +141,8 @@ async fn make(receiver: &Receiver, plugin: Plugin, look: Look) -> Result<Ready<'
 }
 
 fn limits(receiver: &Receiver) -> Limits {
-    let crate::config::Limits { memory, cpu, log, transfer, .. } = receiver.limits;
-    Limits { timeout: receiver.timeout, cpu, memory, log, transfer }
+    let crate::config::Limits { memory, cpu, log, log_rate, transfer, .. } = receiver.limits;
+    Limits { timeout: receiver.timeout, cpu, memory, log, log_rate: LogRate::new(log_rate), transfer }
 }
 
 /// Asks the plugin what it needs, and what is wrong with its configuration. It names one fault at a time, so
@@ -211,7 +211,7 @@ fn certain(request: Request, config: &Value) -> Option<Request> {
         Request::Append { path } => is_setting(path.clone().into()),
         Request::Http { method, url } => is_setting(method.clone().into()) && is_setting(url.clone().into()),
         Request::Smtp { from, to } => is_setting(from.clone().into()) && is_setting(to.clone().into()),
-        Request::Watch => true,
+        Request::Watch | Request::KvStore { .. } => true,
     };
     is_certain.then_some(match request {
         Request::Exec { command, .. } => Request::Exec { command, timeout: Duration::ZERO },
@@ -232,6 +232,7 @@ fn key(request: &Request) -> &'static str {
         Request::Http { .. } => "http",
         Request::Smtp { .. } => "smtp",
         Request::Watch => "watch",
+        Request::KvStore { .. } => "kv_store",
     }
 }
 
@@ -265,7 +266,7 @@ fn grants(receiver: &Receiver, requests: &[Request]) -> Result<Grants, Vec<Grant
             _ => {}
         }
     }
-    Ok(Grants { exec, append, http, smtp, watch })
+    Ok(Grants { exec, append, http, smtp, watch, kv_store: allow.kv_store })
 }
 
 /// What the plugin needs and is not granted.

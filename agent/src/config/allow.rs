@@ -6,13 +6,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lictor_capability::{
-    AppendGrant, ExecGrant, GrantError, HttpGrant, HttpGrantSpec, SmtpGrant, SmtpGrantSpec,
+    AppendGrant, ExecGrant, GrantError, HttpGrant, HttpGrantSpec, KV_STORE_KEYS, KvStoreGrant, SmtpGrant,
+    SmtpGrantSpec,
 };
 
 use super::reader::{Entry, Table};
 
 /// All that can be granted.
-pub(super) const KEYS: [&str; 5] = ["exec", "append", "http", "smtp", "watch"];
+pub(super) const KEYS: [&str; 6] = ["exec", "append", "http", "smtp", "watch", "kv_store"];
+
+/// What is kept is written anew each time, so it is to be small.
+const KV_STORE_MAX: u64 = 64 << 20;
+
+/// Whoever has more keys than this wants a database.
+pub(super) const KV_STORE_KEYS_MAX: u32 = 100_000;
 
 const EXEC: &str = r#"{ command = ["/usr/bin/systemctl", "restart", "*"] }"#;
 const APPEND: &str = r#""/var/log/lictor/web.log", or "/var/log/lictor/" for all that is in this folder"#;
@@ -33,6 +40,8 @@ pub struct Allow {
     pub smtp: Option<SmtpGrant>,
     /// Whether the list that the rule's watch follows may be read.
     pub watch: Option<bool>,
+    /// How much may be kept between calls.
+    pub kv_store: Option<KvStoreGrant>,
 }
 
 /// What can be read, and the keys of what cannot: with one faulty grant it is not known what all of them
@@ -44,6 +53,7 @@ pub(super) fn read(table: &mut Table<'_>) -> (Allow, Vec<&'static str>) {
         http: table.get("http", |entry| entry.sound(|entry| entry.list("a list of URLs", http))),
         smtp: table.get("smtp", |entry| entry.sound(smtp)),
         watch: table.get("watch", Entry::flag),
+        kv_store: table.get("kv_store", |entry| entry.sound(kv_store)),
     };
     let read = [
         allow.exec.is_some(),
@@ -51,6 +61,7 @@ pub(super) fn read(table: &mut Table<'_>) -> (Allow, Vec<&'static str>) {
         allow.http.is_some(),
         allow.smtp.is_some(),
         allow.watch.is_some(),
+        allow.kv_store.is_some(),
     ];
     let unread = KEYS.into_iter().zip(read).filter(|(key, is_read)| table.unread(key, *is_read));
     (allow, unread.map(|(key, _)| key).collect())
@@ -113,6 +124,14 @@ fn smtp(entry: Entry<'_>) -> Option<SmtpGrant> {
         })
     })??;
     granted(entry, SmtpGrant::parse(spec), SMTP)
+}
+
+fn kv_store(entry: Entry<'_>) -> Option<KvStoreGrant> {
+    entry.table("`allow.kv_store`", |table| {
+        let size = table.require("size", "size = \"1MiB\"", |entry| entry.size(1..=KV_STORE_MAX));
+        let keys = table.get("keys", |entry| entry.number(1..=KV_STORE_KEYS_MAX));
+        Some(KvStoreGrant { size: size?, keys: keys.unwrap_or(KV_STORE_KEYS) })
+    })?
 }
 
 fn strings(entry: Entry<'_>, what: &str) -> Option<Vec<String>> {

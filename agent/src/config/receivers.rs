@@ -42,6 +42,9 @@ const MEMORY_MAX: u64 = 4 << 30;
 /// More than this of a log, an answer or an output is no longer something to keep in memory.
 const BYTES_MAX: u64 = 1 << 30;
 
+/// More lines than this in a second are no limit.
+pub(super) const LOG_RATE_MAX: u32 = 1_000_000;
+
 /// One configured plugin.
 #[derive(Clone)]
 pub struct Receiver {
@@ -91,6 +94,8 @@ pub struct Limits {
     pub cpu: Duration,
     /// What is kept of the guest's log. Default: 64 KiB.
     pub log: usize,
+    /// How many lines of the guest's log are kept in a second. Default: 100.
+    pub log_rate: u32,
     /// What is kept of each output stream of a command. Default: 4 KiB.
     pub output: usize,
     /// What is read of an HTTP response's body. Default: 64 KiB.
@@ -155,6 +160,7 @@ impl Default for Limits {
             memory: 64 << 20,
             cpu: Duration::from_secs(1),
             log: 64 << 10,
+            log_rate: 100,
             output: 4 << 10,
             response: 64 << 10,
             transfer: 1 << 20,
@@ -318,6 +324,7 @@ fn limits(table: &mut Table<'_>) -> Limits {
         response: size("response", default.response, 0..=BYTES_MAX),
         transfer: size("transfer", default.transfer, 1..=BYTES_MAX),
         cpu: table.get("cpu", |entry| entry.duration(SHORTEST..=LONGEST)).unwrap_or(default.cpu),
+        log_rate: table.get("log_rate", |entry| entry.number(1..=LOG_RATE_MAX)).unwrap_or(default.log_rate),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lictor_capability::{Asked, Recorded};
+use lictor_capability::{Asked, KvStoreCall, Recorded};
 use serde_json::{Map, Value, json};
 
 use crate::cli::records::one_line;
@@ -37,6 +37,11 @@ pub(super) fn to_json(call: &Recorded) -> Value {
             json!({ "from": mail.from, "to": mail.to, "subject": mail.subject, "body": mail.body, "id": mail.id }),
         ),
         Asked::Watch => ("watch", json!({})),
+        Asked::KvStore(KvStoreCall::Get(key)) => ("kv_store", json!({ "get": key })),
+        Asked::KvStore(KvStoreCall::Set(key, value)) => {
+            ("kv_store", json!({ "set": key, "value": text(value) }))
+        }
+        Asked::KvStore(KvStoreCall::Delete(key)) => ("kv_store", json!({ "delete": key })),
     };
     let mut told = Map::from_iter([(kind.to_owned(), what)]);
     told.extend(call.failed.iter().map(|why| ("failed".to_owned(), why.as_str().into())));
@@ -55,6 +60,9 @@ pub(super) fn in_words(call: &Recorded) -> String {
             format!("smtp from {} to {}, {:?}", mail.from, mail.to.join(", "), mail.subject)
         }
         Asked::Watch => "watch: the list of the rule's watch".to_owned(),
+        Asked::KvStore(KvStoreCall::Get(key)) => format!("kv-store get {key}"),
+        Asked::KvStore(KvStoreCall::Set(key, value)) => format!("kv-store set {key}{}", content(value)),
+        Asked::KvStore(KvStoreCall::Delete(key)) => format!("kv-store delete {key}"),
     };
     let failed = call.failed.as_ref().map(|why| format!(" -> failed: {why}")).unwrap_or_default();
     one_line(&(words + &failed))
@@ -145,5 +153,7 @@ mod tests {
         assert_eq!(call(Asked::Exec(command)), r#"exec /bin/x "a b" """#);
         let long = Asked::Append { path: "/x".into(), data: vec![b'y'; SHOWN + 1] };
         assert!(call(long).ends_with("yy…"));
+        let set = Asked::KvStore(KvStoreCall::Set("web".into(), b"3".to_vec()));
+        assert_eq!(call(set), "kv-store set web <- 3");
     }
 }

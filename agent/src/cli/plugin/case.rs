@@ -87,13 +87,14 @@ struct Responses {
 
 /// What the world answers to a call of this kind.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Response {
     Exec(Exec),
     Append(Append),
     Http(Http),
     Smtp(Smtp),
     Watch(Watch),
+    KvStore(KvStore),
 }
 
 #[derive(Debug, Deserialize)]
@@ -142,6 +143,14 @@ pub(super) struct Watch {
     index: u64,
     #[serde(default = "empty")]
     body: String,
+    error: Option<Trouble>,
+}
+
+/// A value that is there, or none.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KvStore {
+    value: Option<String>,
     error: Option<Trouble>,
 }
 
@@ -227,6 +236,9 @@ pub(super) fn answers(responses: Vec<Response>) -> Answers {
             Response::Watch(Watch { index, body, error }) => {
                 answers.watch.push_back(done(List { index, body: body.into_bytes() }, error));
             }
+            Response::KvStore(KvStore { value, error }) => {
+                answers.kv_store.push_back(done(value.map(String::into_bytes), error));
+            }
         }
     }
     answers
@@ -299,6 +311,9 @@ mod tests {
                 { smtp = {} },
                 { smtp = { error = { transient = "450" } } },
                 { watch = { index = 7, body = "{}" } },
+                { kv_store = { value = "3" } },
+                { kv_store = {} },
+                { kv_store = { error = { failed = "full" } } },
             ]"#;
         let answers = answers(toml::from_str::<Responses>(text).unwrap().responses);
         let statuses: Vec<_> = answers.exec.iter().flatten().map(|output| output.status).collect();
@@ -309,6 +324,8 @@ mod tests {
         assert_eq!(answers.http[1], Err(CallError::Refused("never".into())));
         assert_eq!(answers.smtp, [Ok("250 OK".into()), Err(SmtpError::Transient("450".into()))]);
         assert_eq!(answers.watch[0].as_ref().unwrap().index, 7);
+        let full = Err(CallError::Failed("full".into()));
+        assert_eq!(answers.kv_store, [Ok(Some(b"3".to_vec())), Ok(None), full]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The keys of `[receivers.*]`.
 
 use super::{Key, Kind, TEXTS, Unwritten};
-use crate::config::receivers::{ATTEMPTS_MAX, RATE_MAX};
+use crate::config::allow::KV_STORE_KEYS_MAX;
+use crate::config::receivers::{ATTEMPTS_MAX, LOG_RATE_MAX, RATE_MAX};
 use crate::dispatch::MAX_IN_FLIGHT_MAX;
 
 pub(super) const RECEIVER: &[Key] = &[
@@ -76,6 +77,12 @@ const LIMITS: &[Key] = &[
     Key::new("memory", Kind::Size, "Memory of the plugin.").text("64MiB"),
     Key::new("cpu", Kind::Duration, "Time on the processor.").text("1s"),
     Key::new("log", Kind::Size, "What is kept of its log.").text("64KiB"),
+    Key::new(
+        "log_rate",
+        Kind::Number(1..=LOG_RATE_MAX),
+        "How many lines of its log are kept in a second, whatever the number of calls.",
+    )
+    .or(Unwritten::Number(100)),
     Key::new("output", Kind::Size, "What is kept of each output stream of a command that it runs.")
         .text("4KiB"),
     Key::new("response", Kind::Size, "What is read of an HTTP response.").text("64KiB"),
@@ -93,6 +100,13 @@ const ALLOW: &[Key] = &[
         .nothing("no mail may be sent"),
     Key::new("watch", Kind::Flag, "Whether the whole list that the watch of the rule follows may be read.")
         .nothing(GRANTED),
+    Key::new("kv_store", Kind::Table(KV_STORE), "How much may be kept from one call to the next.")
+        .nothing("nothing may be kept"),
+];
+
+const KV_STORE: &[Key] = &[
+    Key::new("size", Kind::Size, "Bytes of all keys and values together."),
+    Key::new("keys", Kind::Number(1..=KV_STORE_KEYS_MAX), "How many keys.").or(Unwritten::Number(1000)),
 ];
 
 const EXEC: &[Key] = &[

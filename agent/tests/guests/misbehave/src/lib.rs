@@ -7,7 +7,8 @@ use std::{
 };
 
 use lictor_sdk::{
-    Delivery, Description, Failure, Plugin, Request, append, duration, exec::Command, http, log, smtp,
+    Delivery, Description, Failure, Plugin, Request, append, duration, exec::Command, http, kv_store, log,
+    smtp,
 };
 use serde::Deserialize;
 
@@ -81,6 +82,11 @@ pub enum Config {
         #[serde(default)]
         request: bool,
     },
+    /// Counts its calls, and reports how many there were, or gives up.
+    Count {
+        /// Bytes that it says it keeps.
+        request: Option<u32>,
+    },
     /// Fails for now.
     Transient,
     /// Fails for good.
@@ -129,6 +135,7 @@ impl Plugin for Misbehave {
             }
             Config::Http { method, url, request: true } => vec![Request::http(method, url)],
             Config::Smtp { from, to, request: true } => vec![Request::smtp(from, to)],
+            Config::Count { request: Some(size) } => vec![Request::kv_store(*size)],
             _ => vec![],
         })
     }
@@ -161,6 +168,11 @@ impl Plugin for Misbehave {
             Config::Smtp { from, to, .. } => receipt(
                 &smtp::Message::new(&delivery.id, from, to).subject("a subject").body("a body").send()?,
             ),
+            Config::Count { .. } => {
+                let count = kv_store::get("calls")?.map_or(0, |bytes| bytes[0]) + 1;
+                kv_store::set("calls", [count])?;
+                receipt(&count)
+            }
             Config::Transient => Err(Failure::transient("not now")),
             Config::Permanent => Err(Failure::permanent("never")),
             Config::RetryAfter => Err(Failure::retry_after("later", Duration::from_secs(2))),

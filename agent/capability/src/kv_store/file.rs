@@ -1,0 +1,119 @@
+//! Where a receiver's values are kept: one file, written anew and put in the place of the old one.
+//!
+//! Boundary: the file system. How much may be kept was decided before.
+//!
+//! The file is `values` in a folder of the receiver's own: [`MAGIC`], then for each key the length of the key and of
+//! the value (32 bits each, the lowest byte first), the key, and the value.
+//!
+//! Invariants: whoever opens the file sees all that one call made of it, or nothing of it, also after a power cut. Calls
+//! that run at once take turns, those of an earlier configuration too, by the lock of the folder.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{KvStoreCall, KvStoreGrant, Values};
+use crate::CallError;
+
+/// How the file begins: what it is, and the version of its form.
+const MAGIC: &[u8] = b"lictor kv-store 1\n";
+
+/// Where one receiver's values are. Nothing is made before something is kept.
+#[derive(Clone, Debug)]
+pub struct KvStore {
+    folder: PathBuf,
+}
+
+impl KvStore {
+    /// In this folder, which is the receiver's alone.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Does the call to its end, even when the future is dropped meanwhile.
+    pub(crate) async fn call(
+        &self,
+        grant: KvStoreGrant,
+        call: KvStoreCall,
+    ) -> Result<Option<Vec<u8>>, CallError> {
+        let folder = self.folder.clone();
+        tokio::task::spawn_blocking(move || act(&folder, grant, call))
+            .await
+            .map_err(|error| CallError::Failed(format!("keep a value: {error}")))?
+    }
+}
+
+fn act(folder: &Path, grant: KvStoreGrant, call: KvStoreCall) -> Result<Option<Vec<u8>>, CallError> {
+    let failed =
+        |error: io::Error| CallError::Failed(format!("keep values in {}: {error}", folder.display()));
+    let path = folder.join("values");
+    if !matches!(call, KvStoreCall::Set(..)) && !path.exists() {
+        return Ok(None);
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    // Given back when it is closed.
+    let lock = File::open(folder).map_err(failed)?;
+    flock(&lock, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
+    let mut kept = read(&path).map_err(failed)?;
+    let (found, changed) = call.apply(&mut kept, &grant)?;
+    if changed {
+        write(&path, &encode(&kept)).map_err(failed)?;
+    }
+    Ok(found)
+}
+
+fn read(path: &Path) -> io::Result<Values> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Values::new()),
+        read => read?,
+    };
+    let damaged = || io::Error::other("the file `values` is damaged; remove it, and it begins empty");
+    decode(&bytes).ok_or_else(damaged)
+}
+
+/// A crash in the middle leaves the old file. The new one is on the disk before it takes the place of the old one, since
+/// a file system may otherwise have done the second and not the first when the power is cut.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    fs::rename(&new, path)
+}
+
+pub(super) fn encode(values: &Values) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    for (key, value) in values {
+        for part in [key.as_bytes(), value] {
+            // A grant is far smaller than what 32 bits count.
+            bytes.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+        }
+        bytes.extend(key.as_bytes());
+        bytes.extend(value);
+    }
+    bytes
+}
+
+/// None: it is not what `encode` makes.
+pub(super) fn decode(bytes: &[u8]) -> Option<Values> {
+    let mut rest = bytes.strip_prefix(MAGIC)?;
+    let mut take = |count: usize| {
+        let (taken, left) = rest.split_at_checked(count)?;
+        rest = left;
+        Some((taken, left.is_empty()))
+    };
+    let length = |bytes: &[u8]| Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize);
+    let mut values = Values::new();
+    let mut done = bytes.len() == MAGIC.len();
+    while !done {
+        let (key, value) = (length(take(4)?.0)?, length(take(4)?.0)?);
+        let key = String::from_utf8(take(key)?.0.to_vec()).ok()?;
+        let (value, last) = take(value)?;
+        values.insert(key, value.to_vec());
+        done = last;
+    }
+    Some(values)
+}

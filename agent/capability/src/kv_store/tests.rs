@@ -1,0 +1,165 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use proptest::prelude::*;
+
+use super::file::{decode, encode};
+use super::*;
+
+const GRANT: KvStoreGrant = KvStoreGrant { size: 20, keys: 3 };
+
+fn set(key: &str, value: &str) -> KvStoreCall {
+    KvStoreCall::Set(key.into(), value.into())
+}
+
+fn get(key: &str) -> KvStoreCall {
+    KvStoreCall::Get(key.into())
+}
+
+fn refused(result: Result<impl std::fmt::Debug, CallError>) -> String {
+    match result {
+        Err(CallError::Refused(text)) => text,
+        other => panic!("{other:?} is no refusal"),
+    }
+}
+
+#[test]
+fn a_grant_bounds_bytes_and_keys_and_its_refusal_names_what_would_do() {
+    let mut kept = Values::new();
+    let mut apply = |call: KvStoreCall| call.apply(&mut kept, &GRANT);
+    assert_eq!(apply(set("a", "123456789")), Ok((None, true)));
+    assert_eq!(apply(set("b", "123456789")), Ok((None, true)), "exactly the limit");
+    assert!(refused(apply(set("c", ""))).ends_with(r#"allow.kv_store = { size = "21B", keys = 3 }"#));
+    assert_eq!(apply(set("a", "")), Ok((None, true)), "a smaller value in its place");
+    assert_eq!(apply(set("a", "")), Ok((None, false)), "nothing new");
+    assert_eq!(apply(set("c", "")), Ok((None, true)));
+    assert!(refused(apply(set("d", ""))).ends_with(r#"allow.kv_store = { size = "20B", keys = 4 }"#));
+    assert_eq!(apply(KvStoreCall::Delete("c".into())), Ok((None, true)));
+    assert_eq!(apply(KvStoreCall::Delete("c".into())), Ok((None, false)));
+    assert_eq!(apply(set("d", "")), Ok((None, true)));
+    assert_eq!(apply(get("b")), Ok((Some(b"123456789".to_vec()), false)));
+    assert_eq!(apply(get("c")), Ok((None, false)));
+}
+
+#[test]
+fn what_a_plugin_says_it_keeps_is_held_against_the_grant() {
+    assert_eq!(covers(Some(&GRANT), 20), Ok(()));
+    assert!(refused(covers(Some(&GRANT), 65_536)).ends_with(r#"allow.kv_store = { size = "64KiB" }"#));
+    assert!(refused(covers(None, 0)).ends_with(r#"allow.kv_store = { size = "0B" }"#));
+    assert!(refused(decide(None, &get("a"))).ends_with(r#"allow.kv_store = { size = "1MiB" }"#));
+    assert_eq!(decide(Some(&GRANT), &get("a")), Ok(GRANT));
+    for key in ["", &"x".repeat(KEY_MAX + 1)] {
+        assert!(matches!(decide(Some(&GRANT), &get(key)), Err(CallError::Failed(_))));
+    }
+    assert_eq!(
+        KvStoreGrant { size: 1 << 20, keys: KEYS }.in_words(),
+        "may keep 1 MiB under 1000 keys between its calls"
+    );
+}
+
+#[tokio::test]
+async fn what_is_kept_is_there_for_whoever_opens_it_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("kv-store/ops");
+    let store = || KvStore::new(folder.clone());
+    assert_eq!(store().call(GRANT, get("a")).await, Ok(None));
+    assert!(!folder.exists(), "to look makes nothing");
+    store().call(GRANT, set("a", "1")).await.unwrap();
+    assert_eq!(store().call(GRANT, get("a")).await, Ok(Some(b"1".to_vec())));
+    assert_eq!(fs::metadata(folder.join("values")).unwrap().permissions().mode() & 0o777, 0o600);
+    store().call(GRANT, KvStoreCall::Delete("a".into())).await.unwrap();
+    assert_eq!(store().call(GRANT, get("a")).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_leaves_what_was_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = KvStore::new(dir.path().to_owned());
+    store.call(GRANT, set("a", "old")).await.unwrap();
+    // Killed while it wrote: the new file is there in part, and the old one is in its place.
+    fs::write(dir.path().join("values.new"), "lictor kv-st").unwrap();
+    assert_eq!(store.call(GRANT, get("a")).await, Ok(Some(b"old".to_vec())));
+    store.call(GRANT, set("a", "new")).await.unwrap();
+    assert_eq!(store.call(GRANT, get("a")).await, Ok(Some(b"new".to_vec())));
+    assert!(!dir.path().join("values.new").exists());
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_else_wrote_is_said_to_be_damaged_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("values");
+    fs::write(&path, "x").unwrap();
+    let store = KvStore::new(dir.path().to_owned());
+    for call in [get("a"), set("a", "1")] {
+        let Err(CallError::Failed(text)) = store.call(GRANT, call).await else { panic!("it was read") };
+        assert!(text.ends_with("is damaged; remove it, and it begins empty"), "{text}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), b"x");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_at_once_do_not_undo_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let grant = KvStoreGrant { size: 1000, keys: 100 };
+    let calls = (0..40).map(|number| {
+        let store = KvStore::new(dir.path().to_owned());
+        tokio::spawn(async move { store.call(grant, set(&format!("k{number}"), "v")).await })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap().unwrap();
+    }
+    let kept = decode(&fs::read(dir.path().join("values")).unwrap()).unwrap();
+    assert_eq!(kept.len(), 40);
+}
+
+fn any_values() -> impl Strategy<Value = Values> {
+    prop::collection::btree_map(any::<String>(), prop::collection::vec(any::<u8>(), 0..20), 0..5)
+}
+
+fn any_call() -> impl Strategy<Value = KvStoreCall> {
+    let key = || prop::sample::select(vec!["a", "bb", "ccc", "dddd"]).prop_map(String::from);
+    prop_oneof![
+        key().prop_map(KvStoreCall::Get),
+        key().prop_map(KvStoreCall::Delete),
+        (key(), prop::collection::vec(any::<u8>(), 0..12))
+            .prop_map(|(key, value)| KvStoreCall::Set(key, value)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(values in any_values()) {
+        prop_assert_eq!(decode(&encode(&values)), Some(values));
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_is_not_taken_for_whole(values in any_values(), at in any::<prop::sample::Index>()) {
+        let whole = encode(&values);
+        let cut = &whole[..at.index(whole.len())];
+        // Between two keys a cut cannot be seen; `rename` sees to it that there is none.
+        if let Some(found) = decode(cut) {
+            prop_assert!(found.len() < values.len() && found.iter().all(|(key, value)| values.get(key) == Some(value)));
+        }
+    }
+
+    #[test]
+    fn never_is_more_kept_than_is_granted(calls in prop::collection::vec(any_call(), 0..40)) {
+        let mut kept = Values::new();
+        for call in calls {
+            let before = kept.clone();
+            let key = call.key().to_owned();
+            let applied = call.clone().apply(&mut kept, &GRANT);
+            if let Ok((found, _)) = applied {
+                match call {
+                    KvStoreCall::Get(_) => prop_assert_eq!(found.as_ref(), before.get(&key)),
+                    KvStoreCall::Set(_, value) => prop_assert_eq!(kept.get(&key), Some(&value)),
+                    KvStoreCall::Delete(_) => prop_assert!(!kept.contains_key(&key)),
+                }
+            } else {
+                prop_assert_eq!(&kept, &before);
+            }
+            let bytes: usize = kept.iter().map(|(key, value)| key.len() + value.len()).sum();
+            prop_assert!(bytes <= 20 && kept.len() <= 3);
+        }
+    }
+}
