@@ -18,6 +18,7 @@ mod bare;
 mod cold_start;
 mod connection;
 mod flips;
+mod idle;
 mod latency;
 mod memory;
 mod place;
@@ -43,7 +44,7 @@ fn main() {
     }
 }
 
-/// Measures what is named: `latency`, `memory`, `cold-start`; without a name all of it.
+/// Measures what is named: `latency`, `memory`, `idle`, `cold-start`; without a name all of it.
 fn measure(names: &[&str]) {
     // Cargo says `--bench` to each benchmark.
     let names: Vec<_> = names.iter().filter(|name| !name.starts_with("--")).collect();
@@ -57,6 +58,9 @@ fn measure(names: &[&str]) {
     }
     if wanted("memory") {
         memory::measure(&place, &mut table);
+    }
+    if wanted("idle") {
+        idle::measure(&place, &mut table);
     }
     if wanted("cold-start") {
         cold_start::measure(&place, &mut table);

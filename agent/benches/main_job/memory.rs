@@ -73,14 +73,16 @@ fn after_deliveries(place: &Place, sidecar: &Sidecar, deliveries: usize) -> Runn
     lictor
 }
 
-fn both_ways(flips: &mut Flips) {
+/// A failure and its end, each seen for itself.
+pub(crate) fn both_ways(flips: &mut Flips) {
     flips.fail();
     sleep(PAUSE);
     flips.pass();
     sleep(PAUSE);
 }
 
-fn wait(what: &str, lictor: &Running, mut done: impl FnMut() -> bool) {
+/// Waits until it is `done`.
+pub(crate) fn wait(what: &str, lictor: &Running, mut done: impl FnMut() -> bool) {
     for _ in 0..PATIENCE {
         if done() {
             return;

@@ -48,7 +48,8 @@ pub(crate) fn calls_per_second() -> f64 {
     })
 }
 
-fn delivery() -> Delivery {
+/// A delivery of one event.
+pub(crate) fn delivery() -> Delivery {
     Delivery {
         id: "0123456789abcdef0123456789abcdef".into(),
         attempt: 1,

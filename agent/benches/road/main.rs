@@ -13,6 +13,7 @@
 
 mod backlog;
 mod bare;
+mod call;
 #[path = "../../tests/support/guest.rs"]
 mod guest;
 mod latency;
@@ -31,6 +32,9 @@ fn main() {
     let mut table = Table::default();
     if wanted("throughput") {
         throughput::measure(&mut table);
+    }
+    if wanted("call") {
+        call::measure(&mut table);
     }
     if wanted("pace") {
         latency::measure(&mut table);
