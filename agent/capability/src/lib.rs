@@ -28,6 +28,7 @@ pub use kv_store::{KEYS as KV_STORE_KEYS, KvStore, KvStoreCall, KvStoreGrant};
 pub use needs::allow_lines;
 pub use script::{Answers, Asked, Recorded, Script};
 pub use smtp::{Mail, Relay, SmtpError, SmtpGrant, SmtpGrantSpec};
+pub use trust::read_roots_anew;
 pub use watch::{List, Lists, Reading};
 
 /// All that one receiver may do. The default is nothing.

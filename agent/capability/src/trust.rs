@@ -4,7 +4,10 @@
 //!
 //! Invariant: a file that was named is the only trust. It never adds to the system's roots.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -28,15 +31,29 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(certificates)
 }
 
+/// The system's roots, as long as somebody uses them: a hundred kilobytes, which a hundred receivers share.
+static SYSTEM: Mutex<Weak<Verifier>> = Mutex::new(Weak::new());
+
+/// Has the system's roots be read anew for what is built from now on: they may have changed.
+pub fn read_roots_anew() {
+    *SYSTEM.lock().unwrap_or_else(PoisonError::into_inner) = Weak::new();
+}
+
 /// Trusts the system's roots.
 pub(crate) fn system() -> Result<ClientConfig, GrantError> {
     let provider = provider();
-    let verifier = Verifier::new(Arc::clone(&provider))
-        .map_err(|error| GrantError(format!("read the system's root certificates: {error}")))?;
-    Ok(versions(provider)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth())
+    let mut shared = SYSTEM.lock().unwrap_or_else(PoisonError::into_inner);
+    let verifier = if let Some(verifier) = shared.upgrade() {
+        verifier
+    } else {
+        let read = Verifier::new(Arc::clone(&provider));
+        let read =
+            read.map_err(|error| GrantError(format!("read the system's root certificates: {error}")))?;
+        let read = Arc::new(read);
+        *shared = Arc::downgrade(&read);
+        read
+    };
+    Ok(versions(provider)?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
 /// Trusts what the file signed. Without a file: nobody, for clients that speak plain HTTP only.

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_capability::{
-    AppendGrant, Capabilities, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, OutputLimits, Request,
+    AppendGrant, Capabilities, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, OutputLimits,
+    Request, read_roots_anew,
 };
 use lictor_host::{Host, Limits, LogRate, Plugin, RequestsError};
 use serde_json::Value;
@@ -41,6 +42,8 @@ pub(crate) async fn ready<'a>(
     host: &Arc<Host>,
     look: Look,
 ) -> Result<Vec<Ready<'a>>, Faults> {
+    // All receivers of a configuration share them.
+    read_roots_anew();
     let mut loaded = BTreeMap::<_, Plugin>::new();
     let mut built = Vec::new();
     let mut faults = Vec::new();

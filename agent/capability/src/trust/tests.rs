@@ -125,3 +125,15 @@ fn a_certificate_that_is_no_authority_at_all_is_told() {
     std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
     assert!(only(Some(&path)).unwrap_err().to_string().starts_with("read ca_file"));
 }
+
+#[test]
+fn the_systems_roots_are_kept_once_until_they_are_read_anew() {
+    let kept = || SYSTEM.lock().unwrap().clone();
+    let _first = system().unwrap();
+    let before = kept();
+    let _second = system().unwrap();
+    assert!(Weak::ptr_eq(&before, &kept()));
+    read_roots_anew();
+    let _third = system().unwrap();
+    assert!(!Weak::ptr_eq(&before, &kept()));
+}
