@@ -1,4 +1,4 @@
-//! One guest that misbehaves in every way we know, and what becomes of each: that call fails, nothing else.
+//! What a call gives back, and how it ends. All the ways to misbehave are in `agent/tests/sandbox`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot look has to fail")]
 
@@ -64,31 +64,12 @@ async fn a_plugins_own_verdict_is_passed_on() {
 }
 
 #[tokio::test]
-async fn a_crash_is_told_in_words_and_the_next_call_is_fine() {
-    let check = async |act, wanted: &[&str]| {
-        let result = run(&config(act), patient()).await.result;
-        let Err(Failure::Trapped(text)) = result else { panic!("{act}: {result:?}") };
-        assert!(wanted.iter().any(|want| text.contains(want)), "{act}: {text}");
-        assert!(run(&config("ok"), patient()).await.result.is_ok());
-    };
-    check("trap", &["src/lib.rs:"]).await;
-    check("trap", &["asked to"]).await;
-    // A guest has two stacks: that of wasm and one in its memory. Which ends first depends on its frames.
-    check("recurse", &["stack overflowed", "out of bounds memory access"]).await;
-    check("exit", &["exited with status 1"]).await;
-    check("big_result", &["too much data"]).await;
-}
-
-#[tokio::test]
 async fn a_call_over_its_time_is_stopped() {
     let check = async |act, limits, want: &str| {
         let ended = timeout(SOON, run(&config(act), limits)).await.expect("it ends");
         assert_eq!(ended.result, Err(Failure::Deadline(want.into())), "{act}");
     };
-    let cpu = Limits { cpu: Duration::from_millis(50), ..patient() };
     let wall = Limits { timeout: Duration::from_millis(200), ..patient() };
-    check("loop", cpu.clone(), "the plugin used more than 50ms of CPU time").await;
-    check("flood", cpu, "the plugin used more than 50ms of CPU time").await;
     check("loop", wall.clone(), "the plugin was not done within 200ms").await;
     check("flood", wall, "the plugin was not done within 200ms").await;
 }
@@ -109,16 +90,6 @@ async fn a_call_that_eats_memory_is_told_from_a_crash() {
     assert!(report.peak_memory <= 16 << 20, "{}", report.peak_memory);
     let report = run(&config("ok"), Limits { memory: 64 << 10, ..patient() }).await;
     assert!(matches!(report.result, Err(Failure::Memory(_))), "not even its first page: {:?}", report.result);
-}
-
-#[tokio::test]
-async fn a_program_ends_with_the_call_that_is_over_its_deadline() {
-    let command = ["/bin/sleep", "86399"];
-    // Enough for the program to start, or the test proves nothing; it does not wait for its end.
-    let limits = Limits { timeout: Duration::from_secs(2), ..patient() };
-    let report = misbehave().handle(call(&exec(&command), limits, may_run(&command))).await;
-    assert!(matches!(report.result, Err(Failure::Deadline(_))), "{:?}", report.result);
-    until("the program is gone", || !is_running(&command)).await;
 }
 
 #[tokio::test]

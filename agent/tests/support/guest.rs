@@ -5,16 +5,35 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
-/// The component `misbehave`: it does what its configuration's `do` says. Built once per process.
+/// The component `misbehave`: it does what its configuration's `do` says.
 pub(crate) fn guest() -> &'static [u8] {
     static WASM: OnceLock<Vec<u8>> = OnceLock::new();
-    WASM.get_or_init(|| {
-        let target = repository().join("target/guests");
-        build(&repository().join("agent/tests/guests/Cargo.toml"), &target);
-        std::fs::read(target.join("wasm32-wasip2/release/misbehave.wasm")).expect("the guest was just built")
-    })
+    WASM.get_or_init(|| built("misbehave"))
+}
+
+/// The guest `misbehave`, with one text in place of another one of the same length wherever it stands.
+pub(crate) fn patched(from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut wasm = guest().to_vec();
+    let mut patches = 0;
+    for at in 0..wasm.len() - from.len() {
+        if wasm[at..].starts_with(from.as_bytes()) {
+            wasm[at..at + to.len()].copy_from_slice(to.as_bytes());
+            patches += 1;
+        }
+    }
+    assert!(patches > 0, "{from} is not in the guest");
+    wasm
+}
+
+/// A guest's component; all guests are built once per process.
+pub(crate) fn built(name: &str) -> Vec<u8> {
+    static BUILD: Once = Once::new();
+    let target = repository().join("target/guests");
+    BUILD.call_once(|| build(&repository().join("agent/tests/guests/Cargo.toml"), &target));
+    std::fs::read(target.join(format!("wasm32-wasip2/release/{name}.wasm"))).expect("the guest was just built")
 }
 
 /// Where the tests of all processes keep compiled components: a debug build of the compiler takes seconds

@@ -44,6 +44,11 @@ impl Lictor {
         self.process.until(what, async |_| probe().await).await
     }
 
+    /// The most memory that it ever had, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        self.process.peak_memory()
+    }
+
     /// Sends SIGTERM and does not wait.
     pub fn signal(&self) {
         self.send(Signal::TERM);

@@ -32,6 +32,13 @@ impl Process {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// The most memory that the program ever had, in bytes.
+    pub(super) fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    }
+
     /// Has the program ended?
     pub(super) fn exited(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()

@@ -43,6 +43,14 @@ pub enum Config {
     Flood,
     /// Logs one line of 32 MiB.
     HugeLog,
+    /// Runs a command of a million empty arguments.
+    ManyStrings,
+    /// Asks for the time for ever.
+    Calls,
+    /// Asks for what is not granted, for ever.
+    Refusals,
+    /// Sleeps for an hour.
+    Nap,
     /// Runs a command and reports what it got; gives up when it is refused or fails.
     Exec {
         /// What to run.
@@ -106,6 +114,10 @@ pub enum Config {
     },
     /// Answers with 24 MiB.
     BigResult,
+    /// Answers with a text that is not in its memory.
+    WildResult,
+    /// Answers with a text that is none.
+    NotText,
     /// Ends its process.
     Exit,
 }
@@ -158,6 +170,17 @@ impl Plugin for Misbehave {
                 log::info("x".repeat(32 * MIB));
                 Ok("logged".into())
             }
+            Config::ManyStrings => receipt(&Command::new(vec![""; MIB]).run()),
+            Config::Calls => loop {
+                black_box(SystemTime::now());
+            },
+            Config::Refusals => loop {
+                black_box(append::append("/forbidden", "")).ok();
+            },
+            Config::Nap => {
+                std::thread::sleep(Duration::from_secs(3600));
+                Ok("slept".into())
+            }
             Config::Exec { command, timeout, .. } => {
                 receipt(&Command::new(command).stdin("standard input\n").timeout(*timeout).run()?)
             }
@@ -178,6 +201,8 @@ impl Plugin for Misbehave {
             Config::RetryAfter => Err(Failure::retry_after("later", Duration::from_secs(2))),
             Config::Sleep { command, timeout, .. } => receipt(&Command::new(command).timeout(*timeout).run()),
             Config::BigResult => Ok("x".repeat(24 * MIB)),
+            Config::WildResult => Ok(wild()),
+            Config::NotText => Ok(not_text()),
             Config::Exit => std::process::exit(3),
         }
     }
@@ -195,6 +220,18 @@ fn stamp(began: SystemTime, id: &str, path: &str) -> Result<String, Failure> {
     let since = began.duration_since(SystemTime::UNIX_EPOCH).map_err(Failure::permanent)?;
     append::append(path, format!("{} {id}\n", since.as_nanos()))?;
     Ok("stamped".into())
+}
+
+/// A text at the end of the address space, where no memory is.
+fn wild() -> String {
+    const AT: usize = 0xffff_ff00;
+    // SAFETY: there is none. The host has to find out before it reads a byte.
+    unsafe { String::from_raw_parts(std::ptr::without_provenance_mut(AT), 0x80, 0x80) }
+}
+
+fn not_text() -> String {
+    // SAFETY: there is none. The host has to find out that these bytes are no UTF-8.
+    unsafe { String::from_utf8_unchecked(vec![0xff; 8]) }
 }
 
 fn eat() -> ! {
