@@ -9,6 +9,7 @@
 #[allow(dead_code, clippy::all)]
 pub mod lictor {
     pub mod plugin {
+        /// What the other interfaces have in common.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod types {
             #[used]
@@ -163,6 +164,7 @@ pub mod lictor {
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
             pub type CallError = super::super::super::lictor::plugin::types::CallError;
+            /// A program to run, and how.
             #[derive(Clone, PartialEq)]
             pub struct Command {
                 /// The program's absolute path, then its arguments.
@@ -187,9 +189,12 @@ pub mod lictor {
                         .finish()
                 }
             }
+            /// How a program ended.
             #[derive(Clone, Copy, PartialEq)]
             pub enum ExitStatus {
+                /// It exited with this code; 0 is success.
                 Code(i32),
+                /// A signal ended it.
                 Signal(i32),
             }
             impl ::core::fmt::Debug for ExitStatus {
@@ -207,11 +212,14 @@ pub mod lictor {
                     }
                 }
             }
+            /// What came of a program that ran.
             #[derive(Clone, PartialEq)]
             pub struct Output {
+                /// How it ended.
                 pub status: ExitStatus,
-                /// The end of what it wrote to its standard output and error, as far as the receiver's limit goes.
+                /// The end of what it wrote to its standard output, as far as the receiver's limit goes.
                 pub stdout: _rt::String,
+                /// The same of its standard error.
                 pub stderr: _rt::String,
             }
             impl ::core::fmt::Debug for Output {
@@ -227,6 +235,7 @@ pub mod lictor {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// Runs it to its end.
             #[allow(async_fn_in_trait)]
             pub fn run(command: &Command) -> ::core::result::Result<Output, CallError> {
                 unsafe {
@@ -483,6 +492,7 @@ pub mod lictor {
             use super::super::super::_rt;
             pub type CallError = super::super::super::lictor::plugin::types::CallError;
             #[allow(unused_unsafe, clippy::all)]
+            /// Appends `data` to the file at this absolute path.
             #[allow(async_fn_in_trait)]
             pub fn append(
                 path: &str,
@@ -617,11 +627,16 @@ pub mod lictor {
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
             pub type CallError = super::super::super::lictor::plugin::types::CallError;
+            /// A request to send.
             #[derive(Clone, PartialEq)]
             pub struct Request {
+                /// For example `POST`.
                 pub method: _rt::String,
+                /// The absolute URL.
                 pub url: _rt::String,
+                /// Names and values; a name may come more than once.
                 pub headers: _rt::Vec<(_rt::String, _rt::String)>,
+                /// May be empty.
                 pub body: _rt::Vec<u8>,
                 /// Milliseconds, for the whole exchange.
                 pub timeout_ms: u32,
@@ -640,10 +655,12 @@ pub mod lictor {
                         .finish()
                 }
             }
+            /// What the server answered; a redirect is an answer too.
             #[derive(Clone, PartialEq)]
             pub struct Response {
+                /// For example 200.
                 pub status: u16,
-                /// Names in lower case.
+                /// Names in lower case, and values.
                 pub headers: _rt::Vec<(_rt::String, _rt::String)>,
                 /// The beginning of the body, as far as the receiver's limit goes.
                 pub body: _rt::Vec<u8>,
@@ -661,6 +678,7 @@ pub mod lictor {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// Sends it. Any answer of the server is an answer, whatever its status.
             #[allow(async_fn_in_trait)]
             pub fn send(
                 request: &Request,
@@ -917,10 +935,14 @@ pub mod lictor {
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
+            /// A mail to send. An address may have a name: `Lictor <lictor@example.com>`.
             #[derive(Clone, PartialEq)]
             pub struct Message {
+                /// The sender's address.
                 pub from: _rt::String,
+                /// The recipients' addresses; at least one.
                 pub to: _rt::Vec<_rt::String>,
+                /// One line; control characters become spaces.
                 pub subject: _rt::String,
                 /// Plain text.
                 pub body: _rt::String,
@@ -944,6 +966,7 @@ pub mod lictor {
                         .finish()
                 }
             }
+            /// Why a mail was not sent.
             #[derive(Clone, PartialEq)]
             pub enum SmtpError {
                 /// The receiver's grants do not cover it; the text says what would.
@@ -1191,6 +1214,7 @@ pub mod lictor {
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
             pub type CallError = super::super::super::lictor::plugin::types::CallError;
+            /// The list.
             #[derive(Clone, PartialEq)]
             pub struct Answer {
                 /// Consul's index: its header `X-Consul-Index`.
@@ -1210,6 +1234,7 @@ pub mod lictor {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// The list as it is now.
             #[allow(async_fn_in_trait)]
             pub fn current() -> ::core::result::Result<Answer, CallError> {
                 unsafe {
@@ -1715,12 +1740,17 @@ pub mod lictor {
             #[used]
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            /// How much a message matters.
             #[repr(u8)]
             #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
             pub enum Level {
+                /// For whoever looks for a fault.
                 Debug,
+                /// What happened.
                 Info,
+                /// What may become a fault.
                 Warn,
+                /// What went wrong.
                 Error,
             }
             impl ::core::fmt::Debug for Level {
@@ -1752,6 +1782,7 @@ pub mod lictor {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// Writes one message. What goes beyond the receiver's limit is left out, and that is said once.
             #[allow(async_fn_in_trait)]
             pub fn log(level: Level, message: &str) -> () {
                 unsafe {
@@ -1788,6 +1819,7 @@ pub mod exports {
                 use super::super::super::super::_rt;
                 pub type Delivery = super::super::super::super::lictor::plugin::types::Delivery;
                 pub type Failure = super::super::super::super::lictor::plugin::types::Failure;
+                /// Who made this plugin, and for what.
                 #[derive(Clone, PartialEq)]
                 pub struct Description {
                     /// For example `webhook`.
@@ -1812,6 +1844,7 @@ pub mod exports {
                             .finish()
                     }
                 }
+                /// A program that it will run.
                 #[derive(Clone, PartialEq)]
                 pub struct ExecRequest {
                     /// The program's absolute path, then its arguments. An argument may be a pattern with `*`.
@@ -1830,6 +1863,7 @@ pub mod exports {
                             .finish()
                     }
                 }
+                /// A file that it will append to.
                 #[derive(Clone, PartialEq)]
                 pub struct AppendRequest {
                     /// The file's absolute path.
@@ -1845,9 +1879,12 @@ pub mod exports {
                             .finish()
                     }
                 }
+                /// A request that it will send.
                 #[derive(Clone, PartialEq)]
                 pub struct HttpRequest {
+                    /// For example `POST`.
                     pub method: _rt::String,
+                    /// The absolute URL.
                     pub url: _rt::String,
                 }
                 impl ::core::fmt::Debug for HttpRequest {
@@ -1861,6 +1898,7 @@ pub mod exports {
                             .finish()
                     }
                 }
+                /// Mail that it will send.
                 #[derive(Clone, PartialEq)]
                 pub struct SmtpRequest {
                     /// The sender's address.
@@ -1898,9 +1936,13 @@ pub mod exports {
                 /// A grant that a configuration needs.
                 #[derive(Clone, PartialEq)]
                 pub enum Request {
+                    /// To run a program.
                     Exec(ExecRequest),
+                    /// To append to a file.
                     Append(AppendRequest),
+                    /// To send an HTTP request.
                     Http(HttpRequest),
+                    /// To send mail.
                     Smtp(SmtpRequest),
                     /// To read the whole list that the rule's watch follows.
                     Watch,
