@@ -3,7 +3,8 @@
 //! Lictor runs beside a Consul agent, turns Consul's state into events and delivers them to plugins. A
 //! plugin is a WebAssembly component: it reads a delivery, asks the host for the few things that its
 //! receiver may do, and says whether the delivery was made. It has no files, no sockets and no
-//! environment of its own.
+//! environment of its own. Its clocks have whole milliseconds, and what is random to it follows from the
+//! delivery's id: the same on each attempt, and no secret, so make no keys of it.
 //!
 //! This page is the whole way of one plugin, which posts events to a chat: written, tested, looked at,
 //! granted and run. Begin your own with

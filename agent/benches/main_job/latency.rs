@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::flips::{CHECK, Flips};
 use crate::place::Place;
 use crate::running::Running;
-use crate::stamps::Stamps;
+use crate::stamps::{OfLine, Stamps, logged, noted};
 use crate::support::guest::guest;
 use crate::support::lictor;
 use crate::table::{Samples, Table};
@@ -22,6 +22,13 @@ const FLIPS: usize = 40;
 const WARM_UP: usize = 5;
 const WARM_UP_MAX: usize = 40;
 
+/// What a watcher says. Lictor's log tells when its plugin called the host for the first time: a plugin's own clock has
+/// whole milliseconds.
+const SAID: &str = "watcher.log";
+
+/// How a watcher is started, and what its stamps are in: a file of its own, or what it says.
+type Watcher = (fn(&Place, &Path) -> Command, &'static str, OfLine);
+
 /// What is to be reached, as a multiple of the others' medians.
 const OF_BARE: f64 = 1.6;
 const OF_WATCH: f64 = 0.7;
@@ -29,13 +36,14 @@ const OF_WATCH: f64 = 0.7;
 /// Measures the three watchers.
 pub(crate) fn measure(place: &Place, table: &mut Table) {
     println!("Measuring the way of an event …");
-    fs::write(place.path("stamp.wasm"), guest()).unwrap();
-    let watchers: [fn(&Place, &Path) -> Command; 3] = [bare, consul_watch, stamping_lictor];
+    fs::write(place.path("misbehave.wasm"), guest()).unwrap();
+    let watchers: [Watcher; 3] =
+        [(bare, "stamps", noted), (consul_watch, "stamps", noted), (noting_lictor, SAID, logged)];
     let mut found = [const { Samples::new("ms") }; 3];
     for round in 1..=ROUNDS {
         println!("  round {round} of {ROUNDS}");
         for (watcher, samples) in watchers.iter().zip(&mut found) {
-            watch(place, *watcher, samples);
+            watch(place, watcher, samples);
         }
     }
     let [bare, watch, lictor] = found;
@@ -48,10 +56,10 @@ pub(crate) fn measure(place: &Place, table: &mut Table) {
 }
 
 /// One round of one watcher.
-fn watch(place: &Place, watcher: fn(&Place, &Path) -> Command, samples: &mut Samples) {
-    let file = place.path("stamps");
-    let (mut stamps, mut flips) = (Stamps::new(file.clone()), Flips::new(&place.address()));
-    let running = Running::start(watcher(place, &file), place.path("watcher.log"));
+fn watch(place: &Place, (watcher, file, of_line): &Watcher, samples: &mut Samples) {
+    let file = place.path(file);
+    let (mut stamps, mut flips) = (Stamps::new(file.clone(), *of_line), Flips::new(&place.address()));
+    let running = Running::start(watcher(place, &file), place.path(SAID));
     let mut seen = 0;
     for _ in 0..WARM_UP_MAX {
         seen += usize::from(flip(&mut flips, &mut stamps).is_some());
@@ -85,11 +93,11 @@ fn consul_watch(place: &Place, stamps: &Path) -> Command {
     Place::consul_watch(&place.url(), stamps)
 }
 
-/// Lictor with one receiver: a plugin that notes when its `handle` begins.
-fn stamping_lictor(place: &Place, stamps: &Path) -> Command {
-    let file = place.path("stamping.toml");
-    let (data, plugin) = (place.path("stamping"), place.path("stamp.wasm"));
-    let (data, plugin, stamps, url) = (data.display(), plugin.display(), stamps.display(), place.url());
+/// Lictor with one receiver: a plugin that logs a line when its `handle` begins.
+fn noting_lictor(place: &Place, _: &Path) -> Command {
+    let file = place.path("noting.toml");
+    let (data, plugin) = (place.path("noting"), place.path("misbehave.wasm"));
+    let (data, plugin, url) = (data.display(), plugin.display(), place.url());
     let config = format!(
         r#"
         [agent]
@@ -100,15 +108,14 @@ fn stamping_lictor(place: &Place, stamps: &Path) -> Command {
         name = "web"
         on = ["check.status"]
         match = {{ service = "web" }}
-        receivers = ["stamp"]
-        [receivers.stamp]
+        receivers = ["note"]
+        [receivers.note]
         plugin = "{plugin}"
-        config = {{ do = "stamp", path = "{stamps}", request = true }}
-        allow.append = ["{stamps}"]
+        config = {{ do = "note" }}
         "#
     );
     fs::write(&file, config).unwrap();
     let mut command = lictor::command();
-    command.arg("run").arg("-c").arg(file);
+    command.args(["run", "--log-format", "json", "-c"]).arg(file);
     command
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
+
 /// The file is not looked at before: whoever is measured has the machine for itself so long.
 const SETTLE: Duration = Duration::from_millis(20);
 
@@ -13,7 +15,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 const POLL: Duration = Duration::from_millis(10);
 const POLLS: usize = 100;
 
-/// The clock that all processes of this machine share, which is also the one that a plugin can read.
+/// The clock that all processes of this machine share.
 pub(crate) fn now_ns() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     u64::try_from(since.as_nanos()).unwrap()
@@ -28,14 +30,30 @@ pub(crate) fn append(file: &Path, ns: u64) {
 /// Reads what others note in a file.
 pub(crate) struct Stamps {
     file: PathBuf,
+    of_line: OfLine,
     read: usize,
+}
+
+/// The time that a line notes, if it notes one.
+pub(crate) type OfLine = fn(&str) -> Option<u64>;
+
+/// Of a line that [`append`] wrote.
+pub(crate) fn noted(line: &str) -> Option<u64> {
+    line.split(' ').next()?.parse().ok()
+}
+
+/// Of a line of Lictor's log that a plugin wrote.
+pub(crate) fn logged(line: &str) -> Option<u64> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let time: Timestamp = line["timestamp"].as_str().filter(|_| line["target"] == "plugin")?.parse().ok()?;
+    u64::try_from(time.as_nanosecond()).ok()
 }
 
 impl Stamps {
     /// Makes the file anew, and empty.
-    pub(crate) fn new(file: PathBuf) -> Self {
+    pub(crate) fn new(file: PathBuf, of_line: OfLine) -> Self {
         File::create(&file).unwrap();
-        Self { file, read: 0 }
+        Self { file, of_line, read: 0 }
     }
 
     /// Waits for the first stamp after `since`; none when none comes within a second.
@@ -56,6 +74,6 @@ impl Stamps {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let new = &text[self.read..whole];
         self.read = whole;
-        new.lines().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect()
+        new.lines().filter_map(self.of_line).collect()
     }
 }

@@ -20,15 +20,13 @@ use crate::bindings::lictor::plugin as contract;
 use crate::limits::{Limits, MemoryLimiter};
 use crate::log::{GuestLog, LogRate};
 use crate::text;
+use crate::wasi::{Clock, Randomness};
 
 /// Bytes that are kept of each standard stream of a call. A panic's message has its place in it.
 const STREAM: usize = 16 << 10;
 
 /// Handles to WASI's resources (streams, pollables) that a guest may hold at once.
 const RESOURCES: usize = 1024;
-
-/// Random bytes that a guest may ask for at once. WASI's own default would let it fill our memory.
-const RANDOM: u64 = 64 << 10;
 
 /// Refusals that a report holds, and bytes of each.
 const REFUSALS: usize = 16;
@@ -55,6 +53,7 @@ pub(crate) struct Guest {
     log: GuestLog,
     capabilities: Option<Arc<Capabilities>>,
     rule: String,
+    pub(crate) randomness: Randomness,
     pub(crate) limiter: MemoryLimiter,
     pub(crate) refusals: Vec<String>,
     pub(crate) refused: u64,
@@ -71,7 +70,8 @@ impl Guest {
             .stderr(stderr.clone())
             .allow_tcp(false)
             .allow_udp(false)
-            .max_random_size(RANDOM)
+            .wall_clock(Clock::new())
+            .monotonic_clock(Clock::new())
             .build();
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(RESOURCES);
@@ -85,6 +85,7 @@ impl Guest {
             log,
             capabilities: None,
             rule: String::new(),
+            randomness: Randomness::of(""),
             limiter,
             refusals: Vec::new(),
             refused: 0,
@@ -93,6 +94,7 @@ impl Guest {
 
     /// Makes it the state for one call. Without `capabilities` every use of one is refused.
     pub(crate) fn serve(&mut self, caller: Caller, limits: &Limits) {
+        self.randomness = Randomness::of(&caller.delivery);
         self.log = GuestLog::new(caller.receiver, caller.delivery, limits.log, limits.log_rate.clone());
         self.capabilities = caller.capabilities;
         self.rule = caller.rule;

@@ -22,6 +22,7 @@ use crate::cache::Cache;
 use crate::guest::Guest;
 use crate::inspect::{self, LoadError};
 use crate::plugin::Plugin;
+use crate::wasi;
 
 /// How often a running guest is looked at: the precision of its CPU limit and deadline, and the longest that
 /// it keeps a thread from other guests.
@@ -269,7 +270,7 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
 
 fn link(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasi::link(&mut linker)?;
     bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }

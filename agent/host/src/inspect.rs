@@ -9,6 +9,8 @@ use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::wasi;
+
 /// The contract that this host serves: its package, and the part of its version that must be equal.
 const PACKAGE: &str = "lictor:plugin";
 const VERSION: &str = "0.1";
@@ -19,11 +21,6 @@ const HANDLER: &str = "handler";
 /// What a plugin may import of the contract. `types` holds only types, so importing it means nothing.
 const TYPES: &str = "types";
 const CAPABILITIES: [&str; 7] = ["exec", "append", "http", "smtp", "watch", "kv-store", "log"];
-
-/// The parts of WASI that are linked, with nothing behind files, sockets and the environment.
-const WASI: [&str; 6] =
-    ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
-const WASI_VERSION: &str = "0.2";
 
 /// How a component begins, and a module.
 const MAGIC: &[u8] = b"\0asm";
@@ -191,7 +188,10 @@ fn damaged(error: &wasmparser::BinaryReaderError) -> LoadError {
 fn is_known(import: &str) -> bool {
     match split(import) {
         Some((PACKAGE, interface, VERSION)) => interface == TYPES || CAPABILITIES.contains(&interface),
-        Some((package, _, WASI_VERSION)) => WASI.contains(&package),
+        Some((_, _, wasi::VERSION)) => {
+            let name = import.split_once('@').map_or(import, |(name, _)| name);
+            wasi::LINKED.iter().any(|(linked, _)| *linked == name)
+        }
         _ => false,
     }
 }
@@ -234,10 +234,16 @@ mod tests {
         check(&ours, &handler, Ok(&["exec", "log"]));
         check(&["wasi:io/streams@0.2.6", "wasi:cli/exit@0.2.12"], &handler, Ok(&[]));
         check(
-            &["wasi:http/types@0.2.0", "lictor:plugin/kv@0.1.0", "env", "wasi:io/poll@0.3.0"],
+            &[
+                "wasi:http/types@0.2.0",
+                "wasi:clocks/timezone@0.2.0",
+                "lictor:plugin/kv@0.1.0",
+                "env",
+                "wasi:io/poll@0.3.0",
+            ],
             &handler,
             Err(
-                "give it what it imports: Lictor has no wasi:http/types@0.2.0, lictor:plugin/kv@0.1.0, env, \
+                "give it what it imports: Lictor has no wasi:http/types@0.2.0, wasi:clocks/timezone@0.2.0, lictor:plugin/kv@0.1.0, env, \
                  wasi:io/poll@0.3.0",
             ),
         );

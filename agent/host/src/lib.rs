@@ -6,8 +6,8 @@
 //! 2. [`Host::load`] reads a component's imports and exports (`inspect.rs`), compiles it or takes it from
 //!    the cache (`cache.rs`), and instantiates it once, so that a wrong type is found before it matters.
 //! 3. [`Plugin::handle`] takes an instance that nobody has used (`instance.rs`), calls it, and throws it away
-//!    (`plugin.rs`). What the guest calls back arrives in `guest.rs`; what it may take is bounded in
-//!    `limits.rs` and `meter.rs`; what it writes is bounded in `log.rs`.
+//!    (`plugin.rs`). What the guest calls back arrives in `guest.rs`, or in `wasi.rs` if its language's runtime calls;
+//!    what it may take is bounded in `limits.rs` and `meter.rs`; what it writes is bounded in `log.rs`.
 //!
 //! Boundary: knows the contract (`sdk/wit`) and `lictor-capability`, nothing else of ours. It never decides
 //! whether a call is allowed, only that a refusal, a failure and a trap stay three different things.
@@ -26,6 +26,7 @@ mod meter;
 mod outcome;
 mod plugin;
 mod text;
+mod wasi;
 
 pub use host::{Host, HostError, HostSettings, digest};
 pub use inspect::{Inspected, LoadError, inspect};

@@ -132,7 +132,7 @@ async fn a_granted_file_is_appended_to() {
     let grants = Grants { append: vec![AppendGrant::parse(path).unwrap()], ..Grants::default() };
     let report = misbehave().handle(call(&stamp(path), patient(), grants)).await;
     assert_eq!(report.result.as_deref(), Ok("stamped"));
-    assert!(std::fs::read_to_string(&file).unwrap().ends_with(" d1\n"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "d1\n");
 }
 
 #[tokio::test]

@@ -2,8 +2,11 @@
 //! is one value of `do`.
 
 use std::{
+    hash::{BuildHasher as _, RandomState},
     hint::black_box,
-    time::{Duration, SystemTime},
+    io::Read as _,
+    net::{TcpStream, ToSocketAddrs as _, UdpSocket},
+    time::{Duration, Instant, SystemTime},
 };
 
 use lictor_sdk::{
@@ -23,7 +26,7 @@ pub struct Misbehave;
 pub enum Config {
     /// Answers with a receipt.
     Ok,
-    /// Appends the time at which `handle` began, in nanoseconds since the epoch, and the delivery's id.
+    /// Appends the delivery's id.
     Stamp {
         /// Where to.
         path: String,
@@ -31,6 +34,10 @@ pub enum Config {
         #[serde(default)]
         request: bool,
     },
+    /// Tells in its receipt what it finds of the machine that it runs on.
+    Look,
+    /// Logs a line as the first thing that it does.
+    Note,
     /// Panics.
     Trap,
     /// Spins for ever.
@@ -153,10 +160,14 @@ impl Plugin for Misbehave {
     }
 
     fn handle(delivery: &Delivery, config: &Config) -> Result<String, Failure> {
-        let began = SystemTime::now();
         match config {
             Config::Ok => Ok("ok".into()),
-            Config::Stamp { path, .. } => stamp(began, &delivery.id, path),
+            Config::Stamp { path, .. } => stamp(&delivery.id, path),
+            Config::Look => Ok(look()),
+            Config::Note => {
+                log::info("in handle");
+                Ok("noted".into())
+            }
             Config::Trap => panic!("asked to"),
             Config::Loop => loop {
                 black_box(());
@@ -216,10 +227,42 @@ fn receipt(result: &impl std::fmt::Debug) -> Result<String, Failure> {
     Ok(format!("{result:?}"))
 }
 
-fn stamp(began: SystemTime, id: &str, path: &str) -> Result<String, Failure> {
-    let since = began.duration_since(SystemTime::UNIX_EPOCH).map_err(Failure::permanent)?;
-    append::append(path, format!("{} {id}\n", since.as_nanos()))?;
+fn stamp(id: &str, path: &str) -> Result<String, Failure> {
+    append::append(path, format!("{id}\n"))?;
     Ok("stamped".into())
+}
+
+/// What a program could know a machine by.
+fn look() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let start = Instant::now();
+    let mut elapsed = start.elapsed();
+    while elapsed.is_zero() {
+        elapsed = start.elapsed();
+    }
+    let mut input = Vec::new();
+    let found = [
+        format!("variables {}", std::env::vars_os().count()),
+        format!("arguments {}", std::env::args_os().count()),
+        format!("folder {}", std::env::current_dir().is_ok_and(|folder| folder.read_dir().is_ok())),
+        format!("root {}", std::fs::read_dir("/").is_ok()),
+        format!("host name {}", std::fs::read_to_string("/etc/hostname").is_ok()),
+        format!("file {}", std::fs::write("/tmp/misbehave", "here").is_ok()),
+        format!("input {:?}", std::io::stdin().read_to_end(&mut input).ok()),
+        format!(
+            "tcp {}",
+            TcpStream::connect("127.0.0.1:80")
+                .map_or_else(|error| error.kind().to_string(), |_| "yes".into())
+        ),
+        format!(
+            "udp {}",
+            UdpSocket::bind("127.0.0.1:0").map_or_else(|error| error.kind().to_string(), |_| "yes".into())
+        ),
+        format!("name {}", ("localhost", 80).to_socket_addrs().is_ok()),
+        format!("clocks {} {}", since.subsec_nanos() % 1_000_000, elapsed.subsec_nanos() % 1_000_000),
+        format!("random {:x}", RandomState::new().hash_one(0)),
+    ];
+    found.join(", ")
 }
 
 /// A text at the end of the address space, where no memory is.
