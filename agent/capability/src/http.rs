@@ -1,10 +1,11 @@
 //! HTTP: grants of URLs with their methods, and the secrets that the host adds.
 //!
-//! Boundary: parses and decides; `http/target.rs` reads URLs, `http/send.rs` acts.
+//! Boundary: parses and decides; `http/target.rs` reads URLs, `http/send.rs` acts, `http/resolve.rs` looks names up.
 //!
 //! Invariants: what is decided on is the parsed URL that is then asked, never its text. A secret's file is
 //! named by the grant and read here; a guest neither names, sees nor overrides it.
 
+mod resolve;
 mod send;
 mod target;
 
@@ -50,6 +51,9 @@ pub struct HttpGrantSpec {
     pub header_files: BTreeMap<String, PathBuf>,
     /// PEM file with the only certificates that are trusted; by default the system's roots.
     pub ca_file: Option<PathBuf>,
+    /// The host's name may lead to this machine, or to an address of its link. An address, or `localhost`, needs no such
+    /// word.
+    pub local: bool,
 }
 
 /// URLs that may be asked.
@@ -59,6 +63,7 @@ pub struct HttpGrant {
     methods: Vec<Method>,
     header_files: Vec<(HeaderName, PathBuf)>,
     ca_file: Option<PathBuf>,
+    local: bool,
 }
 
 /// A request to send.
@@ -150,7 +155,7 @@ impl HttpGrant {
         }
         match scope {
             Ok(scope) if faults.is_empty() => {
-                Ok(Self { scope, methods, header_files, ca_file: spec.ca_file })
+                Ok(Self { scope, methods, header_files, ca_file: spec.ca_file, local: spec.local })
             }
             _ => Err(faults),
         }
@@ -165,6 +170,9 @@ impl HttpGrant {
         }
         if let Some(path) = &self.ca_file {
             words.push(format!("trusting only {}", path.display()));
+        }
+        if self.local {
+            words.push("also where its name leads to this machine or its link".to_owned());
         }
         words.join("; ")
     }

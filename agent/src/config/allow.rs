@@ -91,7 +91,8 @@ fn http(entry: Entry<'_>) -> Option<HttpGrant> {
         let header_files = table.get("header_files", header_files);
         let ca_file = table.get("ca_file", Entry::file);
         let (methods, header_files) = (methods.unwrap_or_default(), header_files.unwrap_or_default());
-        Some(HttpGrantSpec { url: url?, methods, header_files, ca_file })
+        let local = table.get("local", Entry::flag).unwrap_or(false);
+        Some(HttpGrantSpec { url: url?, methods, header_files, ca_file, local })
     })??;
     granted(entry, HttpGrant::parse(spec), HTTP)
 }

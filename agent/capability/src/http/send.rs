@@ -8,6 +8,7 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     error::Error as _,
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,6 +20,7 @@ use reqwest::{
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
+use super::resolve::{self, Inward, LookUp, Resolver};
 use super::{Granted, HttpGrant, HttpResponse};
 use crate::{CallError, GrantError, refusal, secret, trust};
 
@@ -29,7 +31,7 @@ const IDLE: Duration = Duration::from_secs(15);
 /// Bytes of an error's causes that are told.
 const MAX_CAUSE: usize = 500;
 
-/// A client for each grant, in the grants' order; grants with one trust share one.
+/// A client for each grant, in the grants' order; grants with one trust that lead as far share one.
 #[derive(Debug)]
 pub(crate) struct Clients(Vec<Client>);
 
@@ -65,13 +67,19 @@ impl Trust {
 impl Clients {
     /// Reads the system's roots and CA files, as far as the grants need them.
     pub(crate) fn build(grants: &[HttpGrant]) -> Result<Self, GrantError> {
-        let mut built: HashMap<Trust, Client> = HashMap::new();
+        Self::looking_up(grants, resolve::system)
+    }
+
+    /// The same, with another way to look names up.
+    pub(super) fn looking_up(grants: &[HttpGrant], look_up: LookUp) -> Result<Self, GrantError> {
+        let mut built: HashMap<(Trust, bool), Client> = HashMap::new();
         let mut clients = Vec::new();
         for grant in grants {
-            let client = match built.entry(Trust::of(grant)) {
+            let client = match built.entry((Trust::of(grant), grant.local)) {
                 Entry::Occupied(known) => known.get().clone(),
                 Entry::Vacant(place) => {
-                    let built = client(place.key().tls()?)?;
+                    let (trust, local) = place.key();
+                    let built = client(trust.tls()?, Resolver { look_up, local: *local })?;
                     place.insert(built).clone()
                 }
             };
@@ -85,32 +93,41 @@ impl Clients {
         let what = format!("send {} to {}", granted.method, granted.target.origin());
         let limit = granted.timeout;
         match timeout(limit, self.exchange(granted, keep)).await {
-            Ok(answer) => answer.map_err(|why| CallError::Failed(format!("{what}: {why}"))),
+            Ok(answer) => answer.map_err(|error| match error {
+                CallError::Failed(why) => CallError::Failed(format!("{what}: {why}")),
+                error => error,
+            }),
             Err(_) => Err(CallError::TimedOut(format!("{what}: no whole answer within {limit:?}"))),
         }
     }
 
-    async fn exchange(&self, granted: Granted<'_>, keep: usize) -> Result<HttpResponse, String> {
+    /// What failed does not say yet in which request.
+    async fn exchange(&self, granted: Granted<'_>, keep: usize) -> Result<HttpResponse, CallError> {
         let Granted { index, grant, method, target, mut headers, body, .. } = granted;
         let Some(client) = self.0.get(index) else {
-            return Err("its grant is not one of this receiver's".to_owned());
+            return Err(CallError::Failed("its grant is not one of this receiver's".to_owned()));
         };
         for (name, path) in &grant.header_files {
-            let secret = secret::read(path).await?;
-            let mut value = HeaderValue::from_str(&secret)
-                .map_err(|_| format!("the secret {} cannot be a header's value", path.display()))?;
+            let secret = secret::read(path).await.map_err(CallError::Failed)?;
+            let mut value = HeaderValue::from_str(&secret).map_err(|_| {
+                CallError::Failed(format!("the secret {} cannot be a header's value", path.display()))
+            })?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         let request = client.request(method, target.url().clone()).headers(headers).body(body);
-        let response = request.send().await.map_err(failed)?;
-        read(response, keep).await
+        let response = request.send().await.map_err(|error| match inward(&error) {
+            Some(inward) => not_local(grant, inward),
+            None => CallError::Failed(failed(error)),
+        })?;
+        read(response, keep).await.map_err(CallError::Failed)
     }
 }
 
-fn client(tls: ClientConfig) -> Result<Client, GrantError> {
+fn client(tls: ClientConfig, resolver: Resolver) -> Result<Client, GrantError> {
     Client::builder()
+        .dns_resolver(Arc::new(resolver))
         .tls_backend_preconfigured(tls)
         .redirect(redirect::Policy::none())
         // Trying again is the dispatcher's decision, and it is recorded there.
@@ -134,6 +151,29 @@ async fn read(mut response: Response, keep: usize) -> Result<HttpResponse, Strin
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
     Ok(HttpResponse { status, headers, body })
+}
+
+/// Did it fail because a name led where nobody granted to go?
+fn inward(error: &reqwest::Error) -> Option<&Inward> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(inward) = error.downcast_ref() {
+            return Some(inward);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn not_local(grant: &HttpGrant, inward: &Inward) -> CallError {
+    let url = refusal::quote(&grant.scope.to_string());
+    refusal::refused(
+        format_args!(
+            "a way to {}, of this machine or its link, where {} leads,",
+            inward.address, inward.name
+        ),
+        format_args!("allow.http = [{{ url = {url}, local = true }}]"),
+    )
 }
 
 /// The causes, innermost last. The outer error would name the URL.

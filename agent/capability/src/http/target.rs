@@ -104,7 +104,7 @@ impl Scope {
     /// Does what is sent stay on this machine?
     pub(crate) fn is_loopback(&self) -> bool {
         match self.url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Domain(name)) => super::resolve::is_loopback(name),
             Some(Host::Ipv4(address)) => address.is_loopback(),
             Some(Host::Ipv6(address)) => address.is_loopback(),
             None => false,

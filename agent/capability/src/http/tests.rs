@@ -159,10 +159,12 @@ fn a_grant_is_told_in_words() {
         methods: vec!["POST".into(), "PUT".into()],
         header_files: [("Authorization".to_owned(), "/run/x".into())].into(),
         ca_file: Some("/etc/ca.pem".into()),
+        local: true,
     };
     assert_eq!(
         HttpGrant::parse(spec).unwrap().in_words(),
-        "may send POST or PUT to https://h/hooks/*; with authorization from /run/x; trusting only /etc/ca.pem"
+        "may send POST or PUT to https://h/hooks/*; with authorization from /run/x; trusting only /etc/ca.pem; also \
+         where its name leads to this machine or its link"
     );
 }
 
@@ -229,6 +231,29 @@ async fn a_request_arrives_with_the_secret_that_the_host_adds() {
 
 /// Ours, unless a plugin sets another.
 const AGENT_SEEN: &str = concat!("lictor/", env!("CARGO_PKG_VERSION"));
+
+/// A name server that was bound anew: whatever is asked for is this machine.
+fn rebound(_: String) -> resolve::LookingUp {
+    Box::pin(async { Ok(vec![([127, 0, 0, 1], 0).into()]) })
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_this_machine_is_refused_unless_that_is_granted() {
+    let (port, seen) = polite().await;
+    let send = async |host: &str, local| {
+        let url = format!("http://{host}:{port}/echo");
+        let grants = [HttpGrant::parse(HttpGrantSpec { local, ..spec(&url) }).unwrap()];
+        let clients = Clients::looking_up(&grants, rebound).unwrap();
+        clients.send(decide(&grants, request("POST", &url)).unwrap(), KEEP).await
+    };
+    let Err(CallError::Refused(text)) = send("hooks.example.com", false).await else { panic!("it was sent") };
+    let line = format!("allow.http = [{{ url = \"http://hooks.example.com:{port}/echo\", local = true }}]");
+    assert!(text.contains("127.0.0.1") && text.ends_with(&line), "{text}");
+    assert!(seen.lock().unwrap().is_empty(), "nothing arrived");
+    for (host, local) in [("hooks.example.com", true), ("localhost", false), ("127.0.0.1", false)] {
+        assert_eq!(send(host, local).await.unwrap().status, 200, "{host}");
+    }
+}
 
 #[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
