@@ -187,7 +187,12 @@ async fn a_file_that_is_no_plugin_for_this_lictor_is_not_taken_and_what_runs_goe
         home.write("lictor.toml", format!("agent.data_dir = 'data'\n{config}"));
         let reload = home.run(&["reload", "-c", "lictor.toml"]);
         let said = String::from_utf8_lossy(&reload.stderr);
-        assert!(!reload.status.success() && said.contains(&case.detail), "{}: {said} ({})", case.name, case.bound);
+        assert!(
+            !reload.status.success() && said.contains(&case.detail),
+            "{}: {said} ({})",
+            case.name,
+            case.bound
+        );
         consul.set(if at % 2 == 0 { "critical" } else { "passing" });
         home.wait_for_lines("steady", at + 1).await;
     }

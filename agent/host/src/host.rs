@@ -20,6 +20,7 @@ use wasmtime::{Config, Enabled, Engine, EngineWeak, PoolingAllocationConfig};
 use crate::bindings::{self, PluginPre};
 use crate::cache::Cache;
 use crate::guest::Guest;
+use crate::heavy::Heavy;
 use crate::inspect::{self, LoadError};
 use crate::plugin::Plugin;
 use crate::wasi;
@@ -102,7 +103,8 @@ impl Host {
         let running = Arc::new(AtomicUsize::new(0));
         let ticker = start_ticker(engine.weak(), Arc::clone(&running)).map_err(HostError::Threads)?;
         let guests = runtime.handle().clone();
-        let shared = Arc::new(Shared { engine, guests, runtime: Some(runtime), running, ticker });
+        let heavy = Heavy::start().map_err(HostError::Threads)?;
+        let shared = Arc::new(Shared { engine, guests, heavy, runtime: Some(runtime), running, ticker });
         Ok(Self { shared, linker, cache: settings.cache_dir.and_then(Cache::open) })
     }
 
@@ -184,6 +186,8 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     /// Where guests run.
     pub(crate) guests: Handle,
+    /// Where those go on that take long.
+    pub(crate) heavy: Heavy,
     /// The same, for the one who ends it. `None` only while we are dropped.
     runtime: Option<Runtime>,
     /// Calls that run now.

@@ -17,6 +17,7 @@
 mod bindings;
 mod cache;
 mod guest;
+mod heavy;
 mod host;
 mod inspect;
 mod instance;

@@ -12,6 +12,9 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 use wasmtime::UpdateDeadline;
 
+/// A call that has used so much is a heavy one. Most take a fortieth of it.
+const HEAVY: Duration = Duration::from_millis(2);
+
 /// The limit of time that a call went over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OverTime {
@@ -45,6 +48,11 @@ impl Meter {
         .await
     }
 
+    /// Whether the call is a heavy one, as far as it was driven.
+    pub(crate) fn is_heavy(&self) -> bool {
+        Duration::from_nanos(self.spent.load(Relaxed)) >= HEAVY
+    }
+
     /// What to do at a tick of the epoch: stop the guest, or let others run before it goes on.
     pub(crate) fn tick(&self, cpu: Duration, deadline: Instant) -> Result<UpdateDeadline, OverTime> {
         if Duration::from_nanos(self.used_ns()) >= cpu {
@@ -76,11 +84,11 @@ fn thread_cpu_ns() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Burns CPU time until this thread has used `ns` more.
-    fn burn(ns: u64) {
+    pub(crate) fn burn(ns: u64) {
         let start = thread_cpu_ns();
         while thread_cpu_ns() - start < ns {}
     }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use lictor_capability::Request;
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Component;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 use wasmtime_wasi::I32Exit;
@@ -175,8 +174,10 @@ impl Plugin {
         export: impl for<'a> FnOnce(&'a bindings::Plugin, &'a mut Store<Guest>) -> Export<'a, T> + Send + 'static,
     ) -> Result<Finished<T>, CallFailure> {
         let inner = Arc::clone(&self.0);
+        let (receiver, meter) = (caller.receiver.clone(), Arc::new(Meter::default()));
+        let measured = Arc::clone(&meter);
         let call = async move {
-            let ended = inner.run(caller, &limits, |exports, store| {
+            let ended = inner.run(caller, &limits, measured, |exports, store| {
                 Box::pin(async move { export(&exports, store).await })
             });
             let finished = finish(ended.await, &limits);
@@ -184,8 +185,9 @@ impl Plugin {
             guests.spawn(async move { inner.spare.fill(async { inner.make().await.ok() }).await });
             finished
         };
-        let task = AbortOnDropHandle::new(self.0.shared.guests.spawn(call));
-        task.await
+        let shared = &self.0.shared;
+        let made = shared.heavy.make(&shared.guests, &receiver, meter, Box::pin(call));
+        made.await
             .map_err(|error| CallFailure::Trapped(format!("Lictor's own part of the call broke: {error}")))
     }
 }
@@ -194,7 +196,8 @@ impl Inner {
     /// Makes an instance that waits for its call.
     async fn make(&self) -> Result<Instance, CallFailure> {
         let limits = Limits { memory: TRIAL_MEMORY, ..Limits::default() };
-        let made = self.run(self.nobody(), &limits, |exports, _| Box::pin(async { Ok(exports) }));
+        let meter = Arc::new(Meter::default());
+        let made = self.run(self.nobody(), &limits, meter, |exports, _| Box::pin(async { Ok(exports) }));
         let Ended { outcome, store, .. } = made.await;
         match outcome {
             Ok(exports) => Ok(Instance { store, exports: Some(exports) }),
@@ -216,12 +219,12 @@ impl Inner {
         &self,
         caller: Caller,
         limits: &Limits,
+        meter: Arc<Meter>,
         export: impl for<'a> FnOnce(bindings::Plugin, &'a mut Store<Guest>) -> Export<'a, T>,
     ) -> Ended<T> {
         let _ticking = self.shared.tick_while();
         let start = Instant::now();
         let deadline = start + limits.timeout.min(LONGEST);
-        let meter = Arc::new(Meter::default());
         let Instance { mut store, exports } = self.spare.take(&self.pre, limits.memory);
         store.data_mut().serve(caller, limits);
         store.set_hostcall_fuel(limits.transfer);

@@ -3,6 +3,8 @@
 //! Included with `#[path]` by the tests of several crates. The build has a target folder and a lock of its
 //! own, so that it neither waits for the build that runs the tests nor undoes its work.
 
+#![allow(clippy::allow_attributes, dead_code, reason = "each test and benchmark uses a part of it")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Once, OnceLock};
@@ -33,7 +35,8 @@ pub(crate) fn built(name: &str) -> Vec<u8> {
     static BUILD: Once = Once::new();
     let target = repository().join("target/guests");
     BUILD.call_once(|| build(&repository().join("agent/tests/guests/Cargo.toml"), &target));
-    std::fs::read(target.join(format!("wasm32-wasip2/release/{name}.wasm"))).expect("the guest was just built")
+    std::fs::read(target.join(format!("wasm32-wasip2/release/{name}.wasm")))
+        .expect("the guest was just built")
 }
 
 /// Where the tests of all processes keep compiled components: a debug build of the compiler takes seconds
