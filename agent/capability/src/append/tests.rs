@@ -4,6 +4,11 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
     process,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::Duration,
 };
 
@@ -152,6 +157,41 @@ async fn a_symlink_does_not_lead_out_of_the_folder() {
     }
     assert_eq!(outside.read("log"), "");
     assert!(!fs::exists(outside.path("new")).unwrap());
+}
+
+#[tokio::test]
+async fn a_symlink_that_is_swapped_in_meanwhile_does_not_lead_out_either() {
+    let (desk, outside) = (Desk::new(), Desk::new());
+    let (place, spare, link) = (desk.path("at"), desk.path("spare"), desk.path("link"));
+    fs::create_dir(&place).unwrap();
+    symlink(outside.path(""), &link).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let swaps = {
+        let stop = Arc::clone(&stop);
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                fs::rename(&place, &spare).unwrap();
+                fs::rename(&link, &place).unwrap();
+                fs::rename(&place, &link).unwrap();
+                fs::rename(&spare, &place).unwrap();
+            }
+        })
+    };
+    let (mut written, mut led_out) = (0, 0);
+    // Until each was met often enough; bounded, should one of them never be.
+    for _ in 0..100_000 {
+        match desk.append("at/log", "a line\n").await {
+            Ok(()) => written += 1,
+            Err(error) => led_out += usize::from(error.to_string().contains("leads out")),
+        }
+        if written >= 100 && led_out >= 20 {
+            break;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    swaps.join().unwrap();
+    assert!(written >= 100 && led_out >= 20, "{written} were written, {led_out} would have been led out");
+    assert!(!fs::exists(outside.path("log")).unwrap(), "it was led out");
 }
 
 #[tokio::test]
