@@ -1,6 +1,6 @@
 //! Receivers that fail: what is tried again, when, and in which order.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod support;
 
@@ -10,7 +10,6 @@ use axum::Router;
 use serde_json::Value;
 use support::fake_consul::FakeConsul;
 use support::home::{Delivery, Home};
-use support::lictor::Lictor;
 use support::mail::MailServer;
 use support::nginx::{Nginx, RETRY_AFTER};
 use tokio::net::TcpListener;

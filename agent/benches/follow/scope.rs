@@ -17,7 +17,7 @@ use crate::stamps::Stamps;
 use crate::support::guest::guest;
 use crate::table::{Samples, Table};
 use crate::usage;
-use crate::watchers::{Job, Scope, WATCHERS};
+use crate::watchers::{Job, LICTOR, Scope, WATCHERS};
 
 /// Nodes of a hundred checks each.
 const NODES: usize = 100;
@@ -79,7 +79,7 @@ pub(crate) fn crowd(place: &Place) {
 
 /// Measures the three watchers.
 pub(crate) fn measure(place: &Place, scope: Scope) -> Table {
-    fs::write(place.path("stamp.wasm"), guest()).unwrap();
+    fs::write(place.path("misbehave.wasm"), guest()).unwrap();
     let mut found = [const { Found::new() }; 3];
     for round in 1..=ROUNDS {
         println!("  round {round} of {ROUNDS}");
@@ -106,11 +106,13 @@ struct Watched {
 impl Watched {
     /// Starts a watcher and waits until it is warm.
     fn start(place: &Place, scope: Scope, watcher: usize, relay: Option<&Relay>) -> Self {
-        let file = place.path("stamps");
+        let said = place.path("watcher.log");
+        // The plugin of Lictor's logs what the others note.
+        let file = if watcher == LICTOR { said.clone() } else { place.path("stamps") };
         let agent = relay.map_or(place.address(), Relay::address);
         let job = Job { place, scope, agent: &agent, file: &file };
         let stamps = Stamps::new(file.clone());
-        let running = Running::start(WATCHERS[watcher](&job), place.path("watcher.log"));
+        let running = Running::start(WATCHERS[watcher](&job), said);
         let mut warm = Self { running, flips: Flips::new(&place.address()), stamps, passing: true };
         let mut seen = 0;
         for _ in 0..WARM_UP_MAX {

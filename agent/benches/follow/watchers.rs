@@ -30,7 +30,10 @@ pub(crate) struct Job<'a> {
 }
 
 /// A program that follows checks, in order of what each costs.
-pub(crate) const WATCHERS: [fn(&Job<'_>) -> Command; 3] = [bare, stamping_lictor, consul_watch];
+pub(crate) const WATCHERS: [fn(&Job<'_>) -> Command; 3] = [bare, noting_lictor, consul_watch];
+
+/// Which of them is Lictor.
+pub(crate) const LICTOR: usize = 1;
 
 impl Scope {
     fn path(self, place: &Place) -> String {
@@ -76,17 +79,10 @@ pub(crate) fn consul_watch(job: &Job<'_>) -> Command {
     Place::consul_watch(&format!("http://{}", job.agent), job.file)
 }
 
-/// Lictor with a plugin that notes when its `handle` begins.
-fn stamping_lictor(job: &Job<'_>) -> Command {
-    let (plugin, file) = (job.place.path("stamp.wasm"), job.file.display());
-    let receiver = format!(
-        r#"
-        plugin = "{}"
-        config = {{ do = "stamp", path = "{file}", request = true }}
-        allow.append = ["{file}"]
-        "#,
-        plugin.display()
-    );
+/// Lictor with a plugin that logs a line when its `handle` begins.
+fn noting_lictor(job: &Job<'_>) -> Command {
+    let plugin = job.place.path("misbehave.wasm");
+    let receiver = format!("plugin = \"{}\"\nconfig = {{ do = \"note\" }}", plugin.display());
     run(job, &job.scope.matches(), &receiver)
 }
 
@@ -120,6 +116,6 @@ fn run(job: &Job<'_>, matches: &str, receiver: &str) -> Command {
     let file = data.with_extension("toml");
     fs::write(&file, config).unwrap();
     let mut command = lictor::command();
-    command.arg("run").arg("-c").arg(file);
+    command.args(["run", "--log-format", "json", "-c"]).arg(file);
     command
 }

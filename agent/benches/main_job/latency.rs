@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::flips::{CHECK, Flips};
 use crate::place::Place;
 use crate::running::Running;
-use crate::stamps::{OfLine, Stamps, logged, noted};
+use crate::stamps::Stamps;
 use crate::support::guest::guest;
 use crate::support::lictor;
 use crate::table::{Samples, Table};
@@ -22,12 +22,11 @@ const FLIPS: usize = 40;
 const WARM_UP: usize = 5;
 const WARM_UP_MAX: usize = 40;
 
-/// What a watcher says. Lictor's log tells when its plugin called the host for the first time: a plugin's own clock has
-/// whole milliseconds.
+/// What a watcher says. Lictor's log tells when its plugin called the host for the first time.
 const SAID: &str = "watcher.log";
 
 /// How a watcher is started, and what its stamps are in: a file of its own, or what it says.
-type Watcher = (fn(&Place, &Path) -> Command, &'static str, OfLine);
+type Watcher = (fn(&Place, &Path) -> Command, &'static str);
 
 /// What is to be reached, as a multiple of the others' medians.
 const OF_BARE: f64 = 1.6;
@@ -37,8 +36,7 @@ const OF_WATCH: f64 = 0.7;
 pub(crate) fn measure(place: &Place, table: &mut Table) {
     println!("Measuring the way of an event …");
     fs::write(place.path("misbehave.wasm"), guest()).unwrap();
-    let watchers: [Watcher; 3] =
-        [(bare, "stamps", noted), (consul_watch, "stamps", noted), (noting_lictor, SAID, logged)];
+    let watchers: [Watcher; 3] = [(bare, "stamps"), (consul_watch, "stamps"), (noting_lictor, SAID)];
     let mut found = [const { Samples::new("ms") }; 3];
     for round in 1..=ROUNDS {
         println!("  round {round} of {ROUNDS}");
@@ -56,9 +54,9 @@ pub(crate) fn measure(place: &Place, table: &mut Table) {
 }
 
 /// One round of one watcher.
-fn watch(place: &Place, (watcher, file, of_line): &Watcher, samples: &mut Samples) {
+fn watch(place: &Place, (watcher, file): &Watcher, samples: &mut Samples) {
     let file = place.path(file);
-    let (mut stamps, mut flips) = (Stamps::new(file.clone(), *of_line), Flips::new(&place.address()));
+    let (mut stamps, mut flips) = (Stamps::new(file.clone()), Flips::new(&place.address()));
     let running = Running::start(watcher(place, &file), place.path(SAID));
     let mut seen = 0;
     for _ in 0..WARM_UP_MAX {

@@ -7,7 +7,7 @@ use crate::flips::Flips;
 use crate::place::Place;
 use crate::running::Running;
 use crate::sidecar::{RECEIVERS, Sidecar};
-use crate::stamps::{Stamps, noted};
+use crate::stamps::Stamps;
 use crate::table::{Samples, Table};
 
 const RUNS: usize = 3;
@@ -43,7 +43,7 @@ pub(crate) fn measure(place: &Place, table: &mut Table) {
 /// `consul watch` after as many changes as make a thousand deliveries.
 fn after_changes(place: &Place) -> Running {
     let file = place.path("stamps");
-    let (mut stamps, mut flips) = (Stamps::new(file.clone(), noted), Flips::new(&place.address()));
+    let (mut stamps, mut flips) = (Stamps::new(file.clone()), Flips::new(&place.address()));
     let watch = Running::start(Place::consul_watch(&place.url(), &file), place.path("watcher.log"));
     stamps.after(0).expect("consul watch runs its handler at the start");
     for _ in 0..DELIVERIES / RECEIVERS / 2 {

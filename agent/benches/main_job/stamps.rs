@@ -30,20 +30,16 @@ pub(crate) fn append(file: &Path, ns: u64) {
 /// Reads what others note in a file.
 pub(crate) struct Stamps {
     file: PathBuf,
-    of_line: OfLine,
     read: usize,
 }
 
-/// The time that a line notes, if it notes one.
-pub(crate) type OfLine = fn(&str) -> Option<u64>;
-
-/// Of a line that [`append`] wrote.
-pub(crate) fn noted(line: &str) -> Option<u64> {
-    line.split(' ').next()?.parse().ok()
+/// The time that a line notes: one that [`append`] wrote, or one of Lictor's log that a plugin wrote.
+fn noted(line: &str) -> Option<u64> {
+    line.parse().ok().or_else(|| logged(line))
 }
 
-/// Of a line of Lictor's log that a plugin wrote.
-pub(crate) fn logged(line: &str) -> Option<u64> {
+/// When a plugin called Lictor to log this. A plugin's own clock has whole milliseconds.
+fn logged(line: &str) -> Option<u64> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
     let time: Timestamp = line["timestamp"].as_str().filter(|_| line["target"] == "plugin")?.parse().ok()?;
     u64::try_from(time.as_nanosecond()).ok()
@@ -51,9 +47,9 @@ pub(crate) fn logged(line: &str) -> Option<u64> {
 
 impl Stamps {
     /// Makes the file anew, and empty.
-    pub(crate) fn new(file: PathBuf, of_line: OfLine) -> Self {
+    pub(crate) fn new(file: PathBuf) -> Self {
         File::create(&file).unwrap();
-        Self { file, of_line, read: 0 }
+        Self { file, read: 0 }
     }
 
     /// Waits for the first stamp after `since`; none when none comes within a second.
@@ -74,6 +70,6 @@ impl Stamps {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let new = &text[self.read..whole];
         self.read = whole;
-        new.lines().filter_map(self.of_line).collect()
+        new.lines().filter_map(noted).collect()
     }
 }

@@ -4,9 +4,10 @@
 //! arguments or variables. No clock is finer than a millisecond. What is random follows from the delivery's id, so two
 //! nodes with the same delivery draw the same, and nothing that is drawn tells them apart.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::p2::bindings::random;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
@@ -144,8 +145,9 @@ impl Randomness {
     }
 
     fn number(&mut self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.block();
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        let mut number = [0; 8];
+        number.copy_from_slice(&self.block()[..8]);
+        u64::from_le_bytes(number)
     }
 }
 
