@@ -1,7 +1,5 @@
 //! Receivers that fail: what is tried again, when, and in which order.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
-
 mod support;
 
 use std::fmt::Write;

@@ -6,7 +6,7 @@ use std::{
     hint::black_box,
     io::Read as _,
     net::{TcpStream, ToSocketAddrs as _, UdpSocket},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use lictor_sdk::{
@@ -189,7 +189,7 @@ impl Plugin for Misbehave {
                 black_box(append::append("/forbidden", "")).ok();
             },
             Config::Nap => {
-                std::thread::sleep(Duration::from_secs(3600));
+                std::thread::sleep(Duration::from_hours(1));
                 Ok("slept".into())
             }
             Config::Exec { command, timeout, .. } => {
@@ -233,9 +233,10 @@ fn stamp(id: &str, path: &str) -> Result<String, Failure> {
 }
 
 /// What a program could know a machine by.
+#[expect(clippy::disallowed_types, reason = "a guest has no other clock")]
 fn look() -> String {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let start = Instant::now();
+    let start = std::time::Instant::now();
     let mut elapsed = start.elapsed();
     while elapsed.is_zero() {
         elapsed = start.elapsed();
@@ -266,6 +267,7 @@ fn look() -> String {
 }
 
 /// A text at the end of the address space, where no memory is.
+#[expect(clippy::same_length_and_capacity, reason = "so that nobody tries to shrink it")]
 fn wild() -> String {
     const AT: usize = 0xffff_ff00;
     // SAFETY: there is none. The host has to find out before it reads a byte.
