@@ -129,6 +129,7 @@ fn call(receiver: &Receiver) -> impl Fn() -> Call + Send + use<> {
         memory: of.memory,
         log: of.log,
         transfer: of.transfer,
+        ..Limits::default()
     };
     move || Call {
         delivery: delivery(),

@@ -44,7 +44,11 @@ async fn a_plugin_of_each_released_contract_can_do_what_it_could() {
         assert!(fs::metadata(&file).unwrap().len() < SMALL, "{version} is too large to be kept");
         assert_eq!(inspect(&wasm).unwrap().contract, version);
         let plugin = host().load(&wasm).unwrap();
-        assert_eq!(plugin.imports(), ["exec", "append", "http", "smtp", "watch", "log"], "{version}");
+        assert_eq!(
+            plugin.imports(),
+            ["exec", "append", "http", "smtp", "watch", "kv-store", "log"],
+            "{version}"
+        );
         assert_eq!(plugin.describe(&patient()).await.unwrap().name, "everything");
         let refused = plugin.requests("{}", &patient()).await.unwrap_err();
         assert_eq!(refused.to_string(), "do is missing");
@@ -61,7 +65,8 @@ async fn a_plugin_of_each_released_contract_can_do_what_it_could() {
                     stdout: \"\", stderr: \"\" }) | Err(Failed(\"full\")) | Err(TimedOut(\"slow\")) | Ok(\"";
         assert!(receipt.starts_with(want), "{version}: {receipt}");
         let asked: Vec<_> = script.recorded().iter().map(word).collect();
-        assert_eq!(asked, ["exec", "append", "http", "smtp", "watch"], "{version}");
+        let kept = ["kv-store"; 3];
+        assert_eq!(asked, [&["exec", "append", "http", "smtp", "watch"][..], &kept].concat(), "{version}");
     }
 }
 
@@ -72,6 +77,7 @@ fn word(recorded: &Recorded) -> &'static str {
         Asked::Http(_) => "http",
         Asked::Smtp(_) => "smtp",
         Asked::Watch => "watch",
+        Asked::KvStore(_) => "kv-store",
     }
 }
 
@@ -89,7 +95,7 @@ async fn its_refusals_and_failures_are_what_they_were() {
         assert_eq!(end("permanent").await, Failure::Permanent("never".into()), "{version}");
 
         let refused = plugin.handle(call(r#"{"do":"all"}"#, patient(), Grants::default())).await;
-        assert_eq!(refused.refusals.len(), 5, "{version}: {:?}", refused.refusals);
-        assert_eq!(refused.result.unwrap().matches("Refused(").count(), 5, "{version}");
+        assert_eq!(refused.refusals.len(), 8, "{version}: {:?}", refused.refusals);
+        assert_eq!(refused.result.unwrap().matches("Refused(").count(), 8, "{version}");
     }
 }

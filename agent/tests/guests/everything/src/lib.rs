@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lictor_sdk::{
-    Delivery, Description, Failure, Plugin, Request, append, exec::Command, http, log, smtp, watch,
+    Delivery, Description, Failure, Plugin, Request, append, exec::Command, http, kv_store, log, smtp, watch,
 };
 
 /// The plugin.
@@ -34,6 +34,7 @@ impl Plugin for Everything {
             Request::http("PUT", "https://example.com/x"),
             Request::smtp("a@example.com", ["b@example.com"]),
             Request::Watch,
+            Request::kv_store(1024),
         ])
     }
 
@@ -56,8 +57,9 @@ impl Plugin for Everything {
             .body("b")
             .send();
         let read = watch::current();
+        let kept = (kv_store::set("k", "v"), kv_store::get("k"), kv_store::delete("k"));
         Ok(format!(
-            "{} {} {} {} {} {} | {} {} {} {} {} {} | {ran:?} | {appended:?} | {sent:?} | {mailed:?} | {read:?}",
+            "{} {} {} {} {} {} | {} {} {} {} {} {} | {ran:?} | {appended:?} | {sent:?} | {mailed:?} | {read:?} | {kept:?}",
             delivery.id,
             delivery.attempt,
             delivery.rule,
