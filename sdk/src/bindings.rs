@@ -1917,6 +1917,7 @@ pub mod exports {
                             .finish()
                     }
                 }
+                /// Values that it will keep.
                 #[repr(C)]
                 #[derive(Clone, Copy, PartialEq)]
                 pub struct KvStoreRequest {
@@ -1946,6 +1947,7 @@ pub mod exports {
                     Smtp(SmtpRequest),
                     /// To read the whole list that the rule's watch follows.
                     Watch,
+                    /// To keep values between its calls.
                     KvStore(KvStoreRequest),
                 }
                 impl ::core::fmt::Debug for Request {
