@@ -303,7 +303,7 @@ async fn a_database_that_lictor_cannot_understand_is_refused_and_left_alone() {
     lictor.told("Lictor runs.", 1).await;
     assert_eq!(lictor.terminate().await, 0);
     Connection::open(&database).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    check(&["lictor.db", "schema version 99", "knows versions up to 2"]).await;
+    check(&["lictor.db", "schema version 99", "knows versions up to 3"]).await;
 
     fs::remove_file(&database).unwrap();
     Connection::open(&database).unwrap().execute_batch("CREATE TABLE songs (title)").unwrap();
