@@ -146,7 +146,10 @@
 //! # struct Config { url: String }
 //! # impl Plugin for Chat {
 //! #     type Config = Config;
-//! #     fn describe() -> Description { unimplemented!() }
+//! #     fn describe() -> Description {
+//! #         let (name, version) = ("chat".into(), "0.1.0".into());
+//! #         Description { name, version, summary: "Posts".into(), config_schema: "{}".into() }
+//! #     }
 //! #     fn requests(_: &Config) -> Result<Vec<Request>, String> { Ok(Vec::new()) }
 //! #     fn handle(_: &Delivery, config: &Config) -> Result<String, Failure> {
 //! #         match http::Request::new("POST", &config.url).send()?.status {
