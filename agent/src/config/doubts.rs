@@ -7,7 +7,7 @@ use super::fault::{Fault, Faults};
 use super::load::{Draft, MATCHER, RECEIVER, RULE, TIME_INTERVAL};
 use super::source::Place;
 use crate::consul::What;
-use crate::rules::{Family, Hours, Rule, Rules};
+use crate::rules::{Family, Hours, Rule, Rules, TimeIntervals};
 
 /// So many rules are named in one warning.
 const NAMED_MAX: usize = 5;
@@ -20,6 +20,7 @@ impl Draft<'_> {
         warnings.extend(self.unused());
         warnings.extend(self.everywhere(rules));
         warnings.extend(self.never_heard(rules));
+        warnings.extend(rules.iter().filter_map(|rule| self.never_sends(rule)));
         Faults::new(warnings)
     }
 
@@ -64,6 +65,25 @@ impl Draft<'_> {
         unused.filter_map(|((kind, name), place)| warning(kind, name, place)).collect()
     }
 
+    /// A rule whose own conditions leave nothing to send.
+    fn never_sends(&self, rule: &Rule) -> Option<Fault> {
+        let (problem, help) = if let Some((one, other)) = rule.contradiction() {
+            let (attribute, one, other) = (&one.attribute, &one.pattern, &other.pattern);
+            (
+                format!("`{}` never sends: `{attribute}` must be {one} and also {other}", rule.name),
+                "leave one of the two out",
+            )
+        } else if rule.excepts_all() {
+            (
+                format!("`{}` never sends: its `unless` holds for all that it matches", rule.name),
+                "narrow `unless`, or widen `match`",
+            )
+        } else {
+            return None;
+        };
+        Some(Fault::at(self.place_of(RULE, &rule.name)?, problem).help(help).warning())
+    }
+
     /// Rules that are mute whenever they are active.
     fn never_heard(&self, rules: &Rules) -> Vec<Fault> {
         let names = |hours: &[Hours]| hours.iter().map(|hours| hours.name.clone()).collect::<BTreeSet<_>>();
@@ -71,7 +91,21 @@ impl Draft<'_> {
             let (mute, active) = (names(&rule.schedule.mute), names(&rule.schedule.active));
             let both = active.intersection(&mute).map(String::as_str).collect::<Vec<_>>().join(", ");
             let problem = match (both.is_empty(), active.is_subset(&mute)) {
-                (true, _) => return None,
+                (true, _) => {
+                    let all = |hours: &[Hours]| -> TimeIntervals {
+                        hours.iter().flat_map(|hours| hours.intervals.iter()).cloned().collect()
+                    };
+                    if !all(&rule.schedule.mute).covers(&all(&rule.schedule.active)) {
+                        return None;
+                    }
+                    let list = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
+                    format!(
+                        "`{}` never sends: in {}, where it is active, it is mute because of {}",
+                        rule.name,
+                        list(active),
+                        list(mute)
+                    )
+                }
                 (false, true) => {
                     format!("`{}` never sends: it is mute whenever it is active, in {both}", rule.name)
                 }

@@ -265,7 +265,8 @@ impl Draft<'_> {
         });
         table.get("inhibit_rules", |entry| {
             entry.tables("[[inhibit_rules]]", |table| {
-                let (name, rule) = inhibit::read(table);
+                let inhibit::Written { name, rule, warnings } = inhibit::read(table);
+                self.warnings.extend(warnings);
                 if let Some((name, place)) = name
                     && let Some(fault) = self.define_at(place, "the inhibit rule", &name)
                 {

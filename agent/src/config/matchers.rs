@@ -7,6 +7,7 @@ mod pattern;
 use toml::de::{DeTable, DeValue};
 
 use super::reader::{Entry, Key};
+use super::rules::conditions;
 use super::source::Place;
 use super::words;
 use crate::rules::{Attribute, Matcher, Named};
@@ -17,18 +18,25 @@ pub(super) fn named(name: &str, entry: Entry<'_>) -> Option<Named> {
     if matches!(entry.value(), DeValue::Table(table) if table.is_empty()) {
         return entry.wrong(format!("the matcher `{name}` has no condition"), "write at least one");
     }
-    Some(Named { name: name.to_owned(), matches: matchers(entry)? })
+    Some(Named { name: name.to_owned(), matches: conditions(placed(entry)?) })
 }
+
+/// What others call an attribute, and what it is called here.
+const OTHER_WORDS: [(&str, &str); 8] = [
+    ("tags", "service_tags"),
+    ("tag", "service_tags"),
+    ("meta", "service_meta.<key>"),
+    ("status", "to"),
+    ("state", "to"),
+    ("role", "node_role"),
+    ("env", "environment"),
+    ("dc", "datacenter"),
+];
 
 /// A condition, and where its attribute is written.
 pub(super) type Placed = (Matcher, Place);
 
 /// A table of attributes and patterns.
-pub(super) fn matchers(entry: Entry<'_>) -> Option<Vec<Matcher>> {
-    Some(placed(entry)?.into_iter().map(|(matcher, _)| matcher).collect())
-}
-
-/// The same, with the places.
 pub(super) fn placed(entry: Entry<'_>) -> Option<Vec<Placed>> {
     let matchers = entry.map("a table of attributes and patterns", |key, value| {
         let name = key.text();
@@ -67,7 +75,8 @@ pub(super) fn attribute_name(entry: Entry<'_>) -> Option<Attribute> {
 }
 
 fn unknown(name: &str) -> (String, String) {
-    let help = match words::nearest(name, Attribute::NAMES) {
+    let elsewhere = OTHER_WORDS.iter().find(|(other, _)| *other == name).map(|(_, ours)| *ours);
+    let help = match elsewhere.or_else(|| words::nearest(name, Attribute::NAMES)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!(
             "an event has {}, `node_meta.<key>`, `service_meta.<key>`, `value.<path>` and `old_value.<path>`",

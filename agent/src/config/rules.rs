@@ -60,7 +60,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Written {
     Written { rule, name, receivers, watches, named, intervals, warnings }
 }
 
-fn conditions(placed: Vec<Placed>) -> Vec<Matcher> {
+pub(super) fn conditions(placed: Vec<Placed>) -> Vec<Matcher> {
     placed.into_iter().map(|(matcher, _)| matcher).collect()
 }
 

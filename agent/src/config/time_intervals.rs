@@ -39,10 +39,31 @@ const TIMES: &str = "times = [{ start_time = \"18:00\", end_time = \"24:00\" }]"
 pub(super) fn read(table: &mut Table<'_>) -> (Option<(String, Place)>, Option<TimeIntervals>) {
     let name = table.require("name", "name = \"nights\"", |entry| Some((super::name(entry)?, entry.place())));
     let example = "time_intervals = [{ weekdays = [\"saturday\", \"sunday\"] }]";
+    let mut earlier: Vec<TimeInterval> = Vec::new();
     let intervals = table.require("time_intervals", example, |entry| {
-        entry.some("a list of time intervals", |item| item.table("a time interval", interval)?)
+        entry.some("a list of time intervals", |item| {
+            let interval = item.table("a time interval", interval)??;
+            doubt(item, &interval, &earlier);
+            earlier.push(interval.clone());
+            Some(interval)
+        })
     });
     (name, intervals.map(TimeIntervals::from_iter))
+}
+
+/// Warnings where it says nothing that is not said without it.
+fn doubt(item: Entry<'_>, interval: &TimeInterval, earlier: &[TimeInterval]) {
+    let none = "leave it out, or say another time";
+    if interval.is_never() {
+        item.warn("it is never that time", "write days that the months have, and weekdays that they are");
+    } else if earlier.iter().any(|known| known.covers(interval)) {
+        item.warn("this time interval overlaps one before it, which holds in all of it", none);
+    } else if earlier.iter().any(|known| interval.covers(known)) {
+        item.warn(
+            "this time interval overlaps one before it, and holds in all of that one",
+            "leave that one out",
+        );
+    }
 }
 
 fn interval(table: &mut Table<'_>) -> Option<TimeInterval> {

@@ -217,7 +217,35 @@ impl Attribute {
             Self::Watch | Self::Reason => &[Source],
         };
         let family = kind.into();
-        family == Delivery || families.contains(&family)
+        family == Delivery || families.contains(&family) && !self.is_never_of(kind)
+    }
+
+    /// What its family has, and no event of this type: nothing is before the first and after the last one.
+    fn is_never_of(&self, kind: EventType) -> bool {
+        match kind {
+            EventType::CheckRegistered | EventType::MaintenanceStarted => matches!(self, Self::From),
+            EventType::CheckDeregistered | EventType::MaintenanceEnded => matches!(self, Self::To),
+            // They tell of a check of the node itself.
+            EventType::NodeFailed | EventType::NodeRecovered => matches!(
+                self,
+                Self::Service
+                    | Self::ServiceId
+                    | Self::ServiceTags
+                    | Self::PassingLeft
+                    | Self::PassingLeftShare
+            ),
+            EventType::KvDeleted => matches!(self, Self::Value | Self::ValueAt(_)),
+            EventType::ServiceRegistered
+            | EventType::ServiceDeregistered
+            | EventType::NodeJoined
+            | EventType::NodeLeft => matches!(self, Self::Changed),
+            _ => false,
+        }
+    }
+
+    /// It may have several values at once.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.kind(), Kind::List(_) | Kind::Json)
     }
 
     /// Can `pattern` ever fit a value of this attribute? The error says what would.

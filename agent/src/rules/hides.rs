@@ -18,6 +18,18 @@ impl Rule {
         };
         on && watches && matches() && unless()
     }
+
+    /// Does it except all that it matches, so that it never sends?
+    pub fn excepts_all(&self) -> bool {
+        let follows = |wide: &Matcher| self.conditions().any(|narrow| wide.covers(narrow));
+        !self.unless.is_empty() && self.unless.iter().all(follows)
+    }
+
+    /// Two conditions that never hold together.
+    pub fn contradiction(&self) -> Option<(&Matcher, &Matcher)> {
+        let after = |(at, one)| self.conditions().skip(at + 1).map(move |other| (one, other));
+        self.conditions().enumerate().flat_map(after).find(|(one, other)| one.excludes(other))
+    }
 }
 
 impl Matcher {
@@ -25,9 +37,32 @@ impl Matcher {
     fn covers(&self, other: &Self) -> bool {
         self.attribute == other.attribute && self.pattern.covers(&other.pattern)
     }
+
+    /// Does it never hold where `other` does?
+    fn excludes(&self, other: &Self) -> bool {
+        self.attribute == other.attribute
+            && !self.attribute.is_list()
+            && (self.pattern.excludes(&other.pattern) || other.pattern.excludes(&self.pattern))
+    }
 }
 
 impl Pattern {
+    /// Of one value.
+    fn excludes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Present(false), other) => !matches!(other, Self::Present(false)),
+            (Self::Flag(one), Self::Flag(other)) => one != other,
+            (Self::Numbers(one), Self::Numbers(other)) => !one.iter().any(|number| other.contains(number)),
+            (Self::Range(range), Self::Numbers(numbers)) => {
+                !numbers.iter().any(|number| range.contains(*number))
+            }
+            (Self::Any(_) | Self::Glob(..) | Self::Regex(_) | Self::Prefix(_), Self::Any(words)) => {
+                !words.iter().any(|word| self.fits_text(word))
+            }
+            _ => false,
+        }
+    }
+
     fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Present(wanted), Self::Present(other)) => wanted == other,

@@ -74,6 +74,18 @@ fn a_text_is_exact_and_a_list_is_any_of() {
     check("node_role", words(&["primary"]), true);
 }
 
+/// The shipped samples: one of each type.
+fn samples() -> Vec<Event> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/events");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+    let sample = |file: Vec<u8>| {
+        let mut sample: serde_json::Value = serde_json::from_slice(&file).unwrap();
+        let kind = sample["type"].as_str().unwrap().trim_start_matches("lictor.").parse().unwrap();
+        Event { kind, data: serde_json::from_value(sample["data"].take()).unwrap(), ..event() }
+    };
+    files.map(sample).collect()
+}
+
 #[test]
 fn of_tags_one_that_fits_is_enough() {
     check("service_tags", words(&["blue"]), true);
@@ -339,13 +351,15 @@ fn the_first_condition_that_does_not_hold_is_shown_with_the_value_that_is_there(
 
 #[test]
 fn only_types_that_have_an_attribute_are_said_to_have_it() {
-    let events = [event(), instance(), key(Some("{\"a\": 1}"), Some("{\"a\": 1}"))];
+    let mut events = samples();
+    assert!(events.len() >= EventType::ALL.len());
+    events.extend([event(), instance(), key(Some("{\"a\": 1}"), Some("{\"a\": 1}"))]);
     for name in
         Attribute::NAMES.into_iter().chain(["node_meta.rack", "service_meta.team", "value.a", "old_value.a"])
     {
         let attribute = Attribute::parse(name).unwrap();
         for event in &events {
-            let there = Facts::of(event).text(&attribute).is_some();
+            let there = Facts::of(event).value(&attribute).is_there();
             assert!(!there || attribute.is_of(event.kind), "{name} {}", event.kind);
         }
         assert!(attribute.is_of(EventType::DeliveryDead));

@@ -8,7 +8,7 @@ use std::ops::{Range, RangeInclusive};
 
 use jiff::civil::Date;
 use jiff::tz::{AmbiguousOffset, TimeZone};
-use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 
 /// Whoever wants to know when it changes asks again after this time.
 const AHEAD: SignedDuration = SignedDuration::from_hours(8 * 24);
@@ -34,14 +34,30 @@ pub struct TimeInterval {
     pub zone: TimeZone,
 }
 
+/// The lengths that months have.
+const MONTH_LENGTHS: RangeInclusive<i16> = 28..=31;
+
+/// The calendar repeats itself after so many years.
+const CALENDAR_YEARS: usize = 400;
+
 /// Several, of which one is enough.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TimeIntervals(Vec<TimeInterval>);
 
 impl TimeIntervals {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &TimeInterval> {
+        self.0.iter()
+    }
+
     /// Is it that time?
     pub fn contains(&self, now: Timestamp) -> bool {
         self.0.iter().any(|interval| interval.contains(now))
+    }
+
+    /// Is it that time whenever it is that of `other`? What only several of these cover together is not seen.
+    pub fn covers(&self, other: &Self) -> bool {
+        !other.0.is_empty() && other.0.iter().all(|narrow| self.0.iter().any(|wide| wide.covers(narrow)))
     }
 
     /// The first minute after `now` in which `contains` is another one. None: not in the next eight days, after which
@@ -80,12 +96,44 @@ impl TimeInterval {
             && within(&self.weekdays, now.weekday().to_sunday_zero_offset().into())
             && within(&self.months, now.month().into())
             && within(&self.years, now.year())
-            && self.has_day(&now)
+            && self.has_day(now.day().into(), now.days_in_month().into())
     }
 
-    /// A day that the month does not have is in no range.
-    fn has_day(&self, now: &Zoned) -> bool {
-        let (day, length) = (i16::from(now.day()), i16::from(now.days_in_month()));
+    /// Is it that time whenever it is that of `other`?
+    pub fn covers(&self, other: &Self) -> bool {
+        let has_minute = |interval: &Self, minute: i16| {
+            interval.times.is_empty() || interval.times.iter().any(|times| times.contains(&minute))
+        };
+        let has_days =
+            |length: i16| (1..=length).all(|day| !other.has_day(day, length) || self.has_day(day, length));
+        self.zone == other.zone
+            && (0..24 * 60).all(|minute| !has_minute(other, minute) || has_minute(self, minute))
+            && all_within(0..=6, &self.weekdays, &other.weekdays)
+            && MONTH_LENGTHS.into_iter().all(has_days)
+            && all_within(1..=12, &self.months, &other.months)
+            && all_within(1..=9999, &self.years, &other.years)
+    }
+
+    /// Is it never that time? Such is the 31st of a month that has less.
+    pub fn is_never(&self) -> bool {
+        let every = [1..=9999];
+        let years = if self.years.is_empty() { &every[..] } else { &self.years };
+        let mut years = years.iter().flat_map(|years| years.clone().take(CALENDAR_YEARS));
+        !years.any(|year| (1..=12).any(|month| within(&self.months, month) && self.has_day_in(year, month)))
+    }
+
+    fn has_day_in(&self, year: i16, month: i16) -> bool {
+        let first = i8::try_from(month).ok().and_then(|month| Date::new(year, month, 1).ok());
+        let days =
+            first.into_iter().flat_map(|first| first.series(1.day()).take(first.days_in_month() as usize));
+        days.into_iter().any(|date| {
+            within(&self.weekdays, date.weekday().to_sunday_zero_offset().into())
+                && self.has_day(date.day().into(), date.days_in_month().into())
+        })
+    }
+
+    /// Of a month of that length. A day that the month does not have is in no range.
+    fn has_day(&self, day: i16, length: i16) -> bool {
         let from_start = |day: i16| if day < 0 { length + day + 1 } else { day };
         let holds = |&(first, last): &(i16, i16)| (from_start(first)..=from_start(last)).contains(&day);
         self.days_of_month.is_empty() || self.days_of_month.iter().any(holds)
@@ -120,6 +168,15 @@ impl TimeInterval {
             AmbiguousOffset::Gap { .. } => {}
         }
     }
+}
+
+/// Is of these values each one that `narrow` has also one of `wide`?
+fn all_within(
+    mut values: RangeInclusive<i16>,
+    wide: &[RangeInclusive<i16>],
+    narrow: &[RangeInclusive<i16>],
+) -> bool {
+    values.all(|value| !within(narrow, value) || within(wide, value))
 }
 
 fn within(ranges: &[RangeInclusive<i16>], value: i16) -> bool {
@@ -251,6 +308,60 @@ mod tests {
         assert_eq!(november.ends_at(at("2026-11-22T23:59:59Z")), None);
         assert_eq!(of(always()).ends_at(Timestamp::MAX), None);
         assert_eq!(of(always()).ends_at(Timestamp::MIN), None);
+    }
+
+    #[test]
+    fn a_wider_interval_covers_a_narrower_one_of_the_same_zone() {
+        let utc = || TimeInterval::always(TimeZone::UTC);
+        let evening = TimeInterval { times: vec![times((18, 0), (24, 0))], ..utc() };
+        let late = TimeInterval { times: vec![times((18, 0), (20, 0)), times((20, 0), (23, 0))], ..utc() };
+        let weekend = TimeInterval { weekdays: vec![0..=0, 6..=6], ..utc() };
+        let sunday_evening = TimeInterval { weekdays: vec![0..=0], ..evening.clone() };
+        let last = TimeInterval { days_of_month: vec![(-1, -1)], ..utc() };
+        let end = TimeInterval { days_of_month: vec![(28, 31)], months: vec![2..=2], ..utc() };
+        let all = [utc(), evening, late, weekend, sunday_evening, last, end];
+        let names = ["always", "evening", "late", "weekend", "sunday evening", "last", "end"];
+        let covered: Vec<_> = all
+            .iter()
+            .zip(names)
+            .flat_map(|(wide, name)| {
+                let narrow = all
+                    .iter()
+                    .zip(names)
+                    .filter(move |(narrow, other)| name != *other && wide.covers(narrow));
+                narrow.map(move |(_, other)| format!("{name} > {other}"))
+            })
+            .collect();
+        let from_always = names[1..].iter().map(|name| format!("always > {name}"));
+        let others = ["evening > late", "evening > sunday evening", "weekend > sunday evening"];
+        let want: Vec<_> = from_always.chain(others.map(str::to_owned)).collect();
+        assert_eq!(covered, want);
+        let elsewhere = TimeInterval { zone: zone("Europe/Berlin"), ..utc() };
+        assert!(!utc().covers(&elsewhere), "another zone");
+        let of = |intervals: &[TimeInterval]| intervals.iter().cloned().collect::<TimeIntervals>();
+        assert!(of(&all[1..4]).covers(&of(&all[2..5])));
+        assert!(!of(&all[2..4]).covers(&of(&all[1..2])) && !of(&all).covers(&of(&[])));
+    }
+
+    #[test]
+    fn a_day_that_no_year_has_is_never() {
+        let of = |days: &[(i16, i16)], months: &[i16], weekdays: &[i16], years: &[i16]| {
+            let ranges = |values: &[i16]| values.iter().map(|value| *value..=*value).collect();
+            TimeInterval {
+                days_of_month: days.to_vec(),
+                months: ranges(months),
+                weekdays: ranges(weekdays),
+                years: ranges(years),
+                ..TimeInterval::always(TimeZone::UTC)
+            }
+            .is_never()
+        };
+        assert!(of(&[(31, 31)], &[2, 4], &[], &[]) && of(&[(30, 31)], &[2], &[], &[]));
+        assert!(!of(&[(29, 29)], &[2], &[], &[]) && of(&[(29, 29)], &[2], &[], &[2025, 2027]));
+        // The 28th of February 2025 is a Friday; the 29th was one in 2008.
+        assert!(!of(&[(28, 28)], &[2], &[5], &[2025]) && of(&[(28, 28)], &[2], &[6], &[2025]));
+        assert!(!of(&[(29, 29)], &[2], &[5], &[]) && !of(&[], &[], &[], &[2025]));
+        assert!(of(&[(-31, -31)], &[9], &[], &[]) && !of(&[(-31, -31)], &[10], &[], &[]));
     }
 
     fn intervals() -> impl Strategy<Value = TimeIntervals> {
