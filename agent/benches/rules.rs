@@ -66,6 +66,7 @@ fn main() {
     table.reach("… exact: at most 3 × that with 10", &format!("{ratio:.2} ×"), ratio <= OF_FEW_MAX);
     memory(&mut table, "exact service", exact);
     death(&mut table);
+    group(&mut table);
     read(&mut table);
     print!("{table}");
 }
@@ -153,28 +154,10 @@ fn ask(
 /// A node dies with many checks, and a rule groups by node: planning all of it up to its one delivery.
 fn death(table: &mut Table) {
     println!("Grouping the checks of a node that dies …");
-    let grouping = Grouping {
-        by: vec![Attribute::Node],
-        wait: Duration::from_secs(30),
-        interval: Duration::from_mins(5),
-    };
-    let rule = Rule {
-        name: "by-node".into(),
-        on: vec![EventType::CheckStatus],
-        receivers: vec!["mail".into()],
-        schedule: Schedule { group: Some(grouping), ..Schedule::default() },
-        ..Rule::default()
-    };
-    let (rules, inhibit_rules): (Rules, _) = (vec![rule].into(), BuiltIn::default().rules());
+    let (rules, inhibit_rules) = (by_node(), BuiltIn::default().rules());
     let policy = Policy { rules: &rules, inhibit_rules: &inhibit_rules };
     let query = Query { watch: "checks".into(), name: "checks".into() };
-    let of = |number: usize| {
-        let mut event = event(2 * number);
-        event.id = format!("{number:032x}");
-        event.subject = format!("web1/check-{number}");
-        event
-    };
-    let events: Vec<_> = (0..CHECKS).map(of).collect();
+    let events: Vec<_> = (0..CHECKS).map(failure).collect();
     let mut samples = Samples::new("ms");
     for _ in 0..RUNS {
         let mut alerts = Alerts::default();
@@ -191,6 +174,55 @@ fn death(table: &mut Table) {
     table.row("500 checks of a node fail: to one delivery, with all rows", &samples);
     let median = samples.median();
     table.reach("… planned in under 5 ms", &format!("{median:.2} ms"), median < DEATH_MS_MAX);
+}
+
+/// One rule that groups what checks say by node.
+fn by_node() -> Rules {
+    let grouping = Grouping {
+        by: vec![Attribute::Node],
+        wait: Duration::from_secs(30),
+        interval: Duration::from_mins(5),
+    };
+    let rule = Rule {
+        name: "by-node".into(),
+        on: vec![EventType::CheckStatus],
+        receivers: vec!["mail".into()],
+        schedule: Schedule { group: Some(grouping), ..Schedule::default() },
+        ..Rule::default()
+    };
+    vec![rule].into()
+}
+
+/// One of many checks of a node fails.
+fn failure(number: usize) -> Event {
+    let mut event = event(2 * number);
+    event.id = format!("{number:032x}");
+    event.subject = format!("web1/check-{number}");
+    event
+}
+
+/// One more event, after so many others each by itself, in a group that waits to be sent.
+fn group(table: &mut Table) {
+    println!("Adding to a group …");
+    let (rules, inhibit_rules) = (by_node(), BuiltIn::default().rules());
+    let policy = Policy { rules: &rules, inhibit_rules: &inhibit_rules };
+    let query = Query { watch: "checks".into(), name: "checks".into() };
+    for (count, shown) in SIZES {
+        let mut alerts = Alerts::default();
+        let mut take = |number: usize| {
+            let sent = alerts.take(policy, &[failure(number)], &query, Timestamp::UNIX_EPOCH);
+            assert!(sent.is_empty());
+            black_box(alerts.changes(policy));
+        };
+        (0..count).for_each(&mut take);
+        let mut samples = Samples::new("µs");
+        for number in count..count + RUNS {
+            let start = Instant::now();
+            take(number);
+            samples.add(start.elapsed().as_secs_f64() * 1e6);
+        }
+        table.row(&format!("one more check of a node fails, {shown} wait for their group"), &samples);
+    }
 }
 
 /// What many rules take, by what the process has more with them. On a thread of its own, so that what others gave back

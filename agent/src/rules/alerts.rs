@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::alert::{Alert, Reason, Withheld};
-use super::group::{Group, GroupKey};
+use super::group::{Group, GroupKey, Member};
 use super::heard::Heard;
 use super::{InhibitRule, Inhibitions, Rules, Silence};
 use crate::event::{Condition, Event, EventType};
@@ -88,6 +88,9 @@ pub struct Row {
 /// A condition of a thing, and the rule's position: the thing comes first, since an event is about one.
 pub(super) type Key = (String, usize, Condition);
 
+/// The groups that events changed, and the members that they told of.
+type Touched = BTreeMap<GroupKey, BTreeSet<Member>>;
+
 /// What is in the way of an event.
 pub(super) struct Obstacle {
     pub(super) reason: Reason,
@@ -133,7 +136,7 @@ impl Alerts {
         now: Timestamp,
     ) -> Vec<Decision> {
         let watch = &query.watch[..];
-        let (mut decisions, mut touched) = (Vec::new(), BTreeSet::new());
+        let (mut decisions, mut touched) = (Vec::new(), Touched::new());
         for (at, event) in events.iter().enumerate() {
             let before = self.heard.note(&event.id, watch);
             let fired = policy.rules.firing(event, Some(watch));
@@ -166,19 +169,12 @@ impl Alerts {
             }
             self.end_silences(&resolves, now);
             // What is not grouped is sent before what comes next.
-            let alone: Vec<_> = touched
-                .iter()
-                .filter(|(rule, _)| policy.rules[*rule].schedule.group.is_none())
-                .cloned()
-                .collect();
-            for group in alone {
-                touched.remove(&group);
-                self.settle(policy, &group, now, &mut decisions);
-            }
+            let is_alone = |(rule, _): &GroupKey| policy.rules[*rule].schedule.group.is_none();
+            let (alone, grouped) = touched.into_iter().partition(|(group, _)| is_alone(group));
+            touched = grouped;
+            self.settle_all(policy, alone, now, &mut decisions);
         }
-        for group in touched {
-            self.settle(policy, &group, now, &mut decisions);
-        }
+        self.settle_all(policy, touched, now, &mut decisions);
         decisions
     }
 
@@ -188,9 +184,21 @@ impl Alerts {
         let due: Vec<GroupKey> =
             self.due.iter().take_while(|(due, _)| *due <= now).map(|(_, group)| group.clone()).collect();
         for group in due {
-            self.settle(policy, &group, now, &mut decisions);
+            self.settle(policy, (&group, None), now, &mut decisions);
         }
         decisions
+    }
+
+    fn settle_all(
+        &mut self,
+        policy: Policy<'_>,
+        touched: Touched,
+        now: Timestamp,
+        decisions: &mut Vec<Decision>,
+    ) {
+        for (group, members) in touched {
+            self.settle(policy, (&group, Some(&members)), now, decisions);
+        }
     }
 
     /// When time makes something of it; none where it does not.
@@ -310,19 +318,21 @@ impl Alerts {
         }
         if let Some(alert) = self.known.get(&key) {
             let group = (rule, alert.group.clone());
-            self.groups.entry(group.clone()).or_default().members.insert((key.0.clone(), key.2));
-            step.touched.insert(group);
+            let member = (key.0.clone(), key.2);
+            let standing = alert.standing(&step.policy.rules[rule].schedule);
+            self.groups.entry(group.clone()).or_default().put(member.clone(), standing);
+            step.touched.entry(group).or_default().insert(member);
         }
         self.changed.insert(key);
     }
 
     /// There is nothing more to know of it.
-    fn forget(&mut self, key: &Key, touched: &mut BTreeSet<GroupKey>) {
+    fn forget(&mut self, key: &Key, touched: &mut Touched) {
         let Some(alert) = self.known.remove(key) else { return };
         let group = (key.1, alert.group);
         if let Some(of) = self.groups.get_mut(&group) {
-            of.members.remove(&(key.0.clone(), key.2));
-            touched.insert(group);
+            of.remove(&(key.0.clone(), key.2));
+            touched.entry(group).or_default();
         }
         self.changed.insert(key.clone());
     }
@@ -360,7 +370,7 @@ struct Step<'a> {
     rule: usize,
     now: Timestamp,
     decisions: &'a mut Vec<Decision>,
-    touched: &'a mut BTreeSet<GroupKey>,
+    touched: &'a mut Touched,
 }
 
 /// Time intervals begin and end with a minute.

@@ -1,12 +1,12 @@
 //! What is sent together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::alert::later;
-use super::{Facts, Rule};
+use super::alert::{Alert, Phase, later};
+use super::{Facts, Rule, Schedule};
 use crate::event::{Condition, Event};
 
 /// Events of one delivery at most; what is more comes in further ones. A node has some hundred checks.
@@ -15,11 +15,28 @@ pub(super) const EVENTS_MAX: usize = 1000;
 /// The rule's position, and what the group is called.
 pub(super) type GroupKey = (usize, String);
 
-/// The alerts of one rule that are sent together; of a rule that does not group each is a group of its own.
+/// A thing, and what of it.
+pub(super) type Member = (String, Condition);
+
+/// What a group has to know of a member.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    ready: bool,
+    firing: bool,
+    /// When time makes something else of it.
+    due: Option<Timestamp>,
+}
+
+/// The alerts of one rule that are sent together; of a rule that does not group each is a group of its own. One event
+/// costs the same however many there are.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Group {
-    /// The things, and what of them.
-    pub(super) members: BTreeSet<(String, Condition)>,
+    members: BTreeMap<Member, Standing>,
+    /// Those whose event is to be sent.
+    pub(super) ready: BTreeSet<Member>,
+    /// Those whose event was sent, and that go on.
+    pub(super) firing: BTreeSet<Member>,
+    dues: BTreeSet<(Timestamp, Member)>,
     pub(super) times: Times,
     /// When to look at it.
     pub(super) due: Option<Timestamp>,
@@ -36,7 +53,53 @@ pub(super) struct Times {
     pub(super) sent: u32,
 }
 
+impl Alert {
+    /// Where it is, for its group.
+    pub(super) fn standing(&self, schedule: &Schedule) -> Standing {
+        let (ready, firing) = (self.phase == Phase::Ready, self.phase == Phase::Firing);
+        Standing { ready, firing, due: self.due(schedule) }
+    }
+}
+
 impl Group {
+    /// Takes in where a member is now.
+    pub(super) fn put(&mut self, member: Member, standing: Standing) {
+        self.remove(&member);
+        if standing.ready {
+            self.ready.insert(member.clone());
+        }
+        if standing.firing {
+            self.firing.insert(member.clone());
+        }
+        self.dues.extend(standing.due.map(|due| (due, member.clone())));
+        self.members.insert(member, standing);
+    }
+
+    pub(super) fn remove(&mut self, member: &Member) {
+        let Some(before) = self.members.remove(member) else { return };
+        self.ready.remove(member);
+        self.firing.remove(member);
+        if let Some(due) = before.due {
+            self.dues.remove(&(due, member.clone()));
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The members of which time makes something else now.
+    pub(super) fn ripe(&self, now: Timestamp) -> Vec<Member> {
+        self.dues.iter().take_while(|(due, _)| *due <= now).map(|(_, member)| member.clone()).collect()
+    }
+
+    /// When time makes something else of one of them, after `now`.
+    pub(super) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        // Who was due before, waits for a watch that cannot be followed.
+        let later = self.dues.iter().map(|(due, _)| *due);
+        later.skip_while(|due| *due <= now).next()
+    }
+
     /// When what is ready is sent.
     pub(super) fn send_at(&mut self, rule: &Rule, now: Timestamp) -> Timestamp {
         let Some(grouping) = &rule.schedule.group else { return now };

@@ -107,7 +107,7 @@ impl Alerts {
                 (alert.group, alert.group_by) = rule.group_of(&alert.event);
             }
             let group = alerts.groups.entry((at, alert.group.clone())).or_default();
-            group.members.insert((thing.to_owned(), condition));
+            group.put((thing.to_owned(), condition), alert.standing(&rule.schedule));
             alerts.known.insert((thing.to_owned(), at, condition), alert);
         }
         for (key, times) in times {

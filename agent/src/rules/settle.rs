@@ -1,66 +1,87 @@
 //! What of a group is sent now, and when to look at it again.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
-use super::alert::Phase;
 use super::alerts::{Alerts, Decision, Key, Policy, Told};
-use super::group::{EVENTS_MAX, Group, GroupKey};
-
-/// What there is of a group.
-#[derive(Default)]
-struct View {
-    /// What is to be sent.
-    ready: Vec<Key>,
-    /// What goes on.
-    firing: Vec<Key>,
-    /// Something is ready, be it that its watch cannot be followed just now.
-    waits: bool,
-    /// When to look at it again.
-    next: Option<Timestamp>,
-}
+use super::group::{EVENTS_MAX, Group, GroupKey, Member, Times};
 
 impl Alerts {
-    /// Sends of a group what is to be sent now, and says when to look at it again.
+    /// Sends of a group what is to be sent now, and says when to look at it again. `touched` are the members that
+    /// events told of; none where time or something else is the reason.
     pub(super) fn settle(
         &mut self,
         policy: Policy<'_>,
-        key: &GroupKey,
+        (key, touched): (&GroupKey, Option<&BTreeSet<Member>>),
         now: Timestamp,
         decisions: &mut Vec<Decision>,
     ) {
         let Some(mut group) = self.groups.remove(key) else { return };
-        if let Some(due) = group.due.take() {
+        let was_due = group.due.take();
+        if let Some(due) = was_due {
             self.due.remove(&(due, key.clone()));
         }
-        self.blocked.remove(key);
+        let was_blocked = self.blocked.remove(key);
         let before = group.times;
         let rule = &policy.rules[key.0];
-        let view = self.look_through(policy, key, &mut group, now);
-        if !view.waits {
+        self.ripen(policy, key, &mut group, now);
+        if group.ready.is_empty() {
             group.times.send_at = None;
         }
-        let send_at = (!view.ready.is_empty()).then(|| group.send_at(rule, now));
-        let repeat_at = group.repeat_at(rule).filter(|_| !view.firing.is_empty());
-        let mut next = view.next;
-        let mut sent = match send_at {
-            Some(at) if at <= now => self.free(policy, key, view.ready, (now, &mut next)),
-            _ => Vec::new(),
-        };
+        let is_ready = self.told(key, &group.ready).next().is_some();
+        let send_at = is_ready.then(|| group.send_at(rule, now));
+        let firing = self.told(key, &group.firing).next();
+        let repeat_at = group.repeat_at(rule).filter(|_| firing.is_some());
+        let mut next = group.next_due(now);
+        let mut sent = Vec::new();
+        if send_at.is_some_and(|at| at <= now) {
+            let new = touched.filter(|_| was_blocked);
+            next = earliest(next, was_due.filter(|_| new.is_some()));
+            sent = self.free_ready(policy, (key, &group, new), (now, &mut next));
+        }
         if sent.is_empty() && repeat_at.is_some_and(|at| at <= now) {
-            sent = self.free(policy, key, view.firing, (now, &mut next));
+            let firing = self.told(key, &group.firing).collect();
+            sent = self.free(policy, key, firing, (now, &mut next));
         }
         // What is in the past and was not sent waits for what is in its way.
         next = earliest(next, send_at.into_iter().chain(repeat_at).filter(|at| *at > now).min());
         if !sent.is_empty() {
             self.send(policy, (key, &mut group), sent, (now, decisions));
-            next = earliest(next, group.repeat_at(rule).filter(|_| !group.members.is_empty()));
+            next = earliest(next, group.repeat_at(rule).filter(|_| !group.is_empty()));
         }
-        if group.members.is_empty() {
+        self.put_back(key, group, (before, next));
+    }
+
+    /// Those of a group that are to be sent now, and that nothing is in the way of. Where something is in the way of the
+    /// others, `new` are those of which that is not known yet.
+    fn free_ready(
+        &mut self,
+        policy: Policy<'_>,
+        (key, group, new): (&GroupKey, &Group, Option<&BTreeSet<Member>>),
+        (now, next): (Timestamp, &mut Option<Timestamp>),
+    ) -> Vec<Key> {
+        if let Some(new) = new {
+            self.blocked.insert(key.clone());
+            let ready =
+                self.told(key, new).filter(|(thing, _, what)| group.ready.contains(&(thing.clone(), *what)));
+            let ready = ready.collect();
+            if self.free(policy, key, ready, (now, next)).is_empty() {
+                return Vec::new();
+            }
+        }
+        let ready = self.told(key, &group.ready).collect();
+        self.free(policy, key, ready, (now, next))
+    }
+
+    /// Keeps a group, unless there is nothing more to know of it.
+    fn put_back(&mut self, key: &GroupKey, mut group: Group, (before, due): (Times, Option<Timestamp>)) {
+        if group.is_empty() {
             self.changed_groups.insert(key.clone());
             return;
         }
-        group.due = next;
-        if let Some(due) = next {
+        group.due = due;
+        if let Some(due) = due {
             self.due.insert((due, key.clone()));
         }
         if group.times != before {
@@ -69,52 +90,36 @@ impl Alerts {
         self.groups.insert(key.clone(), group);
     }
 
-    /// Looks at the members of a group: what time made of them, what is ready, and what goes on.
-    fn look_through(
-        &mut self,
-        policy: Policy<'_>,
-        (rule, _): &GroupKey,
-        group: &mut Group,
-        now: Timestamp,
-    ) -> View {
-        let mut view = View::default();
-        for (thing, condition) in group.members.clone() {
-            let key = (thing, *rule, condition);
-            let Some(alert) = self.known.get(&key) else { continue };
-            if self.is_lost(alert, condition) {
-                view.waits |= alert.phase == Phase::Ready;
-                continue;
-            }
-            if !self.ripen(policy, &key, now) {
-                group.members.remove(&(key.0.clone(), condition));
-                self.known.remove(&key);
-                self.changed.insert(key);
-                continue;
-            }
-            let Some(alert) = self.known.get(&key) else { continue };
-            view.next = earliest(view.next, alert.due(&policy.rules[*rule].schedule));
-            match alert.phase {
-                Phase::Ready => {
-                    view.waits = true;
-                    view.ready.push(key);
-                }
-                Phase::Firing => view.firing.push(key),
-                Phase::Counting | Phase::Held | Phase::Ending(..) => {}
-            }
-        }
-        view
+    /// Those of a group's members whose watch can be followed just now.
+    fn told<'a>(
+        &'a self,
+        (rule, _): &'a GroupKey,
+        members: &'a BTreeSet<Member>,
+    ) -> impl Iterator<Item = Key> + 'a {
+        let keys = members.iter().map(|(thing, condition)| (thing.clone(), *rule, *condition));
+        keys.filter(|key| self.known.get(key).is_some_and(|alert| !self.is_lost(alert, key.2)))
     }
 
-    /// Has an alert take in what time it is, and says whether there is still something to do.
-    fn ripen(&mut self, policy: Policy<'_>, key: &Key, now: Timestamp) -> bool {
-        let rule = &policy.rules[key.1];
-        let Some(alert) = self.known.get_mut(key) else { return false };
-        if alert.due(&rule.schedule).is_none_or(|due| due > now) {
-            return true;
+    /// Has the members of a group take in what time it is.
+    fn ripen(&mut self, policy: Policy<'_>, (rule, _): &GroupKey, group: &mut Group, now: Timestamp) {
+        for member in group.ripe(now) {
+            let key = (member.0.clone(), *rule, member.1);
+            if self.known.get(&key).is_some_and(|alert| self.is_lost(alert, key.2)) {
+                continue;
+            }
+            let goes_on = self.known.get_mut(&key).is_some_and(|alert| {
+                let (rule, watch) = (&policy.rules[*rule], alert.of.watch.clone());
+                alert.ripen(&rule.schedule, |event| rule.fires(event, &watch))
+            });
+            match self.known.get(&key).filter(|_| goes_on) {
+                Some(alert) => group.put(member, alert.standing(&policy.rules[*rule].schedule)),
+                None => {
+                    group.remove(&member);
+                    self.known.remove(&key);
+                }
+            }
+            self.changed.insert(key);
         }
-        self.changed.insert(key.clone());
-        let watch = alert.of.watch.clone();
-        alert.ripen(&rule.schedule, |event| rule.fires(event, &watch))
     }
 
     /// Those of these alerts, which are to be sent now, that nothing is in the way of.
@@ -158,9 +163,11 @@ impl Alerts {
             events.push(alert.event.clone());
             let goes_on = alert.was_sent(schedule);
             self.changed.insert(of.clone());
-            if !goes_on {
+            if goes_on {
+                group.put((of.0, of.2), alert.standing(schedule));
+            } else {
                 self.known.remove(&of);
-                group.members.remove(&(of.0, of.2));
+                group.remove(&(of.0, of.2));
             }
         }
         events.sort_by(|one, other| (one.time, &one.subject).cmp(&(other.time, &other.subject)));
