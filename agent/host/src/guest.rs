@@ -17,6 +17,7 @@ use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::lictor::plugin as contract;
+use crate::host::Shared;
 use crate::limits::{Limits, MemoryLimiter};
 use crate::log::{GuestLog, LogRate};
 use crate::text;
@@ -52,6 +53,7 @@ pub(crate) struct Guest {
     stderr: MemoryOutputPipe,
     log: GuestLog,
     capabilities: Option<Arc<Capabilities>>,
+    shared: Arc<Shared>,
     rule: String,
     pub(crate) randomness: Randomness,
     pub(crate) limiter: MemoryLimiter,
@@ -61,7 +63,7 @@ pub(crate) struct Guest {
 
 impl Guest {
     /// The state of an instance that nobody has called yet: it may do nothing.
-    pub(crate) fn idle() -> Self {
+    pub(crate) fn idle(shared: Arc<Shared>) -> Self {
         let stdout = MemoryOutputPipe::new(STREAM);
         let stderr = MemoryOutputPipe::new(STREAM);
         // Without TCP and UDP not even a socket is opened; by default one is, and only its use is refused.
@@ -84,6 +86,7 @@ impl Guest {
             stderr,
             log,
             capabilities: None,
+            shared,
             rule: String::new(),
             randomness: Randomness::of(""),
             limiter,
@@ -152,7 +155,7 @@ impl contract::exec::Host for Guest {
         let contract::exec::Command { argv, env, stdin, timeout_ms } = command;
         let command = capability::Command { argv, env, stdin, timeout: millis(timeout_ms) };
         let ran = match self.capabilities() {
-            Ok(capabilities) => capabilities.exec(command).await,
+            Ok(capabilities) => start(&self.shared, capabilities, command).await,
             Err(reason) => Err(capability::CallError::Refused(reason)),
         };
         let output = ran.map_err(|error| self.call_error(error))?;
@@ -162,6 +165,18 @@ impl contract::exec::Host for Guest {
         };
         Ok(contract::exec::Output { status, stdout: output.stdout, stderr: output.stderr })
     }
+}
+
+/// Runs a program from a thread that has Lictor's own priority, since the program has the same from then on.
+async fn start(
+    shared: &Arc<Shared>,
+    capabilities: Arc<Capabilities>,
+    command: capability::Command,
+) -> Result<capability::ExecOutput, capability::CallError> {
+    let ran = shared.on_guests(async move { capabilities.exec(command).await }).await;
+    ran.unwrap_or_else(|error| {
+        Err(capability::CallError::Failed(format!("Lictor's own part of it broke: {error}")))
+    })
 }
 
 impl contract::append::Host for Guest {

@@ -1,75 +1,155 @@
-//! The thread of heavy calls: a call that takes long leaves the threads on which all others are made.
+//! Where calls are made: most on the guests' own threads, and apart from these the ones that would hold the others up.
 //!
 //! A guest that spins takes turns with other guests, and each turn is a tick: a call that takes fifty microseconds would
 //! wait a hundred times as long for its own. So a call that has used much CPU time goes on elsewhere, and the next ones of
-//! its receiver begin there, until one of them was light again.
+//! its receiver begin there, until one of them was light again. And a guest that fails at once, and is called again and
+//! again, would take a fair half of the guests' thread. So a receiver whose last call failed by its guest's own fault has
+//! its next ones on a third thread, at most one in ten milliseconds for each call that it may have in flight, until one
+//! went well. A plugin that merely computes shares no thread with it.
+//!
+//! Both threads have a lower priority than the rest of Lictor: they get what is left of the machine. A program inherits
+//! the priority of the thread that starts it, so none is started there (`Shared::on_guests`).
+//!
+//! Calls that begin here make an instance of their own. The one that is made ahead is for those that it makes quicker.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
+use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::meter::Meter;
 
+/// How much nicer than Lictor the threads are. Where one core is left for all, heavy calls get a fourth of it beside light
+/// ones, and those of guests that misbehave a thirtieth.
+const HEAVY_NICE: i32 = 5;
+const FAULTY_NICE: i32 = 15;
+
+/// Before each call of a receiver whose last one failed by its guest's own fault.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// A call that can be gone on with on another thread.
 type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// The thread, and whose calls begin there.
-pub(crate) struct Heavy {
-    handle: Handle,
-    /// `None` only while we are dropped.
-    runtime: Option<Runtime>,
-    receivers: Mutex<HashSet<String>>,
+/// Where a call begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// On the guests' threads.
+    Light,
+    /// On the thread of calls that use much CPU time.
+    Heavy,
+    /// On the thread of guests that misbehave.
+    Faulty,
 }
 
-impl Heavy {
-    /// One thread for all: heavy calls hold up each other, and not more than one core.
+/// A call that is to be made.
+#[derive(Clone)]
+pub(crate) struct Turn {
+    pub(crate) lane: Lane,
+    pub(crate) meter: Arc<Meter>,
+}
+
+impl Turn {
+    /// One that begins with all others.
+    pub(crate) fn light() -> Self {
+        Self { lane: Lane::Light, meter: Arc::default() }
+    }
+}
+
+/// The two threads beside the guests' own, and whose calls begin there.
+pub(crate) struct Lanes {
+    heavy: Side,
+    faulty: Side,
+    receivers: Mutex<HashMap<String, Lane>>,
+}
+
+impl Lanes {
+    /// One thread for all calls of a kind: they hold up each other, and not more than one core.
     pub(crate) fn start() -> io::Result<Self> {
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(1).thread_name("plugin-heavy").enable_all().build()?;
-        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime), receivers: Mutex::default() })
+        Ok(Self {
+            heavy: Side::start("plugin-heavy", HEAVY_NICE)?,
+            faulty: Side::start("plugin-faulty", FAULTY_NICE)?,
+            receivers: Mutex::default(),
+        })
     }
 
-    /// Makes a call of a receiver: on `guests`, or here. Dropping the future ends the call.
+    /// The next call of a receiver.
+    pub(crate) fn turn(&self, receiver: &str) -> Turn {
+        let lane = self.lock().get(receiver).copied().unwrap_or(Lane::Light);
+        Turn { lane, ..Turn::light() }
+    }
+
+    /// Makes a call in its turn: on `guests`, or here. Dropping the future ends the call.
     pub(crate) async fn make<T: Send + 'static>(
         &self,
         guests: &Handle,
-        receiver: &str,
-        meter: Arc<Meter>,
+        turn: Turn,
         call: Call<T>,
     ) -> Result<T, JoinError> {
-        let made = if self.lock().contains(receiver) {
-            AbortOnDropHandle::new(self.handle.spawn(call)).await
-        } else {
-            let begun = begin(self.handle.clone(), Arc::clone(&meter), call);
-            AbortOnDropHandle::new(guests.spawn(begun)).await.flatten()
-        };
-        self.remember(receiver, meter.is_heavy());
-        made
-    }
-
-    /// Remembers where the next call of a receiver begins.
-    fn remember(&self, receiver: &str, is_heavy: bool) {
-        let mut receivers = self.lock();
-        if !is_heavy {
-            receivers.remove(receiver);
-        } else if !receivers.contains(receiver) {
-            receivers.insert(receiver.to_owned());
+        let Turn { lane, meter } = turn;
+        match lane {
+            Lane::Light => {
+                let begun = begin(self.heavy.handle.clone(), meter, call);
+                AbortOnDropHandle::new(guests.spawn(begun)).await.flatten()
+            }
+            Lane::Heavy => AbortOnDropHandle::new(self.heavy.handle.spawn(call)).await,
+            Lane::Faulty => {
+                let later = async {
+                    tokio::time::sleep(PAUSE).await;
+                    call.await
+                };
+                AbortOnDropHandle::new(self.faulty.handle.spawn(later)).await
+            }
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+    /// Remembers where the next call of a receiver begins, by how one went.
+    pub(crate) fn remember(&self, receiver: &str, meter: &Meter, at_fault: bool) {
+        let lane = match at_fault {
+            true => Lane::Faulty,
+            false if meter.is_heavy() => Lane::Heavy,
+            false => Lane::Light,
+        };
+        let mut receivers = self.lock();
+        if lane == Lane::Light {
+            receivers.remove(receiver);
+        } else if receivers.get(receiver) != Some(&lane) {
+            receivers.insert(receiver.to_owned(), lane);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Lane>> {
         self.receivers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Heavy {
+/// A thread beside the guests' own.
+struct Side {
+    handle: Handle,
+    /// `None` only while we are dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Side {
+    fn start(name: &'static str, nicer: i32) -> io::Result<Self> {
+        let nice = getpriority_process(None).unwrap_or_default().saturating_add(nicer);
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        // On Linux the priority is the calling thread's alone. Where it may not be lowered, all else still holds.
+        let lower = move || drop(setpriority_process(None, nice).ok());
+        let runtime =
+            runtime.worker_threads(1).thread_name(name).enable_all().on_thread_start(lower).build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Side {
     fn drop(&mut self) {
         // Within another runtime it may not be waited for; its calls are over by now.
         if let Some(runtime) = self.runtime.take() {
@@ -102,36 +182,49 @@ mod tests {
     use super::*;
     use crate::meter::tests::burn;
 
-    /// The threads on which a call began and ended that uses so much CPU time.
-    async fn threads(heavy: &Heavy, ns: u64) -> [String; 2] {
+    /// The threads on which a call began and ended that uses so much CPU time, and how nice the second is.
+    async fn made(lanes: &Lanes, ns: u64, at_fault: bool) -> ([String; 2], i32) {
         let name = || thread::current().name().unwrap_or_default().to_owned();
-        let meter = Arc::new(Meter::default());
-        let measured = Arc::clone(&meter);
+        let turn = lanes.turn("r");
+        let meter = Arc::clone(&turn.meter);
         let call = async move {
             let work = async {
                 let began = name();
                 burn(ns);
                 tokio::task::yield_now().await;
-                [began, name()]
+                ([began, name()], getpriority_process(None).unwrap())
             };
-            measured.measure(work).await
+            meter.measure(work).await
         };
         let guests = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("plugin")
             .build()
             .unwrap();
-        let made = heavy.make(guests.handle(), "r", meter, Box::pin(call)).await.unwrap();
+        let meter = Arc::clone(&turn.meter);
+        let made = lanes.make(guests.handle(), turn, Box::pin(call)).await.unwrap();
+        lanes.remember("r", &meter, at_fault);
         guests.shutdown_background();
         made
     }
 
     #[tokio::test]
-    async fn a_heavy_call_moves_and_the_next_one_begins_where_it_ended() {
-        let heavy = Heavy::start().unwrap();
-        assert_eq!(threads(&heavy, 0).await, ["plugin", "plugin"]);
-        assert_eq!(threads(&heavy, 5_000_000).await, ["plugin", "plugin-heavy"]);
-        assert_eq!(threads(&heavy, 0).await, ["plugin-heavy", "plugin-heavy"]);
-        assert_eq!(threads(&heavy, 0).await, ["plugin", "plugin"], "it was light again");
+    async fn a_call_that_would_hold_others_up_is_made_elsewhere_and_with_less_of_the_machine() {
+        let lanes = Lanes::start().unwrap();
+        let own = getpriority_process(None).unwrap();
+        let check = async |ns, at_fault, threads: [&str; 2], nicer| {
+            let (found, nice) = made(&lanes, ns, at_fault).await;
+            assert_eq!((found.each_ref().map(String::as_str), nice), (threads, 19.min(own + nicer)));
+        };
+        let heavy = 5_000_000;
+        check(0, false, ["plugin"; 2], 0).await;
+        check(heavy, false, ["plugin", "plugin-heavy"], HEAVY_NICE).await;
+        check(0, false, ["plugin-heavy"; 2], HEAVY_NICE).await;
+        check(0, true, ["plugin"; 2], 0).await;
+        check(heavy, true, ["plugin-faulty"; 2], FAULTY_NICE).await;
+        check(heavy, false, ["plugin-faulty"; 2], FAULTY_NICE).await;
+        check(0, false, ["plugin-heavy"; 2], HEAVY_NICE).await;
+        check(0, false, ["plugin"; 2], 0).await;
+        assert_eq!(lanes.turn("other").lane, Lane::Light);
     }
 }

@@ -14,13 +14,15 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::runtime::{Handle, Runtime};
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, Engine, EngineWeak, PoolingAllocationConfig};
 
 use crate::bindings::{self, PluginPre};
 use crate::cache::Cache;
 use crate::guest::Guest;
-use crate::heavy::Heavy;
+use crate::heavy::Lanes;
 use crate::inspect::{self, LoadError};
 use crate::plugin::Plugin;
 use crate::wasi;
@@ -103,8 +105,8 @@ impl Host {
         let running = Arc::new(AtomicUsize::new(0));
         let ticker = start_ticker(engine.weak(), Arc::clone(&running)).map_err(HostError::Threads)?;
         let guests = runtime.handle().clone();
-        let heavy = Heavy::start().map_err(HostError::Threads)?;
-        let shared = Arc::new(Shared { engine, guests, heavy, runtime: Some(runtime), running, ticker });
+        let lanes = Lanes::start().map_err(HostError::Threads)?;
+        let shared = Arc::new(Shared { engine, guests, lanes, runtime: Some(runtime), running, ticker });
         Ok(Self { shared, linker, cache: settings.cache_dir.and_then(Cache::open) })
     }
 
@@ -186,8 +188,8 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     /// Where guests run.
     pub(crate) guests: Handle,
-    /// Where those go on that take long.
-    pub(crate) heavy: Heavy,
+    /// Where those run that would hold up the others.
+    pub(crate) lanes: Lanes,
     /// The same, for the one who ends it. `None` only while we are dropped.
     runtime: Option<Runtime>,
     /// Calls that run now.
@@ -202,6 +204,21 @@ impl Shared {
             self.ticker.unpark();
         }
         Ticking(Arc::clone(self))
+    }
+
+    /// Does a part of a call on the guests' runtime, wherever the call itself is made. Dropping the future ends it, and
+    /// [`Host::close`] waits for that.
+    pub(crate) async fn on_guests<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let ticking = self.tick_while();
+        let work = async move {
+            let done = work.await;
+            drop(ticking);
+            done
+        };
+        AbortOnDropHandle::new(self.guests.spawn(work)).await
     }
 }
 

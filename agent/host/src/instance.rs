@@ -6,12 +6,13 @@
 //! Invariant: an instance serves one call and is dropped.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::Store;
 
 use crate::bindings::{Plugin, PluginPre};
 use crate::guest::Guest;
+use crate::host::Shared;
 
 /// An instance with more bytes of memory is not kept: an interpreter's would cost megabytes all day.
 const SPARE_MEMORY: usize = 4 << 20;
@@ -25,8 +26,8 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// One that is still to be made of `pre`.
-    fn of(pre: &PluginPre<Guest>) -> Self {
-        let mut store = Store::new(pre.instance_pre().component().engine(), Guest::idle());
+    pub(crate) fn of(pre: &PluginPre<Guest>, shared: Arc<Shared>) -> Self {
+        let mut store = Store::new(pre.instance_pre().component().engine(), Guest::idle(shared));
         store.limiter(|guest| &mut guest.limiter);
         Self { store, exports: None }
     }
@@ -52,10 +53,9 @@ pub(crate) struct Spare {
 }
 
 impl Spare {
-    /// The kept one if it is within `memory` bytes, else one that is still to be made.
-    pub(crate) fn take(&self, pre: &PluginPre<Guest>, memory: usize) -> Instance {
-        let kept = self.lock().take_if(|kept| kept.memory() <= memory);
-        kept.unwrap_or_else(|| Instance::of(pre))
+    /// The kept one, if there is one within `memory` bytes.
+    pub(crate) fn take(&self, memory: usize) -> Option<Instance> {
+        self.lock().take_if(|kept| kept.memory() <= memory)
     }
 
     /// Has `make` make one to keep, unless there is one or somebody else is at it.

@@ -17,11 +17,12 @@ use crate::bindings::exports::lictor::plugin::handler;
 use crate::bindings::lictor::plugin::types;
 use crate::bindings::{self, PluginPre};
 use crate::guest::{Caller, Guest};
+use crate::heavy::{Lane, Turn};
 use crate::host::Shared;
 use crate::inspect::LoadError;
 use crate::instance::{Instance, Spare};
 use crate::limits::Limits;
-use crate::meter::{Meter, OverTime};
+use crate::meter::OverTime;
 use crate::outcome::{Call, CallFailure, Delivery, Description, Event, Failure, Report, RequestsError};
 use crate::text;
 
@@ -174,21 +175,26 @@ impl Plugin {
         export: impl for<'a> FnOnce(&'a bindings::Plugin, &'a mut Store<Guest>) -> Export<'a, T> + Send + 'static,
     ) -> Result<Finished<T>, CallFailure> {
         let inner = Arc::clone(&self.0);
-        let (receiver, meter) = (caller.receiver.clone(), Arc::new(Meter::default()));
-        let measured = Arc::clone(&meter);
+        let shared = &self.0.shared;
+        let (receiver, turn) = (caller.receiver.clone(), shared.lanes.turn(&caller.receiver));
+        let (own, meter) = (turn.clone(), Arc::clone(&turn.meter));
         let call = async move {
-            let ended = inner.run(caller, &limits, measured, |exports, store| {
+            let is_light = own.lane == Lane::Light;
+            let ended = inner.run(caller, &limits, own, |exports, store| {
                 Box::pin(async move { export(&exports, store).await })
             });
             let finished = finish(ended.await, &limits);
-            let guests = inner.shared.guests.clone();
-            guests.spawn(async move { inner.spare.fill(async { inner.make().await.ok() }).await });
+            if is_light {
+                let guests = inner.shared.guests.clone();
+                guests.spawn(async move { inner.spare.fill(async { inner.make().await.ok() }).await });
+            }
             finished
         };
-        let shared = &self.0.shared;
-        let made = shared.heavy.make(&shared.guests, &receiver, meter, Box::pin(call));
-        made.await
-            .map_err(|error| CallFailure::Trapped(format!("Lictor's own part of the call broke: {error}")))
+        let made = shared.lanes.make(&shared.guests, turn, Box::pin(call)).await;
+        let finished = made
+            .map_err(|error| CallFailure::Trapped(format!("Lictor's own part of the call broke: {error}")))?;
+        shared.lanes.remember(&receiver, &meter, finished.is_at_fault());
+        Ok(finished)
     }
 }
 
@@ -196,8 +202,8 @@ impl Inner {
     /// Makes an instance that waits for its call.
     async fn make(&self) -> Result<Instance, CallFailure> {
         let limits = Limits { memory: TRIAL_MEMORY, ..Limits::default() };
-        let meter = Arc::new(Meter::default());
-        let made = self.run(self.nobody(), &limits, meter, |exports, _| Box::pin(async { Ok(exports) }));
+        let made =
+            self.run(self.nobody(), &limits, Turn::light(), |exports, _| Box::pin(async { Ok(exports) }));
         let Ended { outcome, store, .. } = made.await;
         match outcome {
             Ok(exports) => Ok(Instance { store, exports: Some(exports) }),
@@ -219,13 +225,16 @@ impl Inner {
         &self,
         caller: Caller,
         limits: &Limits,
-        meter: Arc<Meter>,
+        turn: Turn,
         export: impl for<'a> FnOnce(bindings::Plugin, &'a mut Store<Guest>) -> Export<'a, T>,
     ) -> Ended<T> {
         let _ticking = self.shared.tick_while();
         let start = Instant::now();
         let deadline = start + limits.timeout.min(LONGEST);
-        let Instance { mut store, exports } = self.spare.take(&self.pre, limits.memory);
+        let Turn { lane, meter } = turn;
+        let kept = if lane == Lane::Light { self.spare.take(limits.memory) } else { None };
+        let instance = kept.unwrap_or_else(|| Instance::of(&self.pre, Arc::clone(&self.shared)));
+        let Instance { mut store, exports } = instance;
         store.data_mut().serve(caller, limits);
         store.set_hostcall_fuel(limits.transfer);
         store.set_epoch_deadline(1);
@@ -243,6 +252,15 @@ impl Inner {
             Err(_) => Err(OverTime::Wall.into()),
         };
         Ended { outcome, store, duration: start.elapsed() }
+    }
+}
+
+impl<T> Finished<T> {
+    /// Whether its guest crashed, went over a limit, or asked for what it may not do.
+    fn is_at_fault(&self) -> bool {
+        let failed =
+            self.result.as_ref().err().is_some_and(|failure| !matches!(failure, CallFailure::Full(_)));
+        failed || self.guest.refused > 0
     }
 }
 

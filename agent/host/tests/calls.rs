@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{call, host, may_run, misbehave, patient, run};
 use lictor_capability::{AppendGrant, Grants};
-use lictor_host::{Failure, Host, HostSettings, Limits};
+use lictor_host::{Call, Failure, Host, HostSettings, Limits};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long a test waits for what must happen soon.
@@ -90,6 +90,20 @@ async fn a_call_that_eats_memory_is_told_from_a_crash() {
     assert!(report.peak_memory <= 16 << 20, "{}", report.peak_memory);
     let report = run(&config("ok"), Limits { memory: 64 << 10, ..patient() }).await;
     assert!(matches!(report.result, Err(Failure::Memory(_))), "not even its first page: {:?}", report.result);
+}
+
+#[tokio::test]
+async fn a_program_has_lictors_own_priority_whatever_its_guest_did_before() {
+    let command = ["/usr/bin/nice"];
+    let call = |config: &str| {
+        let call = call(config, patient(), may_run(&command));
+        Call { delivery: common::delivery("nice"), ..call }
+    };
+    // Calls of this receiver have less of the machine from now on.
+    misbehave().handle(call(&config("trap"))).await.result.unwrap_err();
+    let own = std::process::Command::new(command[0]).output().unwrap().stdout;
+    let ran = misbehave().handle(call(&exec(&command))).await.result.unwrap();
+    assert!(ran.contains(&format!("stdout: {:?}", String::from_utf8(own).unwrap())), "{ran}");
 }
 
 #[tokio::test]
