@@ -5,6 +5,7 @@
 //!
 //! Invariant: nothing is done before a grant was found that covers it, and a refusal says what would.
 
+mod account;
 mod append;
 mod exec;
 mod http;
@@ -21,7 +22,7 @@ mod wildcard;
 use std::fmt;
 use std::sync::Arc;
 
-pub use append::AppendGrant;
+pub use append::{AppendGrant, AppendGrantSpec};
 pub use exec::{Command, ExecGrant, ExecOutput, ExitStatus};
 pub use http::{HttpGrant, HttpGrantSpec, HttpRequest, HttpResponse};
 pub use kv_store::{KEYS as KV_STORE_KEYS, KvStore, KvStoreCall, KvStoreGrant};

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     process,
     sync::{
         Arc,
@@ -15,6 +15,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
+use crate::account::tests::as_root_and_as_nobody;
 
 fn grants(paths: &[&str]) -> Vec<AppendGrant> {
     paths.iter().map(|path| AppendGrant::parse(path).unwrap()).collect()
@@ -78,6 +79,51 @@ fn a_wrong_grant_says_what_would_be_right() {
     }
 }
 
+fn spec(path: &str) -> AppendGrantSpec {
+    AppendGrantSpec { path: path.into(), ..AppendGrantSpec::default() }
+}
+
+#[test]
+fn a_grant_says_how_a_file_is_made() {
+    let full = AppendGrantSpec {
+        mode: Some("0604".into()),
+        owner: Some("syslog".into()),
+        group: Some("adm".into()),
+        sync: true,
+        ..spec("/var/log/lictor/")
+    };
+    let grant = AppendGrant::from_spec(full).unwrap();
+    let how = decide(std::slice::from_ref(&grant), "/var/log/lictor/a").unwrap().how;
+    assert_eq!((how.mode, how.sync, &how), (Some(0o604), true, &grant.how));
+    assert_eq!(
+        grant.in_words(),
+        "may append to any file in /var/log/lictor/ and below; makes it with mode 0604; makes it for user syslog and \
+         group adm; each append is on the disk when it is done"
+    );
+    assert_eq!(AppendGrant::from_spec(spec("/x")).unwrap(), AppendGrant::parse("/x").unwrap());
+    for (mode, want) in [
+        ("0640", Ok(0o640)),
+        ("640", Ok(0o640)),
+        ("0777", Ok(0o777)),
+        ("", Err("is no mode")),
+        ("rw-r-----", Err("is no mode")),
+        ("0o640", Err("is no mode")),
+        ("+640", Err("is no mode")),
+        ("0648", Err("is no mode")),
+        ("77777777777777", Err("is no mode")),
+        ("4755", Err("more than a file's mode")),
+        ("0444", Err("may not write")),
+    ] {
+        match (self::mode(mode), want) {
+            (Ok(mode), Ok(want)) => assert_eq!(mode, want),
+            (Err(text), Err(want)) => assert!(text.contains(want), "{text}"),
+            (got, want) => panic!("{mode}: {got:?}, wanted {want:?}"),
+        }
+    }
+    let wrong = AppendGrantSpec { mode: Some("x".into()), owner: Some("a:b".into()), ..spec("x") };
+    assert_eq!(AppendGrant::from_spec(wrong).unwrap_err().len(), 3, "all at once");
+}
+
 proptest! {
     #[test]
     fn what_a_folder_grant_covers_lies_in_the_folder(path in "(/|\\.|a|g){0,12}") {
@@ -105,6 +151,16 @@ impl Desk {
     async fn append(&self, name: &str, data: &str) -> Result<(), CallError> {
         let place = decide(&grants(&[&self.path("")]), &self.path(name)).unwrap();
         append(place, data.into()).await
+    }
+
+    /// As a grant of the folder says.
+    async fn append_as(&self, name: &str, data: &str, spec: AppendGrantSpec) -> Result<(), CallError> {
+        let grant = AppendGrant::from_spec(AppendGrantSpec { path: self.path(""), ..spec }).unwrap();
+        append(decide(&[grant], &self.path(name)).unwrap(), data.into()).await
+    }
+
+    fn metadata(&self, name: &str) -> fs::Metadata {
+        fs::metadata(self.path(name)).unwrap()
     }
 
     async fn fails(&self, name: &str, want: &str) {
@@ -142,6 +198,70 @@ async fn a_rotated_file_is_made_anew() {
     fs::rename(desk.path("log"), desk.path("log.1")).unwrap();
     desk.append("log", "two\n").await.unwrap();
     assert_eq!((desk.read("log.1"), desk.read("log")), ("one\n".into(), "two\n".into()));
+}
+
+#[tokio::test]
+async fn a_file_that_is_rotated_while_its_lock_is_waited_for_is_left_alone() {
+    let desk = Desk::new();
+    fs::write(desk.path("log"), "one\n").unwrap();
+    let rotator = fs::File::open(desk.path("log")).unwrap();
+    flock(&rotator);
+    let rotate = async {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        fs::rename(desk.path("log"), desk.path("log.1")).unwrap();
+        drop(rotator);
+    };
+    let (written, ()) = tokio::join!(desk.append("log", "two\n"), rotate);
+    written.unwrap();
+    assert_eq!((desk.read("log.1"), desk.read("log")), ("one\n".into(), "two\n".into()));
+}
+
+#[tokio::test]
+async fn a_file_that_is_made_has_the_mode_of_its_grant_and_one_that_is_there_keeps_its_own() {
+    let desk = Desk::new();
+    fs::write(desk.path("there"), "").unwrap();
+    fs::set_permissions(desk.path("there"), fs::Permissions::from_mode(0o600)).unwrap();
+    // More than any umask leaves.
+    let open = AppendGrantSpec { mode: Some("0666".into()), ..spec("") };
+    for (name, want) in [("new", 0o666), ("there", 0o600)] {
+        desk.append_as(name, "one\n", open.clone()).await.unwrap();
+        assert_eq!(desk.metadata(name).permissions().mode() & 0o7777, want, "{name}");
+        assert_eq!(desk.read(name), "one\n");
+    }
+}
+
+#[tokio::test]
+async fn an_append_that_is_to_be_on_the_disk_is_written_alike() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("below")).unwrap();
+    let synced = AppendGrantSpec { sync: true, ..spec("") };
+    for line in ["one\n", "two\n"] {
+        desk.append_as("log", line, synced.clone()).await.unwrap();
+        desk.append_as("below/log", line, synced.clone()).await.unwrap();
+    }
+    assert_eq!((desk.read("log"), desk.read("below/log")), ("one\ntwo\n".into(), "one\ntwo\n".into()));
+}
+
+#[tokio::test]
+async fn a_file_that_is_made_belongs_to_whom_its_grant_names() {
+    let name = "append::tests::a_file_that_is_made_belongs_to_whom_its_grant_names";
+    let desk = Desk::new();
+    fs::write(desk.path("there"), "").unwrap();
+    let given = AppendGrantSpec { owner: Some("54321".into()), group: Some("54322".into()), ..spec("") };
+    if !as_root_and_as_nobody(name) {
+        let error = desk.append_as("new", "one\n", given.clone()).await.unwrap_err().to_string();
+        assert!(error.contains("give it to user 54321 and group 54322: only root may"), "{error}");
+        assert!(!fs::exists(desk.path("new")).unwrap(), "it is not left there as it was made");
+        desk.append_as("there", "one\n", given).await.unwrap();
+        return;
+    }
+    desk.append_as("new", "one\n", given.clone()).await.unwrap();
+    desk.append_as("there", "one\n", given).await.unwrap();
+    let owner = |name: &str| (desk.metadata(name).uid(), desk.metadata(name).gid());
+    assert_eq!((owner("new"), owner("there").0), ((54321, 54322), 0));
+    let unknown = AppendGrantSpec { owner: Some("nobody-of-that-name".into()), ..spec("") };
+    let error = desk.append_as("other", "one\n", unknown).await.unwrap_err().to_string();
+    assert!(error.contains("there is no user") && !fs::exists(desk.path("other")).unwrap(), "{error}");
 }
 
 #[tokio::test]
@@ -200,6 +320,15 @@ async fn a_symlink_within_the_folder_is_followed() {
     symlink("log.today", desk.path("log")).unwrap();
     desk.append("log", "one\n").await.unwrap();
     assert_eq!(desk.read("log.today"), "one\n");
+    // Also over several, into a folder and back.
+    fs::create_dir(desk.path("old")).unwrap();
+    symlink("old/log", desk.path("first")).unwrap();
+    symlink("../second", desk.path("old/log")).unwrap();
+    desk.append("first", "one\n").await.unwrap();
+    assert_eq!(desk.read("second"), "one\n");
+    symlink("b", desk.path("a")).unwrap();
+    symlink("a", desk.path("b")).unwrap();
+    desk.fails("a", "symbolic links").await;
 }
 
 #[tokio::test]

@@ -11,18 +11,21 @@
 use std::{
     fs::File,
     io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
 use cap_std::{
     ambient_authority,
-    fs::{Dir, OpenOptions, OpenOptionsExt as _},
+    fs::{Dir, MetadataExt as _, OpenOptions, OpenOptionsExt as _},
 };
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, OFlags, fchown, flock};
+use rustix::process::{Gid, Uid};
 
-use super::Place;
-use crate::CallError;
+use super::{How, Place};
+use crate::{CallError, account};
 
 /// Mode of a file that is made, before the umask: events may name what not everyone should read.
 const NEW_FILE_MODE: u32 = 0o640;
@@ -30,6 +33,17 @@ const NEW_FILE_MODE: u32 = 0o640;
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// How often the lock is tried.
 const LOCK_RETRY: Duration = Duration::from_millis(20);
+/// How often a file is opened that is another one each time, or a symlink to the next.
+const OPEN_TRIES: usize = 8;
+
+/// A file that is open and locked.
+struct Opened {
+    file: File,
+    /// Where it is in the folder: the path that was asked for, or where symlinks lead that lead to nothing yet.
+    name: PathBuf,
+    /// It was made for this append.
+    is_new: bool,
+}
 
 /// Appends the data, whole or not at all.
 pub(crate) async fn append(place: Place, data: Vec<u8>) -> Result<(), CallError> {
@@ -42,9 +56,17 @@ pub(crate) async fn append(place: Place, data: Vec<u8>) -> Result<(), CallError>
 }
 
 fn append_blocking(place: &Place, data: &[u8]) -> Result<(), String> {
-    let mut file = open(place)?;
-    lock(&file)?;
+    let folder = Dir::open_ambient_dir(&place.folder, ambient_authority())
+        .map_err(|error| format!("open the folder {}: {error}", place.folder.display()))?;
+    let Opened { mut file, name, is_new } = open_and_lock(&folder, &place.name)?;
     let before = file.metadata().map_err(|error| error.to_string())?.len();
+    if is_new && let Err(why) = make_over(&file, &place.how) {
+        // Left there, it would be appended to as it is. Somebody may have written to it before we had the lock.
+        if before == 0 {
+            folder.remove_file(&name).map_err(|error| format!("{why}; remove it again: {error}"))?;
+        }
+        return Err(why);
+    }
     // Not `write_all`: how much was written must be known to take it back.
     let mut written = 0;
     while written < data.len() {
@@ -55,19 +77,90 @@ fn append_blocking(place: &Place, data: &[u8]) -> Result<(), String> {
             Err(error) => return Err(take_back(&file, before, written, &error)),
         }
     }
+    if place.how.sync {
+        file.sync_data().map_err(|error| take_back(&file, before, written, &error))?;
+    }
+    if place.how.sync && is_new {
+        // Else it might be on the disk without its name.
+        sync_parent(&folder, &name).map_err(|error| take_back(&file, before, written, &error))?;
+    }
     Ok(())
 }
 
-fn open(place: &Place) -> Result<File, String> {
-    let folder = Dir::open_ambient_dir(&place.folder, ambient_authority())
-        .map_err(|error| format!("open the folder {}: {error}", place.folder.display()))?;
-    let mut options = OpenOptions::new();
+/// Opens the file and takes its lock. One that was rotated while the lock was waited for is opened anew: it may be
+/// deleted by now, or compressed.
+fn open_and_lock(folder: &Dir, name: &Path) -> Result<Opened, String> {
+    for _ in 0..OPEN_TRIES {
+        let opened = open(folder, name.to_owned())?;
+        lock(&opened.file)?;
+        if is_there(folder, &opened) {
+            return Ok(opened);
+        }
+    }
+    Err("another file takes its place again and again".to_owned())
+}
+
+fn open(folder: &Dir, mut name: PathBuf) -> Result<Opened, String> {
     // Without NONBLOCK, opening a pipe that nobody reads would wait for ever.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    options.append(true).create(true).mode(NEW_FILE_MODE).custom_flags(flags);
-    let file = folder.open_with(&place.name, &options).map_err(|error| explain(&error))?.into_std();
-    let kind = file.metadata().map_err(|error| error.to_string())?.file_type();
-    if kind.is_file() { Ok(file) } else { Err("it is not a regular file".to_owned()) }
+    let mut known = OpenOptions::new();
+    known.append(true).custom_flags(flags);
+    let mut new = known.clone();
+    new.create_new(true).mode(NEW_FILE_MODE);
+    for _ in 0..OPEN_TRIES {
+        let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let is_made = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+        let (file, is_new) = match folder.open_with(&name, &known) {
+            Err(error) if is_missing(&error) => match folder.open_with(&name, &new) {
+                Err(error) if is_made(&error) => {
+                    // Somebody has made it in between, or it is a symlink to what is not there yet.
+                    if let Ok(target) = folder.read_link(&name) {
+                        name = name.parent().unwrap_or(Path::new("")).join(target);
+                    }
+                    continue;
+                }
+                made => (made, true),
+            },
+            found => (found, false),
+        };
+        let file = file.map_err(|error| explain(&error))?.into_std();
+        let kind = file.metadata().map_err(|error| error.to_string())?.file_type();
+        let opened = Opened { file, name, is_new };
+        return if kind.is_file() { Ok(opened) } else { Err("it is not a regular file".to_owned()) };
+    }
+    Err("it is a symlink that leads to others again and again".to_owned())
+}
+
+/// Is the file that is open still the one that the name leads to?
+fn is_there(folder: &Dir, opened: &Opened) -> bool {
+    let Ok(open) = opened.file.metadata() else { return false };
+    folder.metadata(&opened.name).is_ok_and(|found| (found.dev(), found.ino()) == (open.dev(), open.ino()))
+}
+
+/// Gives a file that was made to whom it is for, then its mode.
+fn make_over(file: &File, how: &How) -> Result<(), String> {
+    if let Some(account) = &how.account {
+        let ids = account.look_up()?;
+        let denied = |error: &dyn std::fmt::Display| format!("give it to {account}: {error}");
+        if !ids.may_own() {
+            return Err(denied(&account::us()));
+        }
+        fchown(file, ids.user.map(Uid::from_raw), ids.group.map(Gid::from_raw))
+            .map_err(|error| denied(&error))?;
+    }
+    // Not when it is made: the umask would take something from it.
+    match how.mode {
+        Some(mode) => file
+            .set_permissions(std::fs::Permissions::from_mode(mode))
+            .map_err(|error| format!("give it the mode {mode:04o}: {error}")),
+        None => Ok(()),
+    }
+}
+
+fn sync_parent(folder: &Dir, name: &Path) -> io::Result<()> {
+    let parent = name.parent().filter(|parent| !parent.as_os_str().is_empty());
+    // Not `open_dir`, whose handle is a path and no open folder.
+    folder.open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn explain(error: &io::Error) -> String {
