@@ -8,6 +8,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::process::Output;
 
 use serde_json::json;
@@ -304,6 +305,45 @@ fn what_another_machine_has_is_not_looked_for_offline() {
     }
     let output = home.run(&["validate", "--offline"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn what_only_root_may_grant_is_told_to_others_before_anything_is_started() {
+    let home = Home::new();
+    fs::set_permissions(home.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let journal = home.path("journal");
+    let config = format!(
+        "agent.data_dir = 'data'
+        [receivers.act]
+        plugin = 'shell'
+        config = {{ command = ['/bin/true'] }}
+        allow.exec = [{{ command = ['/bin/true'], user = '54321', group = '54322' }}]
+        [receivers.note]
+        plugin = 'file'
+        config = {{ path = {journal:?} }}
+        allow.append = [{{ path = {journal:?}, owner = '54321' }}]
+        "
+    );
+    home.write("lictor.toml", config);
+    let mut command = support::lictor::command();
+    command.current_dir(home.path("")).args(["run", "-c", "lictor.toml"]);
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(65534).gid(65534);
+    }
+    let output = command.output().unwrap();
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(78), "{told}");
+    for part in [
+        "for user 54321 and group 54322: only root may, and Lictor runs as user ",
+        "for user 54321: only root",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in:\n{told}");
+    }
+    assert!(!home.path("data").exists() && !journal.exists());
+    // Whoever only looks may be another user than the one that Lictor runs as.
+    let output = home.run(&["validate", "-c", "lictor.toml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("as user 54321 and group 54322\n"), "{}", stdout(&output));
 }
 
 #[test]

@@ -70,11 +70,13 @@ retry.max_elapsed = "1h"
 limits.log_rate = 7
 
 [[receivers.act.allow.exec]]
-command = ["/bin/true", "a*"]
+command = ["/bin/true", "a*", ""]
 env = ["HOME"]
+user = "nobody"
+group = "0"
 
 [receivers.act.allow]
-append = []
+append = ["/a/", { path = "/b" }, { path = "/c/", mode = "0644", owner = "nobody", group = "0", sync = true }]
 watch = true
 kv_store = { size = "1MiB", keys = 7 }
 http = [

@@ -49,10 +49,7 @@ impl Account {
 
     fn ids(&self, users: &str, groups: &str) -> Result<Ids, String> {
         let unknown = |kind: &str, name: &str, file: &str| {
-            format!(
-                "there is no {kind} {}; name one of {file}, or write its number",
-                refusal::quote(name)
-            )
+            format!("there is no {kind} {}; name one of {file}, or write its number", refusal::quote(name))
         };
         let mut ids = Ids { user: None, group: None, primary: None };
         if let Some(name) = &self.user {
@@ -150,7 +147,10 @@ pub(crate) mod tests {
     use super::*;
 
     /// Whether we are root. If so the named test is first run as a user who is not, where the refusal is to be shown.
-    #[expect(clippy::print_stderr, reason = "whoever reads what the tests say has to know what was not tried")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "whoever reads what the tests say has to know what was not tried"
+    )]
     pub(crate) fn as_root_and_as_nobody(name: &str) -> bool {
         if !is_root() {
             eprintln!("{name}: what only root may do was not tried, since this user is not root");
@@ -159,7 +159,9 @@ pub(crate) mod tests {
         let program = std::env::current_exe().unwrap();
         let run = process::Command::new(program).args(["--exact", name]).uid(65534).gid(65534).output();
         match run {
-            Err(error) => eprintln!("{name}: the refusal was not tried: nobody may not run the tests: {error}"),
+            Err(error) => {
+                eprintln!("{name}: the refusal was not tried: nobody may not run the tests: {error}")
+            }
             Ok(ran) => {
                 let said = String::from_utf8_lossy(&ran.stdout);
                 assert!(ran.status.success() && said.contains("1 passed"), "{said}");
@@ -168,7 +170,8 @@ pub(crate) mod tests {
         true
     }
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nbroken\n# note\nweb:x:33:44::/:/x\n7:x:70:71::/:/x\n";
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/bash\nbroken\n# note\nweb:x:33:44::/:/x\n7:x:70:71::/:/x\n";
     const GROUP: &str = "root:x:0:\nadm:x:4:syslog,web\nweb:x:44:\n";
 
     #[track_caller]

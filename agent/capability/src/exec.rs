@@ -1,12 +1,16 @@
 //! Exec: grants of programs with their arguments.
 //!
 //! Boundary: parses and decides; `exec/run.rs` acts. No shell, no PATH search: the program is an absolute
-//! path, as granted.
+//! path.
+//!
+//! What is run is the path that the grant names, and symlinks in it are the operator's. A guest may name that path or
+//! the one that it leads to in the end; nothing that a guest names is looked up, so a symlink of its own leads nowhere.
 //!
 //! Invariants: the number of arguments agrees with the grant unless it ends in `**`; a variable reaches the
 //! program only if its name is ours or listed in the grant, so no guest can set `LD_PRELOAD`.
 
 mod run;
+mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -15,7 +19,7 @@ use std::{path::PathBuf, time::Duration};
 
 pub(crate) use run::run;
 
-use crate::{CallError, GrantError, refusal, wildcard::Pattern};
+use crate::{CallError, GrantError, account::Account, refusal, wildcard::Pattern};
 
 /// As the last argument of a grant: any further arguments, also none.
 const REST: &str = "**";
@@ -33,7 +37,27 @@ pub struct ExecGrant {
     rest: bool,
     cwd: PathBuf,
     env: Vec<String>,
+    account: Option<Account>,
 }
+
+/// A grant as the operator writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecGrantSpec {
+    /// The program's absolute path and its arguments, each exact or with `*` for any characters; a last `**` allows
+    /// any further ones.
+    pub command: Vec<String>,
+    /// The folder that it runs in: absolute, by default `/`.
+    pub cwd: Option<PathBuf>,
+    /// The variables that a guest may set beside `LICTOR_*` and `CONSUL_INDEX`.
+    pub env: Vec<String>,
+    /// Whom it runs as, a name or a number; by default Lictor's user. For another one Lictor has to be root.
+    pub user: Option<String>,
+    /// Its group, a name or a number; by default the user's own. It is in no other.
+    pub group: Option<String>,
+}
+
+/// Where a granted path leads to, if it leads anywhere.
+pub(crate) type Real<'r> = &'r dyn Fn(&str) -> Option<String>;
 
 /// A program to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,9 +93,7 @@ pub enum ExitStatus {
 }
 
 impl ExecGrant {
-    /// Reads a grant. `command` is the program's absolute path and its arguments, each exact or with `*` for
-    /// any characters; a last `**` allows any further ones. `cwd` is absolute, by default `/`. `env` lists
-    /// the variables that a guest may set beside `LICTOR_*` and `CONSUL_INDEX`.
+    /// Reads a grant that says nothing of a user or group.
     ///
     /// # Errors
     /// All that is wrong with it.
@@ -80,6 +102,15 @@ impl ExecGrant {
         cwd: Option<PathBuf>,
         env: Vec<String>,
     ) -> Result<Self, Vec<GrantError>> {
+        Self::from_spec(ExecGrantSpec { command, cwd, env, ..ExecGrantSpec::default() })
+    }
+
+    /// Reads a grant. No name is looked up yet.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn from_spec(spec: ExecGrantSpec) -> Result<Self, Vec<GrantError>> {
+        let ExecGrantSpec { command, cwd, env, user, group } = spec;
         let shown = refusal::quote_all(&command);
         let mut faults = Vec::new();
         let mut wrong = |why: &str| faults.push(GrantError(format!("read the exec grant {shown}: {why}")));
@@ -103,12 +134,13 @@ impl ExecGrant {
         for name in env.iter().filter(|name| !is_name(name)) {
             wrong(&format!("{} in `env` is not a variable's name", refusal::quote(name)));
         }
+        let account = Account::parse(user, group).map_err(|why| wrong(&why)).ok().flatten();
         let mut parts = command.into_iter();
         match parts.next() {
             Some(program) if faults.is_empty() => {
                 let mut args: Vec<Pattern> = parts.map(Pattern::new).collect();
                 let rest = args.pop_if(|last| last.as_str() == REST).is_some();
-                Ok(Self { program, args, rest, cwd, env })
+                Ok(Self { program, args, rest, cwd, env, account })
             }
             _ => Err(faults),
         }
@@ -133,23 +165,29 @@ impl ExecGrant {
         if !self.env.is_empty() {
             words.push(format!("may set {}", self.env.join(", ")));
         }
+        words.extend(self.account.iter().map(|account| format!("as {account}")));
         words.join("; ")
     }
 
-    fn takes(&self, command: &[String]) -> bool {
+    /// Whom it runs as, where that is said.
+    pub(crate) fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
+    fn takes(&self, command: &[String], real: Real<'_>) -> bool {
         let Some((program, args)) = command.split_first() else { return false };
         let count_agrees =
             if self.rest { args.len() >= self.args.len() } else { args.len() == self.args.len() };
-        *program == self.program
-            && count_agrees
+        count_agrees
             && self.args.iter().zip(args).all(|(pattern, arg)| pattern.matches(arg))
+            && (*program == self.program || real(&self.program).as_ref() == Some(program))
     }
 
     /// Takes everything that a command pattern stands for.
-    fn takes_all(&self, pattern: &[String]) -> bool {
+    fn takes_all(&self, pattern: &[String], real: Real<'_>) -> bool {
         match pattern.split_last() {
-            Some((last, fixed)) if last == REST => self.rest && self.takes(fixed),
-            _ => self.takes(pattern),
+            Some((last, fixed)) if last == REST => self.rest && self.takes(fixed, real),
+            _ => self.takes(pattern, real),
         }
     }
 
@@ -159,12 +197,21 @@ impl ExecGrant {
 }
 
 /// Whether a grant covers all that the command stands for; its arguments may be patterns.
-pub(crate) fn covers(grants: &[ExecGrant], command: &[String]) -> Result<(), CallError> {
-    if grants.iter().any(|grant| grant.takes_all(command)) { Ok(()) } else { Err(not_granted(command)) }
+pub(crate) fn covers(grants: &[ExecGrant], command: &[String], real: Real<'_>) -> Result<(), CallError> {
+    if grants.iter().any(|grant| grant.takes_all(command, real)) { Ok(()) } else { Err(not_granted(command)) }
+}
+
+/// Where a path leads to on this machine.
+pub(crate) fn real_path(path: &str) -> Option<String> {
+    std::fs::canonicalize(path).ok()?.into_os_string().into_string().ok()
 }
 
 /// The first grant that covers the command and its variables.
-pub(crate) fn decide<'g>(grants: &'g [ExecGrant], command: &Command) -> Result<&'g ExecGrant, CallError> {
+pub(crate) fn decide<'g>(
+    grants: &'g [ExecGrant],
+    command: &Command,
+    real: Real<'_>,
+) -> Result<&'g ExecGrant, CallError> {
     let strings = command.argv.iter().chain(command.env.iter().map(|(_, value)| value));
     if strings.into_iter().any(|text| text.contains('\0')) {
         return Err(CallError::Refused("a NUL in an argument or a variable is never granted".to_owned()));
@@ -173,7 +220,7 @@ pub(crate) fn decide<'g>(grants: &'g [ExecGrant], command: &Command) -> Result<&
         let name = refusal::shorten(&refusal::quote(name), 200);
         return Err(CallError::Refused(format!("{name} is not a variable's name")));
     }
-    let takers = || grants.iter().filter(|grant| grant.takes(&command.argv));
+    let takers = || grants.iter().filter(|grant| grant.takes(&command.argv, real));
     let Some(first) = takers().next() else { return Err(not_granted(&command.argv)) };
     let lets = |grant: &&ExecGrant| command.env.iter().all(|(name, _)| grant.lets_set(name));
     takers().find(lets).ok_or_else(|| not_settable(first, command))

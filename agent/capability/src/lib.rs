@@ -22,8 +22,9 @@ mod wildcard;
 use std::fmt;
 use std::sync::Arc;
 
+use account::{Account, Ids};
 pub use append::{AppendGrant, AppendGrantSpec};
-pub use exec::{Command, ExecGrant, ExecOutput, ExitStatus};
+pub use exec::{Command, ExecGrant, ExecGrantSpec, ExecOutput, ExitStatus};
 pub use http::{HttpGrant, HttpGrantSpec, HttpRequest, HttpResponse};
 pub use kv_store::{KEYS as KV_STORE_KEYS, KvStore, KvStoreCall, KvStoreGrant};
 pub use needs::allow_lines;
@@ -56,13 +57,49 @@ impl Grants {
     /// Always `CallError::Refused`.
     pub fn covers(&self, request: &Request) -> Result<(), CallError> {
         match request {
-            Request::Exec { command, .. } => exec::covers(&self.exec, command),
+            Request::Exec { command, .. } => exec::covers(&self.exec, command, &exec::real_path),
             Request::Append { path } => append::decide(&self.append, path).map(|_| ()),
             Request::Http { method, url } => http::covers(&self.http, method, url),
             Request::Smtp { from, to } => smtp::covers(self.smtp.as_ref(), from, to),
             Request::Watch => watch::covers(self.watch),
             Request::KvStore { size } => kv_store::covers(self.kv_store.as_ref(), *size),
         }
+    }
+
+    /// The users and groups that grants name and this machine does not have. Reads files.
+    pub fn unknown_accounts(&self) -> Vec<GrantError> {
+        self.accounts()
+            .filter_map(|(words, account, runs)| {
+                let why = match account.look_up() {
+                    Err(why) => why,
+                    Ok(ids) if runs && ids.group.or(ids.primary).is_none() => {
+                        format!("{account} has no group; write a `group` too")
+                    }
+                    Ok(_) => return None,
+                };
+                Some(GrantError(format!("grant what {words}: {why}")))
+            })
+            .collect()
+    }
+
+    /// The users and groups that grants name and that whoever runs this may not become, or give a file to.
+    pub fn forbidden_accounts(&self) -> Vec<GrantError> {
+        self.accounts()
+            .filter(|(_, account, runs)| {
+                let is_allowed = if *runs { Ids::may_run } else { Ids::may_own };
+                account.look_up().is_ok_and(|ids| !is_allowed(&ids))
+            })
+            .map(|(words, account, _)| {
+                GrantError(format!("grant what {words}, for {account}: {}", account::us()))
+            })
+            .collect()
+    }
+
+    /// Each account that a grant names, with the grant in words, and whether a program runs as it.
+    fn accounts(&self) -> impl Iterator<Item = (String, &Account, bool)> {
+        let exec = self.exec.iter().filter_map(|grant| Some((grant.in_words(), grant.account()?, true)));
+        let append = self.append.iter().filter_map(|grant| Some((grant.in_words(), grant.account()?, false)));
+        exec.chain(append)
     }
 
     /// Each grant in words, one line each: `may append to /var/log/web.log`.
@@ -213,7 +250,7 @@ impl Capabilities {
 
     /// Runs a program to its end. Dropping the future kills the program's process group.
     pub async fn exec(&self, command: Command) -> Result<ExecOutput, CallError> {
-        let granted = exec::decide(&self.grants.exec, &command);
+        let granted = exec::decide(&self.grants.exec, &command, &exec::real_path);
         match &self.world {
             World::Real(real) => exec::run(granted?, command, real.limits.exec_output).await,
             World::Scripted(script) => {

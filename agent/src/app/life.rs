@@ -94,7 +94,7 @@ impl Life<'_> {
         let client =
             Client::new(&config.consul).context("reach Consul").map_err(|error| kept(error.into()))?;
         let host = host(&config.receivers, Some(compiled(&self.data_dir))).map_err(kept)?;
-        let ready = super::ready(&config, &host, Look::Everywhere);
+        let ready = super::ready_to_run(&config, &host);
         let Some(ready) = self.shutdown.drain.run_until_cancelled(ready).await else {
             return Err(Refusal::Kept("Lictor is ending\n".into()));
         };

@@ -144,7 +144,7 @@ pub async fn run(config: Config, sources: Sources<'_>, shutdown: &Shutdown) -> R
     let trusted = if fresh { Ok(()) } else { check_data_dir(&data_dir) };
     let cache_dir = (!fresh && trusted.is_ok()).then(|| compiled(&data_dir));
     let host = host(&config.receivers, cache_dir)?;
-    let ready = ready(&config, &host, Look::Everywhere);
+    let ready = ready_to_run(&config, &host);
     let Some(ready) = shutdown.drain.run_until_cancelled(ready).await else {
         info!("Lictor ended before it ran.");
         return Ok(());
@@ -318,6 +318,13 @@ fn make_data_dir(path: &Path) -> Result<(), AppError> {
 /// Makes all receivers of a configuration ready, or says what is wrong with them and with what leads to them.
 async fn ready<'a>(config: &'a Config, host: &Arc<Host>, look: Look) -> Result<Vec<Ready<'a>>, Faults> {
     lists::check(config, receivers::ready(&config.receivers, host, look).await?)
+}
+
+/// The same for whoever runs them: what they are granted has to be ours to do.
+async fn ready_to_run<'a>(config: &'a Config, host: &Arc<Host>) -> Result<Vec<Ready<'a>>, Faults> {
+    let ready = ready(config, host, Look::Everywhere).await?;
+    let faults = receivers::forbidden(&ready);
+    if faults.is_empty() { Ok(ready) } else { Err(Faults::new(faults)) }
 }
 
 fn receiver(ready: Ready<'_>, lists: &Arc<Watched>, data_dir: &Path, metrics: Metrics) -> Receiver {

@@ -128,6 +128,9 @@ async fn make(receiver: &Receiver, plugin: Plugin, look: Look) -> Result<Ready<'
         }
     };
     faults.extend(uncovered(receiver, &grants, &requests));
+    if look == Look::Everywhere {
+        faults.extend(at_allow(receiver, grants.unknown_accounts()));
+    }
     let output =
         OutputLimits { exec_output: receiver.limits.output, http_response: receiver.limits.response };
     match Capabilities::new(grants, output) {
@@ -270,6 +273,17 @@ fn grants(receiver: &Receiver, requests: &[Request]) -> Result<Grants, Vec<Grant
         }
     }
     Ok(Grants { exec, append, http, smtp, watch, kv_store: allow.kv_store })
+}
+
+/// The grants that need more rights than we have. To be asked only by who will run: a look may be another user's.
+pub(super) fn forbidden(ready: &[Ready<'_>]) -> Vec<Fault> {
+    let of = |ready: &Ready<'_>| at_allow(ready.config, ready.capabilities.grants().forbidden_accounts());
+    ready.iter().flat_map(of).collect()
+}
+
+fn at_allow(receiver: &Receiver, errors: Vec<GrantError>) -> Vec<Fault> {
+    let place = || receiver.places.allow.clone();
+    errors.into_iter().map(|error| Fault::at(place(), format!("failed to {error}"))).collect()
 }
 
 /// What the plugin needs and is not granted.

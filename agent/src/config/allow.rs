@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lictor_capability::{
-    AppendGrant, ExecGrant, GrantError, HttpGrant, HttpGrantSpec, KV_STORE_KEYS, KvStoreGrant, SmtpGrant,
-    SmtpGrantSpec,
+    AppendGrant, AppendGrantSpec, ExecGrant, ExecGrantSpec, GrantError, HttpGrant, HttpGrantSpec,
+    KV_STORE_KEYS, KvStoreGrant, SmtpGrant, SmtpGrantSpec,
 };
+
+use toml::de::DeValue;
 
 use super::reader::{Entry, Table};
 
@@ -23,6 +25,7 @@ pub(super) const KV_STORE_KEYS_MAX: u32 = 100_000;
 
 const EXEC: &str = r#"{ command = ["/usr/bin/systemctl", "restart", "*"] }"#;
 const APPEND: &str = r#""/var/log/lictor/web.log", or "/var/log/lictor/" for all that is in this folder"#;
+const APPEND_TABLE: &str = r#"{ path = "/var/log/lictor/", mode = "0640", owner = "syslog", group = "adm" }"#;
 const HTTP: &str = r#"{ url = "https://chat.example.com/hooks/*", methods = ["POST"] }"#;
 const SMTP: &str = r#"{ relay = "smtps://smtp.example.com", to = ["*@example.com"] }"#;
 
@@ -68,20 +71,38 @@ pub(super) fn read(table: &mut Table<'_>) -> (Allow, Vec<&'static str>) {
 }
 
 fn exec(entry: Entry<'_>) -> Option<ExecGrant> {
-    let (command, cwd, env) = entry.table("an exec grant", |table| {
+    let spec = entry.table("an exec grant", |table| {
         let example = "command = [\"/usr/bin/systemctl\", \"restart\", \"*\"]";
-        let command =
-            table.require("command", example, |entry| strings(entry, "a program and its arguments"));
+        let command = table.require("command", example, |entry| {
+            entry.list("a program and its arguments", Entry::any_string)
+        });
         let cwd = table.get("cwd", Entry::path);
         let env = table.get("env", |entry| strings(entry, "a list of variables"));
-        (command, cwd, env.unwrap_or_default())
-    })?;
-    granted(entry, ExecGrant::parse(command?, cwd, env), EXEC)
+        let (user, group) = (table.get("user", Entry::string), table.get("group", Entry::string));
+        Some(ExecGrantSpec { command: command?, cwd, env: env.unwrap_or_default(), user, group })
+    })??;
+    granted(entry, ExecGrant::from_spec(spec), EXEC)
 }
 
 fn append(entry: Entry<'_>) -> Option<AppendGrant> {
-    let path = entry.string()?;
-    granted(entry, AppendGrant::parse(&path).map_err(|error| vec![error]), APPEND)
+    let spec = match entry.value() {
+        DeValue::String(_) => AppendGrantSpec { path: entry.string()?, ..AppendGrantSpec::default() },
+        DeValue::Table(_) => entry.table("an append grant", append_table)??,
+        _ => {
+            return entry
+                .expected("a path, or a table with one", format!("write {APPEND}, or {APPEND_TABLE}"));
+        }
+    };
+    let example = if matches!(entry.value(), DeValue::Table(_)) { APPEND_TABLE } else { APPEND };
+    granted(entry, AppendGrant::from_spec(spec), example)
+}
+
+fn append_table(table: &mut Table<'_>) -> Option<AppendGrantSpec> {
+    let path = table.require("path", "path = \"/var/log/lictor/\"", Entry::string);
+    let mode = table.get("mode", Entry::string);
+    let (owner, group) = (table.get("owner", Entry::string), table.get("group", Entry::string));
+    let sync = table.get("sync", Entry::flag).unwrap_or(false);
+    Some(AppendGrantSpec { path: path?, mode, owner, group, sync })
 }
 
 fn http(entry: Entry<'_>) -> Option<HttpGrant> {

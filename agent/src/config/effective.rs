@@ -271,6 +271,11 @@ fn complete_value(kind: &Kind, value: &mut Value) {
                 complete_value(item, value);
             }
         }
+        (Kind::Any(kinds), table @ Value::Object(_)) => {
+            for kind in kinds.iter().filter(|kind| matches!(kind, Kind::Table(_))) {
+                complete_value(kind, table);
+            }
+        }
         _ => {}
     }
 }

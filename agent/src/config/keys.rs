@@ -28,6 +28,8 @@ pub(crate) struct Key {
 /// What is written for a key.
 pub(crate) enum Kind {
     Text,
+    /// A text that may be empty.
+    AnyText,
     /// A text that is shown to nobody.
     Secret,
     /// A text of this form, a regular expression of JavaScript.

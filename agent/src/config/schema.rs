@@ -60,6 +60,7 @@ fn kind(kind: &Kind) -> Value {
     let formed = |pattern: &str| json!({ "type": "string", "pattern": pattern });
     match kind {
         Kind::Text | Kind::Secret | Kind::Path => json!({ "type": "string", "minLength": 1 }),
+        Kind::AnyText => json!({ "type": "string" }),
         Kind::Formed(pattern) => formed(pattern),
         Kind::Words(words) => json!({ "type": "string", "enum": words() }),
         Kind::Flag => json!({ "type": "boolean" }),

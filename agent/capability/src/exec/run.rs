@@ -1,21 +1,24 @@
-//! Runs a granted program: a clean environment, its own process group, bounded output, a deadline.
+//! Runs a granted program: a clean environment, its own process group, its own user if that is granted, bounded
+//! output, a deadline.
 //!
 //! Boundary: processes. Which command is granted was decided before.
 //!
-//! Invariants: a group is signalled only while its leader has not been reaped, so its number cannot belong
-//! to someone else by then. A call that is dropped leaves no process of the group behind; one that ended
-//! by itself does, so that a program may start a daemon. Who leaves the group (`setsid`) is out of reach.
+//! Invariants: a call whose time is over, or that is dropped, leaves no process behind that is of the program's group
+//! or below one that is; one that ended by itself does, so that a program may start a daemon. So a daemon, which has
+//! left the group and whose parent has ended, is out of reach.
 
 use std::{future::Future, io, pin::Pin, process::Stdio, time::Duration};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Signal, geteuid};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     process::{Child, ChildStdin, Command as Process},
     time::{sleep, timeout},
 };
 
+use super::tree::Tree;
 use super::{Command, ExecGrant, ExecOutput, ExitStatus};
+use crate::account::{self, Account};
 use crate::{CallError, refusal};
 
 /// Where a program finds others. Ours may be anything; a grant should mean the same on every node.
@@ -24,7 +27,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const LANG: &str = "C.UTF-8";
 /// Between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(5);
-/// How often a group that was told to end is looked at.
+/// How often processes that were told to end are looked at.
 const GRACE_POLL: Duration = Duration::from_millis(20);
 /// How long output is still read after the program ended. It is in the pipe already; only a daemon that
 /// the program left behind keeps the pipe open for longer.
@@ -37,8 +40,12 @@ const MAX_QUOTED: usize = 1024;
 /// Runs the command and keeps the last `keep` bytes of each of its outputs.
 pub(crate) async fn run(grant: &ExecGrant, command: Command, keep: usize) -> Result<ExecOutput, CallError> {
     let failed = |why: &str| CallError::Failed(format!("run {}: {why}", grant.program));
-    let mut child = process(grant, &command).spawn().map_err(|error| failed(&explain(grant, &error)))?;
-    let mut group = Group::led_by(&child);
+    let mut process = process(grant, &command);
+    if let Some(account) = &grant.account {
+        run_as(account, &mut process).map_err(|why| failed(&why))?;
+    }
+    let mut child = process.spawn().map_err(|error| failed(&explain(grant, &error)))?;
+    let mut tree = Tree::led_by(&child);
     let (mut stdout, mut stderr) = (Tail::new(keep), Tail::new(keep));
     let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let ending = {
@@ -46,7 +53,7 @@ pub(crate) async fn run(grant: &ExecGrant, command: Command, keep: usize) -> Res
             tokio::join!(feed(input, &command.stdin), stdout.fill(output), stderr.fill(errors));
         };
         tokio::pin!(pipes);
-        supervise(&mut child, &mut group, pipes, command.timeout).await
+        supervise(&mut child, &mut tree, pipes, command.timeout).await
     };
     let (stdout, stderr) = (stdout.into_text(), stderr.into_text());
     match ending.map_err(|error| failed(&error.to_string()))? {
@@ -74,12 +81,29 @@ fn process(grant: &ExecGrant, command: &Command) -> Process {
     process
 }
 
+/// Has it run as somebody else, in no group but that one: the groups that Lictor has beside its own are dropped with
+/// its user.
+fn run_as(account: &Account, process: &mut Process) -> Result<(), String> {
+    let ids = account.look_up()?;
+    if ids.are_ours() {
+        return Ok(());
+    }
+    if !ids.may_run() {
+        return Err(format!("run it as {account}: {}", account::us()));
+    }
+    let group =
+        ids.group.or(ids.primary).ok_or_else(|| format!("{account} has no group; write a `group` too"))?;
+    process.uid(ids.user.unwrap_or_else(|| geteuid().as_raw())).gid(group);
+    Ok(())
+}
+
 /// The system reports a missing folder and a missing program alike.
 fn explain(grant: &ExecGrant, error: &io::Error) -> String {
+    let user = grant.account.as_ref().map_or_else(|| "this user".to_owned(), ToString::to_string);
     match error.kind() {
         _ if !grant.cwd.is_dir() => format!("its folder {} cannot be entered", grant.cwd.display()),
         io::ErrorKind::NotFound => "there is no such program (or its interpreter is missing)".to_owned(),
-        io::ErrorKind::PermissionDenied => "it may not be executed by this user".to_owned(),
+        io::ErrorKind::PermissionDenied => format!("{user} may not execute it, or not enter its folder"),
         _ => error.to_string(),
     }
 }
@@ -92,7 +116,7 @@ enum Ending {
 /// Waits for the program's end, by itself or by us, while `pipes` moves its input and output.
 async fn supervise(
     child: &mut Child,
-    group: &mut Group,
+    tree: &mut Tree,
     mut pipes: Pin<&mut impl Future<Output = ()>>,
     limit: Duration,
 ) -> io::Result<Ending> {
@@ -105,7 +129,7 @@ async fn supervise(
         tokio::select! {
             biased;
             status = child.wait() => {
-                group.release();
+                tree.release();
                 if open {
                     drop(timeout(DRAIN, pipes).await);
                 }
@@ -115,11 +139,11 @@ async fn supervise(
             () = &mut pipes, if open => open = false,
         }
     }
-    group.signal(Signal::TERM);
+    tree.signal(Signal::TERM);
     let grace = sleep(GRACE);
     tokio::pin!(grace);
-    // The group is gone when its leader is dead and nobody holds its output any more.
-    while open || !group.leader_is_dead() {
+    // They are gone when those that are known are dead and nobody holds their output any more.
+    while open || !tree.is_over() {
         tokio::select! {
             biased;
             () = &mut grace => break,
@@ -127,10 +151,10 @@ async fn supervise(
             () = &mut pipes, if open => open = false,
         }
     }
-    group.signal(Signal::KILL);
+    tree.signal(Signal::KILL);
     // Bounded, since a process that hangs in the kernel does not even obey KILL.
     if timeout(GRACE, child.wait()).await.is_ok() {
-        group.release();
+        tree.release();
     }
     if open {
         drop(timeout(DRAIN, pipes).await);
@@ -152,40 +176,6 @@ fn timed_out(grant: &ExecGrant, limit: Duration, end: &str) -> CallError {
         text.push_str(&end[from..]);
     }
     CallError::TimedOut(refusal::shorten(&text, 2 * MAX_QUOTED))
-}
-
-/// The process group of a program that has not been reaped. Dropping it kills the group at once: the call
-/// was cancelled, so its time is over, and at a shutdown nobody might be left to wait between TERM and KILL.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn led_by(child: &Child) -> Self {
-        Self(child.id().and_then(|id| Pid::from_raw(id.cast_signed())))
-    }
-
-    /// The leader was reaped: its number is no longer ours.
-    fn release(&mut self) {
-        self.0 = None;
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(leader) = self.0 {
-            // It fails only if the group is gone, which is what was wanted.
-            kill_process_group(leader, signal).ok();
-        }
-    }
-
-    /// Looks without reaping.
-    fn leader_is_dead(&self) -> bool {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        self.0.is_none_or(|leader| !matches!(waitid(WaitId::Pid(leader), options), Ok(None)))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
-    }
 }
 
 async fn feed(pipe: Option<ChildStdin>, data: &[u8]) {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
+use crate::account::tests::as_root_and_as_nobody;
 
 fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(ToString::to_string).collect()
@@ -17,6 +18,15 @@ fn grant(command: &[&str]) -> ExecGrant {
 
 fn command(argv: &[&str]) -> Command {
     Command { argv: strings(argv), env: Vec::new(), stdin: Vec::new(), timeout: Duration::from_secs(10) }
+}
+
+/// On a machine without symlinks.
+fn decide<'g>(grants: &'g [ExecGrant], command: &Command) -> Result<&'g ExecGrant, CallError> {
+    super::decide(grants, command, &|path| Some(path.to_owned()))
+}
+
+fn covers(grants: &[ExecGrant], command: &[String]) -> Result<(), CallError> {
+    super::covers(grants, command, &|_| None)
 }
 
 #[track_caller]
@@ -72,9 +82,62 @@ proptest! {
         let parse = |args: Vec<String>| ExecGrant::parse(argv(args), None, Vec::new()).unwrap();
         let (outer, inner) = (parse(granted), parse(asked.clone()));
         let args = argv(args);
-        if outer.takes_all(&argv(asked)) && inner.takes(&args) {
-            prop_assert!(outer.takes(&args));
+        let nowhere: Real<'_> = &|_| None;
+        if outer.takes_all(&argv(asked), nowhere) && inner.takes(&args, nowhere) {
+            prop_assert!(outer.takes(&args, nowhere));
         }
+    }
+
+    #[test]
+    fn what_is_granted_has_the_program_the_arguments_and_the_variables_of_a_grant(
+        granted in proptest::collection::vec(("/(a|b|c)", "[a*]{0,2}", "[AB]"), 0..3),
+        leads in proptest::collection::vec(("/(a|b|c)", "/(a|b|c)"), 0..3),
+        (program, arg, name) in ("/?(a|b|c)", "[ab]{0,2}", "[ABC]"),
+    ) {
+        let grants: Vec<_> = granted
+            .iter()
+            .map(|(program, arg, name)| {
+                ExecGrant::parse(vec![program.clone(), arg.clone()], None, vec![name.clone()]).unwrap()
+            })
+            .collect();
+        let real = |path: &str| leads.iter().find(|(from, _)| from == path).map(|(_, to)| to.clone());
+        let mut asked = command(&[&program, &arg]);
+        asked.env = vec![(name.clone(), String::new())];
+        let fits = |(path, pattern, own): &(String, String, String)| {
+            (*path == program || real(path).as_ref() == Some(&program))
+                && (Pattern::new(pattern.clone()).matches(&arg) || pattern == "**")
+                && *own == name
+        };
+        let decided = super::decide(&grants, &asked, &real);
+        prop_assert_eq!(decided.is_ok(), granted.iter().any(fits), "{:?}", decided);
+        if let Ok(grant) = decided {
+            let runs = grant.program == program || real(&grant.program).as_ref() == Some(&program);
+            prop_assert!(grants.contains(grant) && runs);
+        }
+    }
+}
+
+#[test]
+fn a_program_is_named_by_the_granted_path_or_by_the_one_that_it_leads_to() {
+    let real = |path: &str| match path {
+        "/usr/bin/python3" => Some("/usr/bin/python3.11".to_owned()),
+        "/tmp/link" => Some("/usr/bin/systemctl".to_owned()),
+        _ => None,
+    };
+    for (granted, asked, want) in [
+        ("/usr/bin/python3", "/usr/bin/python3", true),
+        ("/usr/bin/python3", "/usr/bin/python3.11", true),
+        // The grant of a real path is no wider for whatever leads there.
+        ("/usr/bin/python3.11", "/usr/bin/python3", false),
+        ("/usr/bin/systemctl", "/tmp/link", false),
+        ("/usr/bin/python3", "/usr/bin/python3.12", false),
+        ("/usr/bin/python3", "python3.11", false),
+    ] {
+        let grants = [grant(&[granted, "*"])];
+        let decided = super::decide(&grants, &command(&[asked, "x"]), &real);
+        assert_eq!(decided.is_ok(), want, "{granted} for {asked}");
+        assert!(decided.is_err() || decided.unwrap().program == granted, "what is run is what was granted");
+        assert_eq!(super::covers(&grants, &strings(&[asked, "*"]), &real).is_ok(), want);
     }
 }
 
@@ -148,6 +211,16 @@ fn a_grant_is_told_in_words() {
     assert_eq!(words(&["/x", "**"]), "may run /x with any arguments");
     let wide = ExecGrant::parse(strings(&["/x"]), Some("/srv".into()), strings(&["HOME", "TZ"])).unwrap();
     assert_eq!(wide.in_words(), "may run /x without arguments; in /srv; may set HOME, TZ");
+    assert_eq!(
+        run_as(&["/x"], "nobody", Some("adm")).in_words(),
+        "may run /x without arguments; as user nobody and group adm"
+    );
+}
+
+fn run_as(command: &[&str], user: &str, group: Option<&str>) -> ExecGrant {
+    let (user, group) = (Some(user.to_owned()), group.map(str::to_owned));
+    ExecGrant::from_spec(ExecGrantSpec { command: strings(command), user, group, ..ExecGrantSpec::default() })
+        .unwrap()
 }
 
 /// More than any of these scripts writes, unless it is to be cut.
@@ -205,6 +278,69 @@ async fn a_program_runs_in_its_own_group_and_in_the_granted_folder() {
 }
 
 #[tokio::test]
+async fn a_program_runs_as_whom_its_grant_names_and_in_no_other_group() {
+    let name = "exec::tests::a_program_runs_as_whom_its_grant_names_and_in_no_other_group";
+    let script = ["/bin/sh", "-c", "id -u; id -g; id -G; grep Groups /proc/self/status"];
+    let run = async |user, group| run(&run_as(&script, user, group), command(&script), KEEP).await;
+    if !as_root_and_as_nobody(name) {
+        let error = run("54321", Some("54322")).await.unwrap_err().to_string();
+        assert!(error.contains("run it as user 54321 and group 54322: only root may"), "{error}");
+        let us = rustix::process::geteuid().as_raw().to_string();
+        let group = rustix::process::getegid().as_raw().to_string();
+        let output = run(&us, Some(&group)).await.unwrap();
+        assert!(
+            output.stdout.starts_with(&format!("{us}\n{group}\n")),
+            "who we are we may be: {}",
+            output.stdout
+        );
+        return;
+    }
+    let output = run("54321", Some("54322")).await.unwrap();
+    assert_eq!(output.stdout.trim_end(), "54321\n54322\n54322\nGroups:", "{}", output.stderr);
+    // A user's own group, and none of ours.
+    let output = run("nobody", None).await.unwrap();
+    assert!(output.stdout.starts_with("65534\n65534\n65534\n"), "{}", output.stdout);
+    for (user, want) in [("54321", "write a `group` too"), ("nobody-of-that-name", "there is no user")] {
+        let error = run(user, None).await.unwrap_err().to_string();
+        assert!(error.contains(want), "{error}");
+    }
+    // What only root may enter the program may not.
+    let folder = tempfile::tempdir().unwrap();
+    let spec = ExecGrantSpec {
+        command: strings(&["/bin/true"]),
+        cwd: Some(folder.path().into()),
+        user: Some("nobody".into()),
+        ..ExecGrantSpec::default()
+    };
+    let grant = ExecGrant::from_spec(spec).unwrap();
+    let error = super::run(&grant, command(&["/bin/true"]), KEEP).await.unwrap_err().to_string();
+    assert!(error.contains("user nobody may not execute it, or not enter its folder"), "{error}");
+}
+
+#[tokio::test]
+async fn a_link_in_a_granted_path_is_followed_when_the_program_is_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().canonicalize().unwrap().join(name);
+    for name in ["one", "two"] {
+        fs::write(path(name), format!("#!/bin/sh\necho {name} as ${{0##*/}}\n")).unwrap();
+        fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let text = |name: &str| path(name).to_str().unwrap().to_owned();
+    let grants = [grant(&[&text("link")])];
+    for name in ["one", "two"] {
+        drop(fs::remove_file(path("link")));
+        std::os::unix::fs::symlink(path(name), path("link")).unwrap();
+        for asked in ["link", name] {
+            let asked = command(&[&text(asked)]);
+            let output = run(super::decide(&grants, &asked, &real_path).unwrap(), asked, KEEP).await.unwrap();
+            assert_eq!(output.stdout, format!("{name} as link\n"));
+        }
+    }
+    let stale = command(&[&text("one")]);
+    assert!(super::decide(&grants, &stale, &real_path).is_err(), "it does not lead there any more");
+}
+
+#[tokio::test]
 async fn no_descriptor_that_we_opened_is_inherited() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -253,6 +389,34 @@ async fn at_the_deadline_the_whole_group_is_told_to_end() {
     gone(pid).await;
 }
 
+/// Each leaves its process group; their parents are still there.
+const STRAYS: [&str; 3] = [
+    "setsid sleep 30 & echo $!; sleep 30",
+    "timeout 60 sleep 30 & echo $!; sleep 30",
+    "setsid sh -c 'setsid sleep 30 & echo $!; sleep 30' & wait",
+];
+
+#[tokio::test]
+async fn at_the_deadline_those_that_left_the_group_are_told_to_end_too() {
+    for script in STRAYS {
+        let begin = Instant::now();
+        let error = shell(script, |asked| asked.timeout = LIMIT).await.unwrap_err();
+        assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+        let CallError::TimedOut(text) = error else { panic!("{error:?}") };
+        gone(text.rsplit_once(": ").unwrap().1).await;
+    }
+}
+
+#[tokio::test]
+async fn who_left_the_group_and_ignores_term_is_killed_after_the_grace() {
+    let begin = Instant::now();
+    let script = "setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & wait";
+    let error = shell(script, |asked| asked.timeout = LIMIT).await.unwrap_err();
+    let CallError::TimedOut(text) = error else { panic!("{error:?}") };
+    assert!((5..15).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
+    gone(text.rsplit_once(": ").unwrap().1).await;
+}
+
 #[tokio::test]
 async fn endless_output_does_not_hide_the_deadline() {
     for script in ["yes", "yes >&2", "cat /dev/zero"] {
@@ -290,8 +454,10 @@ async fn the_grace_is_for_the_whole_group_not_for_its_leader_only() {
 async fn a_call_that_is_dropped_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let note = folder.path().join("pids");
-    let script =
-        format!("trap '' TERM; sleep 30 & echo $! $$ >{0}.new; mv {0}.new {0}; wait", note.display());
+    let script = format!(
+        "trap '' TERM; sleep 30 & a=$!; setsid sleep 30 & echo $a $! $$ >{0}.new; mv {0}.new {0}; wait",
+        note.display()
+    );
     let call = shell(&script, |_| ());
     let written = async {
         while !note.exists() {
@@ -315,7 +481,7 @@ async fn what_cannot_be_started_is_told_apart() {
     fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).unwrap();
     for (program, cwd, want) in [
         ("/nowhere/x", None, "run /nowhere/x: there is no such program"),
-        (plain.to_str().unwrap(), None, "it may not be executed"),
+        (plain.to_str().unwrap(), None, "this user may not execute it"),
         ("/bin/true", Some("/nowhere".into()), "its folder /nowhere cannot be entered"),
     ] {
         let grant = ExecGrant::parse(strings(&[program]), cwd, Vec::new()).unwrap();

@@ -93,8 +93,12 @@ const GRANTED: &str = "what `config` names, for a plugin of Lictor's own; nothin
 
 const ALLOW: &[Key] = &[
     Key::new("exec", Kind::List(&Kind::Table(EXEC)), "Programs that may be run.").nothing(GRANTED),
-    Key::new("append", TEXTS, "Files, or folders with a `/` at the end, that may be appended to.")
-        .nothing(GRANTED),
+    Key::new(
+        "append",
+        Kind::List(&Kind::Any(&[Kind::Text, Kind::Table(APPEND)])),
+        "Files, or folders with a `/` at the end, that may be appended to.",
+    )
+    .nothing(GRANTED),
     Key::new("http", Kind::List(&Kind::Table(HTTP)), "URLs that may be asked.").nothing(GRANTED),
     Key::new("smtp", Kind::Table(SMTP), "The relay, and which addresses mail may come from and go to.")
         .nothing("no mail may be sent"),
@@ -112,11 +116,34 @@ const KV_STORE: &[Key] = &[
 const EXEC: &[Key] = &[
     Key::new(
         "command",
-        Kind::Some(&Kind::Text),
+        Kind::Some(&Kind::AnyText),
         "The absolute path, then arguments, each exact or with `*`.",
     ),
     Key::new("cwd", Kind::Path, "The folder that it runs in.").text("/"),
     Key::new("env", TEXTS, "The variables that the plugin may set.").or(Unwritten::Texts(&[])),
+    Key::new(
+        "user",
+        Kind::Text,
+        "Whom it runs as, a name or a number; for another user Lictor has to be root.",
+    )
+    .nothing("Lictor's user"),
+    Key::new("group", Kind::Text, "Its group, a name or a number; it is in no other.")
+        .nothing("the own group of `user`; without it, Lictor's groups"),
+];
+
+const APPEND: &[Key] = &[
+    Key::new("path", Kind::Text, "The absolute path; with a `/` at the end all that is in this folder."),
+    Key::new("mode", Kind::Text, "The mode of a file that is made, in octal digits, whatever the umask.")
+        .nothing("0640 less the umask"),
+    Key::new(
+        "owner",
+        Kind::Text,
+        "Whose a file is that is made, a name or a number; for another user Lictor has to be root.",
+    )
+    .nothing("Lictor's user"),
+    Key::new("group", Kind::Text, "Its group, a name or a number.")
+        .nothing("Lictor's group, or the folder's"),
+    Key::new("sync", Kind::Flag, "An append is done only when it is on the disk.").or(Unwritten::Flag(false)),
 ];
 
 const HTTP: &[Key] = &[

@@ -25,6 +25,14 @@ impl Entry<'_> {
         }
     }
 
+    /// A string, also an empty one.
+    pub(in crate::config) fn any_string(self) -> Option<String> {
+        match self.value() {
+            DeValue::String(text) => Some(text.clone().into_owned()),
+            _ => self.string(),
+        }
+    }
+
     /// One of a few words.
     pub(in crate::config) fn word(self, known: &[&'static str]) -> Option<&'static str> {
         let text = self.string()?;

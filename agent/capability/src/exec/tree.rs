@@ -1,0 +1,200 @@
+//! The processes of a program that runs: its group, and those below it that have left the group.
+//!
+//! Boundary: finds and signals them, by Linux's `/proc` and without a cgroup. When is for `exec/run.rs` to say.
+//!
+//! Invariant: a process is signalled only while its number is certain to be its own: the group while its leader has not
+//! been reaped, another one through a handle that was opened and then found to be of the process that was meant.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::OwnedFd;
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
+};
+use tokio::process::Child;
+
+/// How often processes are looked for that those made in between that are being killed.
+const ROUNDS: usize = 8;
+
+/// A process as `/proc` tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Process {
+    id: u32,
+    parent: u32,
+    group: u32,
+    /// When it began, in ticks since the machine did: with its number, what tells it from any other.
+    began: u64,
+    /// It has ended, and nobody has asked how.
+    is_dead: bool,
+}
+
+/// One that is below the leader and in another group.
+struct Stray {
+    id: u32,
+    began: u64,
+    handle: OwnedFd,
+}
+
+/// The processes of a call. Dropping it kills them at once: the call was cancelled, so its time is over, and at a
+/// shutdown nobody might be left to wait between TERM and KILL.
+pub(super) struct Tree {
+    leader: Option<Pid>,
+    strays: Vec<Stray>,
+}
+
+impl Tree {
+    pub(super) fn led_by(child: &Child) -> Self {
+        let leader = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        Self { leader, strays: Vec::new() }
+    }
+
+    /// The leader was reaped: its number is no longer ours.
+    pub(super) fn release(&mut self) {
+        self.leader = None;
+        self.strays.clear();
+    }
+
+    /// Signals all that there are. What is being killed may make others meanwhile, so it is looked again then.
+    pub(super) fn signal(&mut self, signal: Signal) {
+        let Some(leader) = self.leader else { return };
+        let rounds = if signal == Signal::KILL { ROUNDS } else { 1 };
+        for _ in 0..rounds {
+            let found_more = self.find_strays(leader);
+            // Each fails only if what is signalled is gone, which is what was wanted, or belongs to another user, whom
+            // we may not signal.
+            kill_process_group(leader, signal).ok();
+            for stray in &self.strays {
+                pidfd_send_signal(&stray.handle, signal).ok();
+            }
+            if !found_more {
+                return;
+            }
+        }
+    }
+
+    /// The leader and all strays are dead. Looks without reaping.
+    pub(super) fn is_over(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let is_dead = |leader| !matches!(waitid(WaitId::Pid(leader), options), Ok(None));
+        self.leader.is_none_or(is_dead) && !self.strays.iter().any(Stray::is_alive)
+    }
+
+    /// Adds those that have left the group since it was looked last, and says whether there are any.
+    fn find_strays(&mut self, leader: Pid) -> bool {
+        let leader = leader.as_raw_nonzero().get().cast_unsigned();
+        let all = processes();
+        let known = |process: &Process| {
+            self.strays.iter().any(|stray| (stray.id, stray.began) == (process.id, process.began))
+        };
+        let roots = all.iter().filter(|process| process.id == leader || known(process)).map(|one| one.id);
+        let below = below(&all, roots.collect());
+        let strays = below.into_iter().filter(|process| process.group != leader && !known(process));
+        let found: Vec<_> = strays.filter_map(Stray::catch).collect();
+        let found_more = !found.is_empty();
+        self.strays.extend(found);
+        found_more
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+impl Stray {
+    /// None: it is gone already, and its number may be another's.
+    fn catch(process: Process) -> Option<Self> {
+        let Process { id, began, .. } = process;
+        let handle = pidfd_open(Pid::from_raw(id.cast_signed())?, PidfdFlags::empty()).ok()?;
+        look(id).filter(|now| now.began == began).map(|_| Self { id, began, handle })
+    }
+
+    fn is_alive(&self) -> bool {
+        look(self.id).is_some_and(|now| now.began == self.began && !now.is_dead)
+    }
+}
+
+/// All processes below those of `roots`, without these.
+fn below(all: &[Process], roots: Vec<u32>) -> Vec<Process> {
+    let mut children: BTreeMap<u32, Vec<Process>> = BTreeMap::new();
+    for process in all {
+        children.entry(process.parent).or_default().push(*process);
+    }
+    let mut found = Vec::new();
+    let mut parents = roots;
+    while let Some(parent) = parents.pop() {
+        // Taken out, so that each is met once whatever `/proc` says.
+        for child in children.remove(&parent).unwrap_or_default() {
+            parents.push(child.id);
+            found.push(child);
+        }
+    }
+    found
+}
+
+/// All that can be seen. Without `/proc` there is nothing to see, and the group alone is signalled.
+fn processes() -> Vec<Process> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| look(entry.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+fn look(id: u32) -> Option<Process> {
+    parse(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
+}
+
+/// `1234 (name) S 1 1234 …`; the name may hold anything.
+fn parse(stat: &str) -> Option<Process> {
+    let id = stat.split(' ').next()?.parse().ok()?;
+    let mut rest = stat.rsplit_once(") ")?.1.split(' ');
+    let is_dead = matches!(rest.next()?, "Z" | "X");
+    let (parent, group) = (rest.next()?.parse().ok()?, rest.next()?.parse().ok()?);
+    Some(Process { id, parent, group, began: rest.nth(16)?.parse().ok()?, is_dead })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn process(id: u32, parent: u32) -> Process {
+        Process { id, parent, group: 1, began: 1, is_dead: false }
+    }
+
+    #[test]
+    fn a_process_is_read_whatever_its_name_is() {
+        let rest = "5 6 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 98765 1 2 3";
+        for name in ["sh", "a b", ") S 1 (", "x)"] {
+            let want = Process { id: 4, parent: 5, group: 6, began: 98765, is_dead: false };
+            assert_eq!(parse(&format!("4 ({name}) S {rest}")), Some(want), "{name}");
+        }
+        assert!(parse(&format!("4 (sh) Z {rest}")).unwrap().is_dead);
+        for damaged in ["", "4", "4 (sh) S 5", "x (sh) S 5 6"] {
+            assert_eq!(parse(damaged), None, "{damaged:?}");
+        }
+        let us = look(std::process::id()).unwrap();
+        assert_eq!((us.id, us.parent), (std::process::id(), std::os::unix::process::parent_id()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_below_is_what_parents_lead_to(parents in proptest::collection::vec(0_u32..12, 1..12)) {
+            let all: Vec<_> = (1..).zip(&parents).map(|(id, parent)| process(id, *parent)).collect();
+            let mut found: Vec<_> = below(&all, vec![1]).iter().map(|one| one.id).collect();
+            found.sort_unstable();
+            let is_below = |process: &&Process| {
+                let mut at = process.parent;
+                // Longer than any way without a circle.
+                (0..=all.len()).any(|_| {
+                    let met = at == 1;
+                    at = all.iter().find(|one| one.id == at).map_or(0, |one| one.parent);
+                    met
+                })
+            };
+            let want: Vec<_> = all.iter().filter(is_below).map(|one| one.id).collect();
+            prop_assert_eq!(found, want);
+        }
+    }
+}
