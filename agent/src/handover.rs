@@ -18,8 +18,8 @@ use crate::store::{Claimed, Replaced};
 /// A delivery that is to be made now.
 #[derive(Debug)]
 pub struct Begun {
-    /// What to deliver.
-    pub claimed: Claimed,
+    /// What to deliver. Boxed, since a queue has room for dozens at once.
+    pub claimed: Box<Claimed>,
     /// The right to; it is given back when this is dropped.
     pub slot: OwnedSemaphorePermit,
 }
@@ -35,7 +35,7 @@ impl Slot {
     /// Has a delivery made; never blocks. If the receiver has ended, the next start finds it marked as running.
     pub fn begin(self, claimed: Claimed) {
         let Self { permit: slot, begun } = self;
-        drop(begun.send(Begun { claimed, slot }));
+        drop(begun.send(Begun { claimed: Box::new(claimed), slot }));
     }
 }
 

@@ -24,6 +24,7 @@ use crate::cache::Cache;
 use crate::guest::Guest;
 use crate::heavy::Lanes;
 use crate::inspect::{self, LoadError};
+use crate::memory;
 use crate::plugin::Plugin;
 use crate::wasi;
 
@@ -34,6 +35,9 @@ const TICK: Duration = Duration::from_millis(10);
 /// Ticks after the last call: calls that follow each other need not wake the clock, which takes as long as a
 /// tenth of one.
 const LINGER: u32 = 100;
+
+/// Calls at once after which memory is given back at rest. Fewer leave little, and the next one would pay for it.
+const MANY: usize = 16;
 
 /// How long the end of dropped calls is waited for. They are dropped within a tick, if the machine is not
 /// overloaded.
@@ -102,11 +106,11 @@ impl Host {
             .enable_all()
             .build()
             .map_err(HostError::Threads)?;
-        let running = Arc::new(AtomicUsize::new(0));
-        let ticker = start_ticker(engine.weak(), Arc::clone(&running)).map_err(HostError::Threads)?;
+        let calls = Arc::new(Calls::default());
+        let ticker = start_ticker(engine.weak(), Arc::clone(&calls)).map_err(HostError::Threads)?;
         let guests = runtime.handle().clone();
         let lanes = Lanes::start().map_err(HostError::Threads)?;
-        let shared = Arc::new(Shared { engine, guests, lanes, runtime: Some(runtime), running, ticker });
+        let shared = Arc::new(Shared { engine, guests, lanes, runtime: Some(runtime), calls, ticker });
         Ok(Self { shared, linker, cache: settings.cache_dir.and_then(Cache::open) })
     }
 
@@ -159,7 +163,7 @@ impl Host {
     /// that they ran are ended by then.
     pub async fn close(&self) {
         let all_ended = async {
-            while self.shared.running.load(SeqCst) > 0 {
+            while self.shared.calls.running.load(SeqCst) > 0 {
                 tokio::time::sleep(TICK).await;
             }
         };
@@ -183,6 +187,15 @@ impl Host {
     }
 }
 
+/// How many calls there are.
+#[derive(Default)]
+struct Calls {
+    /// That run now.
+    running: AtomicUsize,
+    /// That ran at once, since memory was given back.
+    most: AtomicUsize,
+}
+
 /// What outlives the host, because plugins need it.
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
@@ -192,17 +205,18 @@ pub(crate) struct Shared {
     pub(crate) lanes: Lanes,
     /// The same, for the one who ends it. `None` only while we are dropped.
     runtime: Option<Runtime>,
-    /// Calls that run now.
-    running: Arc<AtomicUsize>,
+    calls: Arc<Calls>,
     ticker: Thread,
 }
 
 impl Shared {
     /// Lets the epoch advance until the answer is dropped.
     pub(crate) fn tick_while(self: &Arc<Self>) -> Ticking {
-        if self.running.fetch_add(1, SeqCst) == 0 {
+        let others = self.calls.running.fetch_add(1, SeqCst);
+        if others == 0 {
             self.ticker.unpark();
         }
+        self.calls.most.fetch_max(others + 1, SeqCst);
         Ticking(Arc::clone(self))
     }
 
@@ -238,21 +252,24 @@ pub(crate) struct Ticking(Arc<Shared>);
 
 impl Drop for Ticking {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, SeqCst);
+        self.0.calls.running.fetch_sub(1, SeqCst);
     }
 }
 
 /// Advances the epoch while calls run, and ends with the engine.
-fn start_ticker(engine: EngineWeak, running: Arc<AtomicUsize>) -> io::Result<Thread> {
+fn start_ticker(engine: EngineWeak, calls: Arc<Calls>) -> io::Result<Thread> {
     let tick = move || {
         let mut idle = 0;
         loop {
             if idle > LINGER {
+                if calls.most.swap(0, SeqCst) >= MANY {
+                    memory::give_back();
+                }
                 thread::park();
             } else {
                 thread::sleep(TICK);
             }
-            idle = if running.load(SeqCst) == 0 { idle.saturating_add(1) } else { 0 };
+            idle = if calls.running.load(SeqCst) == 0 { idle.saturating_add(1) } else { 0 };
             let Some(engine) = engine.upgrade() else { return };
             engine.increment_epoch();
         }

@@ -23,6 +23,7 @@ mod inspect;
 mod instance;
 mod limits;
 mod log;
+mod memory;
 mod meter;
 mod outcome;
 mod plugin;

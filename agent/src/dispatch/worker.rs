@@ -183,7 +183,7 @@ impl Worker {
         for claimed in claims.claimed.drain(..) {
             // As many are claimed as there are slots at most.
             let Some(slot) = slots.split(1) else { break };
-            calls.spawn(Arc::clone(self).deliver(Begun { claimed, slot }));
+            calls.spawn(Arc::clone(self).deliver(Begun { claimed: Box::new(claimed), slot }));
         }
         if slots.num_permits() == 0 {
             // A call that ends is looked at; where the rate is the bound, the time is.
@@ -222,7 +222,8 @@ impl Worker {
     /// Makes deliveries in one slot, one after the other, as long as a verdict claims another one. Returns what
     /// the last claim said; none where none was tried.
     async fn deliver(self: Arc<Self>, begun: Begun) -> Option<Claims> {
-        let Begun { mut claimed, slot: _slot } = begun;
+        let Begun { claimed, slot: _slot } = begun;
+        let mut claimed = *claimed;
         loop {
             let mut claims = self.attempt(claimed).await?;
             claimed = match claims.claimed.pop() {

@@ -32,8 +32,8 @@ const GRACE_POLL: Duration = Duration::from_millis(20);
 /// How long output is still read after the program ended. It is in the pipe already; only a daemon that
 /// the program left behind keeps the pipe open for longer.
 const DRAIN: Duration = Duration::from_millis(200);
-/// Read at once.
-const CHUNK: usize = 8 * 1024;
+/// Read at once. Most programs say little, and each that runs has two of these.
+const CHUNK: usize = 1024;
 /// Bytes of output in the text of an error.
 const MAX_QUOTED: usize = 1024;
 
