@@ -31,6 +31,7 @@ pub struct Record {
     /// The event that it tells of.
     pub event: String,
     /// The event's type, such as `lictor.check.status`.
+    #[serde(rename = "type")]
     pub kind: String,
     /// What it is about.
     pub subject: String,
