@@ -333,3 +333,28 @@ impl Drop for Tail {
         drop((self.process.kill(), self.process.wait()));
     }
 }
+
+#[tokio::test]
+async fn a_silence_that_cannot_be_is_refused_by_its_exit_code() {
+    let consul = ConsulAgent::start().await;
+    let home = Home::warm();
+    let mut lictor = home.follow(&breakable(&home, &consul.address())).await;
+    for (arguments, code, wanted) in [
+        (&["add", "--match", "service=web"][..], 2, "--for"),
+        (&["add", "--for", "1h"], 2, "--match"),
+        (&["add", "--match", "servise=web", "--for", "1h"], 2, "unknown attribute \"servise\""),
+        (&["add", "--match", "service", "--for", "1h"], 2, "attribute=value"),
+        (&["add", "--match", "node=~(", "--for", "1h"], 2, "unclosed group"),
+        (&["add", "--match", "receiver=act", "--for", "1h"], 2, "no silence hides"),
+        (&["add", "--match", "service=web", "--for", "soon"], 2, "--for"),
+        (&["add", "--match", "service=web", "--until", "2020-01-01T00:00:00Z"], 2, "over already"),
+        (&["expire", "0123456789abcdef"], 1, "0123456789abcdef"),
+        (&["list"], 0, "ID"),
+    ] {
+        check(&home, &[&["silence"], arguments].concat(), code, &[wanted]);
+    }
+    let added = check(&home, &["silence", "add", "--match", "service=web", "--for", "1h", "--quiet"], 0, &[]);
+    check(&home, &["silence", "list", "--json"], 0, &[added.trim()]);
+    check(&home, &["silence", "expire", added.trim()], 0, &["is over"]);
+    assert_eq!(lictor.terminate().await, 0);
+}

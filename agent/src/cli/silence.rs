@@ -1,6 +1,6 @@
 //! `lictor silence`: what a person wants to hear nothing of for a while.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result};
 use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
 
@@ -54,7 +54,7 @@ pub(super) struct Add {
     #[arg(long = "for", value_name = "TIME", group = "end", value_parser = span)]
     lasts: Option<std::time::Duration>,
     /// Until when: 2026-12-01T06:00:00Z.
-    #[arg(long, value_name = "TIME", group = "end")]
+    #[arg(long, value_name = "TIME", group = "end", value_parser = later)]
     until: Option<Timestamp>,
     /// Why, for those who find it.
     #[arg(long, default_value = "")]
@@ -68,6 +68,11 @@ pub(super) struct Add {
     /// Print the id alone.
     #[arg(long)]
     quiet: bool,
+}
+
+fn later(text: &str) -> Result<Timestamp, String> {
+    let time: Timestamp = text.parse().map_err(|_| "write a time, such as 2026-12-01T06:00:00Z".to_owned())?;
+    if time > Timestamp::now() { Ok(time) } else { Err("it is over already; write a later time".into()) }
 }
 
 pub(super) fn span(text: &str) -> Result<std::time::Duration, String> {
@@ -108,8 +113,7 @@ impl Add {
     fn carry_out(&self, now: Timestamp) -> Result<()> {
         let ends_at = match (self.lasts, self.until) {
             (Some(lasts), _) => now.checked_add(lasts)?,
-            (None, Some(until)) if until > now => until,
-            (None, _) => return Err(anyhow!("add a silence that is over already; write a later --until")),
+            (None, until) => until.context("know when it ends")?,
         };
         let matchers = self.matchers.join("\n");
         let mut id =
