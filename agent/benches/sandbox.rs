@@ -1,5 +1,5 @@
 //! What each guest of `agent/tests/sandbox` costs a receiver beside it: calls of a plugin that returns at once, alone and
-//! while one that does what none should is called without a pause.
+//! while one that does what none should is called without a pause, or loaded again and again where it is not taken.
 //!
 //! Boundary: the sandbox alone, with one thread for guests, as Lictor has on two cores. It prints one table, and passes
 //! no judgement by its exit code.
@@ -15,12 +15,14 @@ use std::fs;
 use std::path::Path;
 use std::slice;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lictor::config::{Config, Look, Receiver};
 use lictor_capability::{Capabilities, Grants, OutputLimits};
 use lictor_host::{Call, Delivery, Host, HostSettings, Limits, Plugin};
 use table::{Samples, Table};
+use tokio::runtime::Runtime;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -31,7 +33,10 @@ mod table;
 
 /// Rounds of a folder, and how long the receiver is looked at in each, alone and then beside it.
 const ROUNDS: usize = 7;
-const LOOK: Duration = Duration::from_millis(400);
+const LOOK: Duration = Duration::from_millis(300);
+
+/// So long a guest goes on before somebody looks: by then it is known what it does.
+const BEFORE: Duration = Duration::from_millis(300);
 
 /// What is to be reached.
 const SLOWER_MAX: f64 = 1.1;
@@ -39,20 +44,36 @@ const SLOWER_MAX: f64 = 1.1;
 fn main() {
     let names: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with("--")).collect();
     let settings = HostSettings { cache_dir: Some(guest::compiled()), workers: 1, instances: 50 };
-    let host = Host::new(settings).unwrap();
-    let plugin = host.load(guest::guest()).unwrap();
+    let stage = Stage::new(Host::new(settings).unwrap());
     let mut table = Table::default();
     let folder = guest::repository().join("agent/tests/sandbox");
     let mut folders: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();
     for folder in folders {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        let wanted = names.is_empty() || names.contains(&name);
-        if wanted && fs::read_to_string(folder.join("guest")).is_ok_and(|guest| guest == "misbehave\n") {
-            measure(&host, &plugin, &name, &receiver(&folder), &mut table);
+        if folder.is_dir() && (names.is_empty() || names.contains(&name)) {
+            stage.measure(&name, &Other::of(&folder), &mut table);
         }
     }
     println!("\n{table}");
+}
+
+/// What goes on beside the receiver that is looked at.
+enum Other {
+    /// A plugin of this receiver's is called.
+    Called(Box<Receiver>),
+    /// This file is loaded, and not taken.
+    Loaded(Vec<u8>),
+}
+
+impl Other {
+    fn of(folder: &Path) -> Self {
+        let guest = fs::read_to_string(folder.join("guest")).unwrap();
+        match guest.trim_end() {
+            "misbehave" => Self::Called(Box::new(receiver(folder))),
+            guest => Self::Loaded(guest::named(guest)),
+        }
+    }
 }
 
 /// The receiver that a folder has.
@@ -64,42 +85,77 @@ fn receiver(folder: &Path) -> Receiver {
     config.receivers[0].clone()
 }
 
-fn measure(host: &Host, plugin: &Plugin, name: &str, receiver: &Receiver, table: &mut Table) {
-    println!("Measuring beside {name} …");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (mut alone, mut beside, mut ratios) = (Samples::new("µs"), Samples::new("µs"), Samples::new("×"));
-    for _ in 0..ROUNDS {
-        let (one, other) = runtime.block_on(async {
-            let one = look(host, plugin).await;
-            let misbehaving =
-                AbortOnDropHandle::new(host.runtime().spawn(endless(plugin.clone(), call(receiver))));
-            let other = look(host, plugin).await;
-            drop(misbehaving);
-            host.close().await;
-            (one, other)
-        });
-        alone.add(one);
-        beside.add(other);
-        ratios.add(other / one);
-    }
-    table.row(&format!("{name}: a call alone"), &alone);
-    table.row("… beside it", &beside);
-    let ratio = ratios.median();
-    table.reach("… at most a tenth slower", &format!("{ratio:.2} ×"), ratio <= SLOWER_MAX);
+struct Stage {
+    host: Arc<Host>,
+    plugin: Plugin,
+    runtime: Runtime,
 }
 
-/// Microseconds that a call takes on average, one after the other where receivers' tasks run.
-async fn look(host: &Host, plugin: &Plugin) -> f64 {
-    let plugin = plugin.clone();
-    let look = async move {
-        let (start, mut calls) = (Instant::now(), 0_u32);
-        while start.elapsed() < LOOK {
-            plugin.handle(steady()).await.result.expect("it returns at once");
-            calls += 1;
+impl Stage {
+    fn new(host: Host) -> Self {
+        let plugin = host.load(guest::guest()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { host: Arc::new(host), plugin, runtime }
+    }
+
+    fn measure(&self, name: &str, other: &Other, table: &mut Table) {
+        println!("Measuring beside {name} …");
+        let (mut alone, mut beside, mut ratios) = (Samples::new("µs"), Samples::new("µs"), Samples::new("×"));
+        for _ in 0..ROUNDS {
+            let one = self.look();
+            let end = self.begin(other);
+            std::thread::sleep(BEFORE);
+            let two = self.look();
+            end();
+            self.runtime.block_on(self.host.close());
+            alone.add(one);
+            beside.add(two);
+            ratios.add(two / one);
         }
-        start.elapsed().as_secs_f64() * 1e6 / f64::from(calls)
-    };
-    host.runtime().spawn(look).await.unwrap()
+        table.row(&format!("{name}: a call alone"), &alone);
+        table.row("… beside it", &beside);
+        let ratio = ratios.median();
+        table.reach("… at most a tenth slower", &format!("{ratio:.2} ×"), ratio <= SLOWER_MAX);
+    }
+
+    /// Microseconds that a call takes on average, one after the other where receivers' tasks run.
+    fn look(&self) -> f64 {
+        let plugin = self.plugin.clone();
+        let look = async move {
+            let (start, mut calls) = (Instant::now(), 0_u32);
+            while start.elapsed() < LOOK {
+                plugin.handle(steady()).await.result.expect("it returns at once");
+                calls += 1;
+            }
+            start.elapsed().as_secs_f64() * 1e6 / f64::from(calls)
+        };
+        self.runtime.block_on(self.host.runtime().spawn(look)).unwrap()
+    }
+
+    /// Begins what goes on beside it, and says how it is ended.
+    fn begin(&self, other: &Other) -> Box<dyn FnOnce()> {
+        match other {
+            Other::Called(receiver) => {
+                let calls = endless(self.plugin.clone(), call(receiver));
+                let calls = AbortOnDropHandle::new(self.host.runtime().spawn(calls));
+                Box::new(move || drop(calls))
+            }
+            Other::Loaded(wasm) => {
+                let (host, wasm, ended) =
+                    (Arc::clone(&self.host), wasm.clone(), Arc::new(AtomicBool::new(false)));
+                let is_ended = Arc::clone(&ended);
+                let loads = std::thread::spawn(move || {
+                    while !is_ended.load(Ordering::Relaxed) {
+                        host.load(&wasm).err().expect("it is not taken");
+                    }
+                });
+                Box::new(move || {
+                    ended.store(true, Ordering::Relaxed);
+                    loads.join().unwrap();
+                })
+            }
+        }
+    }
 }
 
 async fn endless(plugin: Plugin, make: impl Fn() -> Call + Send) {
@@ -110,7 +166,7 @@ async fn endless(plugin: Plugin, make: impl Fn() -> Call + Send) {
 
 fn steady() -> Call {
     Call {
-        delivery: delivery(),
+        delivery: delivery("steady"),
         config: r#"{"do":"ok"}"#.into(),
         capabilities: able(Grants::default()),
         limits: Limits::default(),
@@ -120,7 +176,7 @@ fn steady() -> Call {
 /// Calls of this receiver's.
 fn call(receiver: &Receiver) -> impl Fn() -> Call + Send + use<> {
     let exec = receiver.allow.exec.clone().unwrap_or_default();
-    let config: Arc<str> = receiver.config.to_string().into();
+    let (name, config): (_, Arc<str>) = (receiver.name.clone(), receiver.config.to_string().into());
     let capabilities = able(Grants { exec, ..Grants::default() });
     let of = &receiver.limits;
     let limits = Limits {
@@ -132,7 +188,7 @@ fn call(receiver: &Receiver) -> impl Fn() -> Call + Send + use<> {
         ..Limits::default()
     };
     move || Call {
-        delivery: delivery(),
+        delivery: delivery(&name),
         config: Arc::clone(&config),
         capabilities: Arc::clone(&capabilities),
         limits: limits.clone(),
@@ -144,12 +200,12 @@ fn able(grants: Grants) -> Arc<Capabilities> {
     Arc::new(Capabilities::new(grants, outputs).unwrap())
 }
 
-fn delivery() -> Delivery {
+fn delivery(receiver: &str) -> Delivery {
     Delivery {
         id: "0123456789abcdef0123456789abcdef".into(),
         attempt: 1,
         rule: "all".into(),
-        receiver: "r0".into(),
+        receiver: receiver.into(),
         environment: String::new(),
         node: "web1".into(),
         events: Vec::new(),

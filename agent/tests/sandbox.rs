@@ -5,13 +5,14 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 use support::fake_consul::FakeConsul;
-use support::guest::{built, patched, repository};
+use support::guest::{named, repository};
 use support::home::{Delivery, Home};
 
 /// What Lictor may have in memory at most, whatever its guests do: their own memories, twice those texts of 32 MiB that
@@ -35,6 +36,8 @@ struct Case {
     outcome: String,
     detail: String,
     bound: String,
+    /// MiB, where it is loaded.
+    memory: Option<i64>,
     log: Option<String>,
 }
 
@@ -45,16 +48,22 @@ impl Case {
             fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         };
         let mut expected: toml::Table = text("expected.toml").parse().unwrap();
+        let memory = expected.remove("memory").map(|value| value.as_integer().unwrap());
         let mut word = |key: &str| expected.remove(key).map(|value| value.as_str().unwrap().to_owned());
         let (outcome, detail) = (word("outcome").unwrap(), word("detail").unwrap());
         let (bound, log) = (word("bound").unwrap(), word("log"));
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(expected.is_empty(), "{name}: {expected:?} is not known");
         assert!(bound.ends_with('.') && !detail.is_empty(), "{name}");
+        assert_eq!(
+            memory.is_some(),
+            outcome != NOT_LOADED,
+            "{name}: what is called has a bound on its memory"
+        );
         let receiver = text("receiver.toml");
         let head = format!("[receivers.{name}]\nplugin = \"{name}/guest.wasm\"\n");
         assert!(receiver.starts_with(&head), "{name}: receiver.toml begins with {head}");
-        Self { wasm: wasm(text("guest").trim_end()), name, receiver, outcome, detail, bound, log }
+        Self { wasm: named(text("guest").trim_end()), name, receiver, outcome, detail, bound, memory, log }
     }
 
     fn is_loaded(&self) -> bool {
@@ -89,22 +98,14 @@ impl Case {
     }
 }
 
-/// What `guest` names.
-fn wasm(guest: &str) -> Vec<u8> {
-    match guest {
-        "core module" => b"\0asm\x01\0\0\0".to_vec(),
-        "misbehave, its first half" => {
-            let whole = built("misbehave");
-            whole[..whole.len() / 2].to_vec()
-        }
-        "misbehave, for contract 0.3.0" => {
-            patched("lictor:plugin/handler@0.1.0", "lictor:plugin/handler@0.3.0")
-        }
-        "misbehave, importing lictor:plugin/kill" => {
-            patched("lictor:plugin/exec@0.1.0", "lictor:plugin/kill@0.1.0")
-        }
-        name => built(name),
-    }
+/// The most bytes that a call of each receiver held, as `lictor status` has it.
+fn held(home: &Home) -> BTreeMap<String, i64> {
+    let status: Value =
+        serde_json::from_slice(&home.run(&["status", "--json", "-c", "lictor.toml"]).stdout).unwrap();
+    let receivers = status["running"]["receivers"].as_array().unwrap().iter();
+    receivers
+        .map(|one| (one["receiver"].as_str().unwrap().to_owned(), one["peak_memory"].as_i64().unwrap()))
+        .collect()
 }
 
 /// The folders, by name.
@@ -171,6 +172,11 @@ async fn a_guest_fails_alone_and_within_its_limits() {
         }
     }
     assert!(!is_running(&["/bin/sleep", "86397"]), "a program ends with the call that started it");
+    let held = held(&home);
+    for Case { name, memory, bound, .. } in &cases {
+        let (held, most) = (held[name], memory.unwrap() << 20);
+        assert!(0 < held && held <= most, "{name} held {} KiB ({bound})", held >> 10);
+    }
     let peak = lictor.peak_memory();
     assert!(peak < MEMORY, "{} MiB", peak >> 20);
     assert_eq!(lictor.terminate().await, 0);

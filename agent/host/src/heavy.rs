@@ -7,8 +7,9 @@
 //! its next ones on a third thread, at most one in ten milliseconds for each call that it may have in flight, until one
 //! went well. A plugin that merely computes shares no thread with it.
 //!
-//! Both threads have a lower priority than the rest of Lictor: they get what is left of the machine. A program inherits
-//! the priority of the thread that starts it, so none is started there (`Shared::on_guests`).
+//! Both threads have a lower priority than the rest of Lictor, as has one that compiles a plugin: they get what is left of
+//! the machine. A program inherits the priority of the thread that starts it, so none is started there
+//! (`Shared::on_guests`).
 //!
 //! Calls that begin here make an instance of their own. The one that is made ahead is for those that it makes quicker.
 
@@ -18,6 +19,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::{getpriority_process, setpriority_process};
@@ -28,8 +30,9 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::meter::Meter;
 
 /// How much nicer than Lictor the threads are. Where one core is left for all, heavy calls get a fourth of it beside light
-/// ones, and those of guests that misbehave a thirtieth.
+/// ones, what is compiled a tenth, and guests that misbehave a thirtieth.
 const HEAVY_NICE: i32 = 5;
+const LOAD_NICE: i32 = 10;
 const FAULTY_NICE: i32 = 15;
 
 /// Before each call of a receiver whose last one failed by its guest's own fault.
@@ -93,21 +96,28 @@ impl Lanes {
         turn: Turn,
         call: Call<T>,
     ) -> Result<T, JoinError> {
-        let Turn { lane, meter } = turn;
-        match lane {
+        match turn.lane {
             Lane::Light => {
-                let begun = begin(self.heavy.handle.clone(), meter, call);
+                let begun = begin(self.heavy.handle.clone(), turn.meter, call);
                 AbortOnDropHandle::new(guests.spawn(begun)).await.flatten()
             }
-            Lane::Heavy => AbortOnDropHandle::new(self.heavy.handle.spawn(call)).await,
-            Lane::Faulty => {
-                let later = async {
-                    tokio::time::sleep(PAUSE).await;
-                    call.await
-                };
-                AbortOnDropHandle::new(self.faulty.handle.spawn(later)).await
-            }
+            Lane::Heavy | Lane::Faulty => self.go_on(turn, call).await,
         }
+    }
+
+    /// The same for one who is on the guests' runtime and has nothing else to do.
+    pub(crate) async fn go_on<T: Send + 'static>(&self, turn: Turn, call: Call<T>) -> Result<T, JoinError> {
+        let Turn { lane, meter } = turn;
+        let (side, pause) = match lane {
+            Lane::Light => return begin(self.heavy.handle.clone(), meter, call).await,
+            Lane::Heavy => (&self.heavy, Duration::ZERO),
+            Lane::Faulty => (&self.faulty, PAUSE),
+        };
+        let later = async move {
+            tokio::time::sleep(pause).await;
+            call.await
+        };
+        AbortOnDropHandle::new(side.handle.spawn(later)).await
     }
 
     /// Remembers where the next call of a receiver begins, by how one went.
@@ -139,14 +149,35 @@ struct Side {
 
 impl Side {
     fn start(name: &'static str, nicer: i32) -> io::Result<Self> {
-        let nice = getpriority_process(None).unwrap_or_default().saturating_add(nicer);
+        let nice = nice(nicer);
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        // On Linux the priority is the calling thread's alone. Where it may not be lowered, all else still holds.
-        let lower = move || drop(setpriority_process(None, nice).ok());
-        let runtime =
-            runtime.worker_threads(1).thread_name(name).enable_all().on_thread_start(lower).build()?;
+        let runtime = runtime.worker_threads(1).thread_name(name).enable_all();
+        let runtime = runtime.on_thread_start(move || lower(nice)).build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
+}
+
+/// Does on a thread of its own, with a lower priority, what would hold receivers up: to compile a plugin takes a second.
+pub(crate) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let nice = nice(LOAD_NICE);
+    thread::scope(|scope| {
+        let work = || {
+            lower(nice);
+            work()
+        };
+        let thread = thread::Builder::new().name("plugin-load".into()).spawn_scoped(scope, work)?;
+        thread.join().map_err(|_| io::Error::other("it broke"))
+    })
+}
+
+/// Of a thread that is so much nicer than this one.
+fn nice(nicer: i32) -> i32 {
+    getpriority_process(None).unwrap_or_default().saturating_add(nicer)
+}
+
+/// Lowers the priority of this thread: on Linux it is a thread's own. Where that fails, all else still holds.
+fn lower(nice: i32) {
+    setpriority_process(None, nice).ok();
 }
 
 impl Drop for Side {
@@ -177,8 +208,6 @@ async fn begin<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
     use crate::meter::tests::burn;
 

@@ -22,7 +22,7 @@ use wasmtime::{Config, Enabled, Engine, EngineWeak, PoolingAllocationConfig};
 use crate::bindings::{self, PluginPre};
 use crate::cache::Cache;
 use crate::guest::Guest;
-use crate::heavy::Lanes;
+use crate::heavy::{self, Lanes};
 use crate::inspect::{self, LoadError};
 use crate::memory;
 use crate::plugin::Plugin;
@@ -128,12 +128,14 @@ impl Host {
         if wasm.len() > WASM {
             return Err(LoadError::TooLarge { size: wasm.len(), limit: WASM });
         }
-        let component = if let Some(component) = self.cached(digest) {
-            component
-        } else {
-            // Asked first, since it says more of what is wrong than the compiler does.
-            inspect::inspect(wasm)?;
-            self.compile(wasm, digest)?
+        let component = match self.cached(digest) {
+            Some(component) => component,
+            None => heavy::apart(|| {
+                // Asked first, since it says more of what is wrong than the compiler does.
+                inspect::inspect(wasm)?;
+                self.compile(wasm, digest)
+            })
+            .map_err(|error| LoadError::Link(format!("start a thread for it: {error}")))??,
         };
         let imports = inspect::capabilities_of(&self.shared.engine, &component)?;
         let linked = self.linker.instantiate_pre(&component).and_then(PluginPre::new);
@@ -220,12 +222,15 @@ impl Shared {
         Ticking(Arc::clone(self))
     }
 
-    /// Does a part of a call on the guests' runtime, wherever the call itself is made. Dropping the future ends it, and
+    /// Begins a part of a call on the guests' runtime, wherever the call itself is made. Dropping the future ends it, and
     /// [`Host::close`] waits for that.
     pub(crate) async fn on_guests<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {
+        if Handle::current().id() == self.guests.id() {
+            return Ok(work.await);
+        }
         let ticking = self.tick_while();
         let work = async move {
             let done = work.await;

@@ -40,7 +40,7 @@ impl Instance {
     /// give what nobody was given.
     fn is_worth_keeping(&self) -> bool {
         let guest = self.store.data();
-        self.memory() <= SPARE_MEMORY && guest.refusals.is_empty() && !guest.limiter.denied()
+        self.memory() <= SPARE_MEMORY && guest.refusals.is_empty() && guest.limiter.denied().is_none()
     }
 }
 

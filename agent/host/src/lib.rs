@@ -16,6 +16,7 @@
 
 mod bindings;
 mod cache;
+mod ending;
 mod guest;
 mod heavy;
 mod host;

@@ -10,7 +10,7 @@ use wasmtime::ResourceLimiter;
 use crate::log::LogRate;
 
 /// Elements of all tables of a component together: one for each function whose address is taken.
-const TABLE_ELEMENTS: usize = 100_000;
+pub(crate) const TABLE_ELEMENTS: usize = 100_000;
 
 /// Core instances of one component: its own and those that adapt it to its imports.
 const INSTANCES: usize = 40;
@@ -59,13 +59,22 @@ pub(crate) struct MemoryLimiter {
     used: usize,
     peak: usize,
     elements: usize,
-    denied: bool,
+    denied: Option<Denied>,
+}
+
+/// What was asked for and not given first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// Memory.
+    Memory,
+    /// Elements of a table.
+    Table,
 }
 
 impl MemoryLimiter {
     /// Allows `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, used: 0, peak: 0, elements: 0, denied: false }
+        Self { limit, used: 0, peak: 0, elements: 0, denied: None }
     }
 
     /// Allows `limit` bytes from now on.
@@ -83,8 +92,8 @@ impl MemoryLimiter {
         self.peak
     }
 
-    /// Whether memory was asked for and not given.
-    pub(crate) fn denied(&self) -> bool {
+    /// What was asked for and not given first, if anything was.
+    pub(crate) fn denied(&self) -> Option<Denied> {
         self.denied
     }
 }
@@ -93,7 +102,7 @@ impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let used = self.used.saturating_add(desired.saturating_sub(current));
         if used > self.limit {
-            self.denied = true;
+            self.denied.get_or_insert(Denied::Memory);
             return Ok(false);
         }
         self.used = used;
@@ -104,7 +113,7 @@ impl ResourceLimiter for MemoryLimiter {
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let elements = self.elements.saturating_add(desired.saturating_sub(current));
         if elements > TABLE_ELEMENTS {
-            self.denied = true;
+            self.denied.get_or_insert(Denied::Table);
             return Ok(false);
         }
         self.elements = elements;
@@ -137,15 +146,15 @@ mod tests {
         assert!(!grow(60, 80));
         assert!(grow(60, 70), "exactly the limit");
         assert!(!grow(0, usize::MAX));
-        assert_eq!((limiter.peak(), limiter.denied()), (100, true));
+        assert_eq!((limiter.peak(), limiter.denied()), (100, Some(Denied::Memory)));
     }
 
     #[test]
     fn tables_are_bounded() {
         let mut limiter = MemoryLimiter::new(0);
         assert!(limiter.table_growing(0, TABLE_ELEMENTS, None).unwrap());
-        assert!(!limiter.denied());
+        assert_eq!(limiter.denied(), None);
         assert!(!limiter.table_growing(0, 1, None).unwrap());
-        assert!(limiter.denied());
+        assert_eq!(limiter.denied(), Some(Denied::Table));
     }
 }

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_capability::Request;
+use tokio::task::JoinError;
 use tokio::time::Instant;
+use wasmtime::Store;
 use wasmtime::component::Component;
-use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
-use wasmtime_wasi::I32Exit;
 
 use crate::bindings::exports::lictor::plugin::handler;
 use crate::bindings::lictor::plugin::types;
 use crate::bindings::{self, PluginPre};
+use crate::ending::classify;
 use crate::guest::{Caller, Guest};
 use crate::heavy::{Lane, Turn};
 use crate::host::Shared;
@@ -24,10 +25,7 @@ use crate::instance::{Instance, Spare};
 use crate::limits::Limits;
 use crate::meter::OverTime;
 use crate::outcome::{Call, CallFailure, Delivery, Description, Event, Failure, Report, RequestsError};
-use crate::text;
-
-/// Bytes of a receipt or a failure's reason that are kept. They go into the record and into one log line.
-const WORDS: usize = 4 << 10;
+use crate::text::{self, WORDS};
 
 /// Memory for the trial at load, where no receiver has said what it allows: enough for an interpreter.
 const TRIAL_MEMORY: usize = 256 << 20;
@@ -148,7 +146,7 @@ impl Plugin {
         let inner = Arc::clone(&self.0);
         // Not `block_on`, which panics where the caller is itself on a runtime's thread.
         self.0.shared.guests.spawn(async move {
-            let made = inner.make().await.map(|instance| inner.spare.keep(Some(instance)));
+            let made = inner.ahead().await.map(|instance| inner.spare.keep(Some(instance)));
             // Nobody waits any more only if the caller is gone.
             drop(done.send(made));
         });
@@ -185,25 +183,38 @@ impl Plugin {
             });
             let finished = finish(ended.await, &limits);
             if is_light {
-                let guests = inner.shared.guests.clone();
-                guests.spawn(async move { inner.spare.fill(async { inner.make().await.ok() }).await });
+                inner.shared.guests.clone().spawn(inner.fill());
             }
             finished
         };
         let made = shared.lanes.make(&shared.guests, turn, Box::pin(call)).await;
-        let finished = made
-            .map_err(|error| CallFailure::Trapped(format!("Lictor's own part of the call broke: {error}")))?;
+        let finished = made.map_err(broke)?;
         shared.lanes.remember(&receiver, &meter, finished.is_at_fault());
         Ok(finished)
     }
 }
 
 impl Inner {
-    /// Makes an instance that waits for its call.
-    async fn make(&self) -> Result<Instance, CallFailure> {
+    /// Makes an instance for the next call, if there is none.
+    async fn fill(self: Arc<Self>) {
+        self.spare.fill(async { self.ahead().await.ok() }).await;
+    }
+
+    /// Makes an instance that waits for its call, where a call of nobody's is made: its start is the guest's own code.
+    async fn ahead(self: &Arc<Self>) -> Result<Instance, CallFailure> {
+        let shared = &self.shared;
+        let (inner, nobody) = (Arc::clone(self), self.nobody().receiver);
+        let turn = shared.lanes.turn(&nobody);
+        let (own, meter) = (turn.clone(), Arc::clone(&turn.meter));
+        let make = Box::pin(async move { inner.make(own).await });
+        let made = shared.lanes.go_on(turn, make).await.map_err(broke).flatten();
+        shared.lanes.remember(&nobody, &meter, made.is_err());
+        made
+    }
+
+    async fn make(&self, turn: Turn) -> Result<Instance, CallFailure> {
         let limits = Limits { memory: TRIAL_MEMORY, ..Limits::default() };
-        let made =
-            self.run(self.nobody(), &limits, Turn::light(), |exports, _| Box::pin(async { Ok(exports) }));
+        let made = self.run(self.nobody(), &limits, turn, |exports, _| Box::pin(async { Ok(exports) }));
         let Ended { outcome, store, .. } = made.await;
         match outcome {
             Ok(exports) => Ok(Instance { store, exports: Some(exports) }),
@@ -279,55 +290,9 @@ fn leave(store: Store<Guest>) -> (Guest, String) {
     (guest, stderr)
 }
 
-/// Says why a call ended without an answer.
-fn classify(error: &wasmtime::Error, guest: &Guest, stderr: &str, limits: &Limits) -> CallFailure {
-    match error.downcast_ref::<OverTime>() {
-        Some(OverTime::Wall) => {
-            return CallFailure::Deadline(format!("the plugin was not done within {:?}", limits.timeout));
-        }
-        Some(OverTime::Cpu) => {
-            return CallFailure::Deadline(format!("the plugin used more than {:?} of CPU time", limits.cpu));
-        }
-        None => {}
-    }
-    if guest.limiter.denied() {
-        let limit = bytes(limits.memory);
-        return CallFailure::Memory(format!("the plugin needed more memory than its {limit}"));
-    }
-    if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
-        return CallFailure::Full(format!("there is no place for another call: {full}"));
-    }
-    if let Some(I32Exit(status)) = error.downcast_ref() {
-        return CallFailure::Trapped(format!("the plugin exited with status {status} and gave no answer"));
-    }
-    let last_words = last_words(stderr);
-    let trap = error.downcast_ref::<Trap>();
-    CallFailure::Trapped(match (trap, last_words) {
-        (Some(Trap::StackOverflow), _) => "the plugin's stack overflowed".into(),
-        (_, Some(words)) => format!("the plugin crashed: {words}"),
-        (Some(trap), None) => format!("the plugin crashed: {trap}"),
-        (None, None) => {
-            format!("the plugin crashed: {}", text::one_line(&error.root_cause().to_string(), WORDS))
-        }
-    })
-}
-
-/// A limit in the largest unit that tells it exactly.
-fn bytes(count: usize) -> String {
-    const UNITS: [(usize, &str); 2] = [(1 << 20, "MiB"), (1 << 10, "KiB")];
-    let exact = UNITS.into_iter().find(|(unit, _)| count.is_multiple_of(*unit));
-    let (unit, name) = exact.unwrap_or((1, "bytes"));
-    format!("{} {name}", count / unit)
-}
-
-/// What a runtime wrote when it gave up: a Rust panic with its place, else the last line.
-fn last_words(stderr: &str) -> Option<String> {
-    let panic = stderr.rfind("panicked at ").map(|start| &stderr[start..]);
-    let words = match panic {
-        Some(panic) => panic.split("\nnote: ").next()?,
-        None => stderr.lines().rfind(|line| !line.trim().is_empty())?,
-    };
-    Some(text::one_line(words, WORDS))
+/// A call that did not come to its end by our own fault.
+fn broke(error: JoinError) -> CallFailure {
+    CallFailure::Trapped(format!("Lictor's own part of the call broke: {error}"))
 }
 
 fn report(finished: Finished<Result<String, types::Failure>>) -> Report {
@@ -386,27 +351,6 @@ impl From<Event> for types::Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check(stderr: &str, want: Option<&str>) {
-        assert_eq!(last_words(stderr).as_deref(), want);
-    }
-
-    #[test]
-    fn a_crash_is_told_in_the_guests_last_words() {
-        check("", None);
-        check("\n \n", None);
-        check("memory allocation of 9 bytes failed\n", Some("memory allocation of 9 bytes failed"));
-        check(
-            "started\n\nthread 'main' (1) panicked at src/lib.rs:7:9:\nno: \"x\"\nnote: run with `RUST_BACKTRACE=1`",
-            Some("panicked at src/lib.rs:7:9: no: \"x\""),
-        );
-    }
-
-    #[test]
-    fn a_limit_is_told_exactly() {
-        assert_eq!([64 << 20, 1536 << 10, 1000].map(bytes), ["64 MiB", "1536 KiB", "1000 bytes"]);
-    }
 
     #[test]
     fn who_gives_up_for_good_after_a_refusal_needs_a_grant() {

@@ -3,6 +3,9 @@
 //! Invariant: what leaves this module holds no control characters, so a guest can neither fake a line of
 //! the log nor move a terminal's cursor.
 
+/// Bytes of a receipt or a failure's reason that are kept. They go into the record and into one log line.
+pub(crate) const WORDS: usize = 4 << 10;
+
 /// What stands where text was cut off.
 const CUT: &str = " […]";
 

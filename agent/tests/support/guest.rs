@@ -17,17 +17,49 @@ pub(crate) fn guest() -> &'static [u8] {
 
 /// The guest `misbehave`, with one text in place of another one of the same length wherever it stands.
 pub(crate) fn patched(from: &str, to: &str) -> Vec<u8> {
+    replaced(guest().to_vec(), from.as_bytes(), to.as_bytes())
+}
+
+/// A component with these bytes in place of other ones wherever they stand.
+fn replaced(mut wasm: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
-    let mut wasm = guest().to_vec();
     let mut patches = 0;
     for at in 0..wasm.len() - from.len() {
-        if wasm[at..].starts_with(from.as_bytes()) {
-            wasm[at..at + to.len()].copy_from_slice(to.as_bytes());
+        if wasm[at..].starts_with(from) {
+            wasm[at..at + to.len()].copy_from_slice(to);
             patches += 1;
         }
     }
-    assert!(patches > 0, "{from} is not in the guest");
+    assert!(patches > 0, "{from:02x?} is not in the guest");
     wasm
+}
+
+/// The guest `raw`, which grows its table where it grew its memory: no language has a word for that.
+fn growing_its_table() -> Vec<u8> {
+    // i32.const 0x0f000fff, memory.grow
+    const MEMORY: [u8; 8] = [0x41, 0xff, 0x9f, 0x80, 0xf8, 0x00, 0x40, 0x00];
+    // ref.null func, i32.const 8191, table.grow 0
+    const TABLE: [u8; 8] = [0xd0, 0x70, 0x41, 0xff, 0x3f, 0xfc, 0x0f, 0x00];
+    replaced(built("raw"), &MEMORY, &TABLE)
+}
+
+/// What the file `guest` in a folder of `agent/tests/sandbox` names.
+pub(crate) fn named(guest: &str) -> Vec<u8> {
+    match guest {
+        "core module" => b"\0asm\x01\0\0\0".to_vec(),
+        "misbehave, its first half" => {
+            let whole = built("misbehave");
+            whole[..whole.len() / 2].to_vec()
+        }
+        "misbehave, for contract 0.3.0" => {
+            patched("lictor:plugin/handler@0.1.0", "lictor:plugin/handler@0.3.0")
+        }
+        "misbehave, importing lictor:plugin/kill" => {
+            patched("lictor:plugin/exec@0.1.0", "lictor:plugin/kill@0.1.0")
+        }
+        "raw, growing its table" => growing_its_table(),
+        name => built(name),
+    }
 }
 
 /// A guest's component; all guests are built once per process.

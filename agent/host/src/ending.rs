@@ -1,0 +1,94 @@
+//! Why a call ended without an answer, in words.
+
+use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime_wasi::I32Exit;
+
+use crate::guest::Guest;
+use crate::limits::{Denied, Limits, TABLE_ELEMENTS};
+use crate::meter::OverTime;
+use crate::outcome::CallFailure;
+use crate::text::{self, WORDS};
+
+/// Says why a call ended without an answer.
+pub(crate) fn classify(error: &wasmtime::Error, guest: &Guest, stderr: &str, limits: &Limits) -> CallFailure {
+    match error.downcast_ref::<OverTime>() {
+        Some(OverTime::Wall) => {
+            return CallFailure::Deadline(format!("the plugin was not done within {:?}", limits.timeout));
+        }
+        Some(OverTime::Cpu) => {
+            return CallFailure::Deadline(format!("the plugin used more than {:?} of CPU time", limits.cpu));
+        }
+        None => {}
+    }
+    match guest.limiter.denied() {
+        Some(Denied::Memory) => {
+            let limit = bytes(limits.memory);
+            return CallFailure::Memory(format!("the plugin needed more memory than its {limit}"));
+        }
+        Some(Denied::Table) => {
+            let text = format!("the plugin needed more than {TABLE_ELEMENTS} elements of its tables");
+            return CallFailure::Memory(text);
+        }
+        None => {}
+    }
+    if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
+        return CallFailure::Full(format!("there is no place for another call: {full}"));
+    }
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return CallFailure::Trapped(format!("the plugin exited with status {status} and gave no answer"));
+    }
+    let last_words = last_words(stderr);
+    let trap = error.downcast_ref::<Trap>();
+    CallFailure::Trapped(match (trap, last_words) {
+        (Some(Trap::StackOverflow), _) => "the plugin's stack overflowed".into(),
+        (_, Some(words)) => format!("the plugin crashed: {words}"),
+        (Some(trap), None) => format!("the plugin crashed: {trap}"),
+        (None, None) => {
+            format!("the plugin crashed: {}", text::one_line(&error.root_cause().to_string(), WORDS))
+        }
+    })
+}
+
+/// A limit in the largest unit that tells it exactly.
+fn bytes(count: usize) -> String {
+    const UNITS: [(usize, &str); 2] = [(1 << 20, "MiB"), (1 << 10, "KiB")];
+    let exact = UNITS.into_iter().find(|(unit, _)| count.is_multiple_of(*unit));
+    let (unit, name) = exact.unwrap_or((1, "bytes"));
+    format!("{} {name}", count / unit)
+}
+
+/// What a runtime wrote when it gave up: a Rust panic with its place, else the last line.
+fn last_words(stderr: &str) -> Option<String> {
+    let panic = stderr.rfind("panicked at ").map(|start| &stderr[start..]);
+    let words = match panic {
+        Some(panic) => panic.split("\nnote: ").next()?,
+        None => stderr.lines().rfind(|line| !line.trim().is_empty())?,
+    };
+    Some(text::one_line(words, WORDS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(stderr: &str, want: Option<&str>) {
+        assert_eq!(last_words(stderr).as_deref(), want);
+    }
+
+    #[test]
+    fn a_crash_is_told_in_the_guests_last_words() {
+        check("", None);
+        check("\n \n", None);
+        check("memory allocation of 9 bytes failed\n", Some("memory allocation of 9 bytes failed"));
+        check(
+            "started\n\nthread 'main' (1) panicked at src/lib.rs:7:9:\nno: \"x\"\nnote: run with `RUST_BACKTRACE=1`",
+            Some("panicked at src/lib.rs:7:9: no: \"x\""),
+        );
+    }
+
+    #[test]
+    fn a_limit_is_told_exactly() {
+        assert_eq!([64 << 20, 1536 << 10, 1000].map(bytes), ["64 MiB", "1536 KiB", "1000 bytes"]);
+    }
+}
