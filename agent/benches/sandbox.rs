@@ -32,11 +32,15 @@ mod guest;
 mod table;
 
 /// Rounds of a folder, and how long the receiver is looked at in each, alone and then beside it.
-const ROUNDS: usize = 7;
-const LOOK: Duration = Duration::from_millis(300);
+const ROUNDS: usize = 9;
+const LOOK: Duration = Duration::from_millis(200);
 
-/// So long a guest goes on before somebody looks: by then it is known what it does.
-const BEFORE: Duration = Duration::from_millis(300);
+/// So long a guest goes on before anybody looks for the first time, so that it is known what it does; and later on.
+const FIRST: Duration = Duration::from_millis(400);
+const BEFORE: Duration = Duration::from_millis(20);
+
+/// What is looked at beside the guest that spins, too: a plugin that computes for some milliseconds.
+const HEAVY: &str = "endless-loop";
 
 /// What is to be reached.
 const SLOWER_MAX: f64 = 1.1;
@@ -52,9 +56,15 @@ fn main() {
     for folder in folders {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         if folder.is_dir() && (names.is_empty() || names.contains(&name)) {
-            stage.measure(&name, &Other::of(&folder), &mut table);
+            let other = Other::of(&folder);
+            stage.measure(&name, "ok", Some(&other), &mut table);
+            if name == HEAVY {
+                stage.measure(&format!("{name}, and a heavy call"), "compute", Some(&other), &mut table);
+            }
         }
     }
+    // What two looks at the same differ by.
+    stage.measure("nothing", "ok", None, &mut table);
     println!("\n{table}");
 }
 
@@ -98,15 +108,18 @@ impl Stage {
         Self { host: Arc::new(host), plugin, runtime }
     }
 
-    fn measure(&self, name: &str, other: &Other, table: &mut Table) {
+    /// Measures calls that do this, alone and beside the other one.
+    fn measure(&self, name: &str, act: &str, other: Option<&Other>, table: &mut Table) {
         println!("Measuring beside {name} …");
         let (mut alone, mut beside, mut ratios) = (Samples::new("µs"), Samples::new("µs"), Samples::new("×"));
-        for _ in 0..ROUNDS {
-            let one = self.look();
-            let end = self.begin(other);
-            std::thread::sleep(BEFORE);
-            let two = self.look();
-            end();
+        for round in 0..ROUNDS {
+            let one = self.look(act);
+            let end = other.map(|other| self.begin(other));
+            std::thread::sleep(if round == 0 { FIRST } else { BEFORE });
+            let two = self.look(act);
+            if let Some(end) = end {
+                end();
+            }
             self.runtime.block_on(self.host.close());
             alone.add(one);
             beside.add(two);
@@ -119,12 +132,12 @@ impl Stage {
     }
 
     /// Microseconds that a call takes on average, one after the other where receivers' tasks run.
-    fn look(&self) -> f64 {
-        let plugin = self.plugin.clone();
+    fn look(&self, act: &str) -> f64 {
+        let (plugin, config) = (self.plugin.clone(), format!(r#"{{"do":"{act}"}}"#));
         let look = async move {
             let (start, mut calls) = (Instant::now(), 0_u32);
             while start.elapsed() < LOOK {
-                plugin.handle(steady()).await.result.expect("it returns at once");
+                plugin.handle(steady(&config)).await.result.expect("it does what it should");
                 calls += 1;
             }
             start.elapsed().as_secs_f64() * 1e6 / f64::from(calls)
@@ -164,10 +177,10 @@ async fn endless(plugin: Plugin, make: impl Fn() -> Call + Send) {
     }
 }
 
-fn steady() -> Call {
+fn steady(config: &str) -> Call {
     Call {
         delivery: delivery("steady"),
-        config: r#"{"do":"ok"}"#.into(),
+        config: config.into(),
         capabilities: able(Grants::default()),
         limits: Limits::default(),
     }

@@ -1,16 +1,20 @@
 //! What a receiver costs that has nothing to do: resident memory with a hundred of one plugin, and with one of them.
+//!
+//! The plugins are the four that Lictor carries and an example in each language, as far as it was built.
 
 use std::fmt::Write;
 use std::fs;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::flips::Flips;
 use crate::place::Place;
 use crate::running::Running;
-use crate::support::lictor;
+use crate::servers;
+use crate::support::{guest, lictor};
 use crate::table::{Samples, Table};
 
-const RUNS: usize = 3;
+const RUNS: usize = 2;
 
 /// Receivers more in the second of two.
 const MORE: usize = 99;
@@ -18,27 +22,76 @@ const MORE: usize = 99;
 /// What one may cost, in KiB.
 const LIMIT: f64 = 100.0;
 
-/// Measures both, after each receiver was called.
+/// A plugin, and what stands in its receivers' tables.
+struct Kind {
+    name: &'static str,
+    table: String,
+}
+
+/// Measures each plugin, after each receiver was called.
 pub(crate) fn measure(place: &Place, table: &mut Table) {
-    println!("Measuring idle receivers …");
-    // The first start compiles the plugin.
-    drop(after_a_change(place, 1));
-    let mut each = Samples::new("KiB");
-    for _ in 0..RUNS {
-        let one = after_a_change(place, 1).resident_kb();
-        let hundred = after_a_change(place, 1 + MORE).resident_kb();
-        let more = f64::from(hundred) - f64::from(one);
-        each.add(more / f64::from(u32::try_from(MORE).unwrap()));
+    let (webhooks, mails) = (servers::webhooks(), servers::mails());
+    for kind in kinds(place, webhooks, mails) {
+        println!("Measuring idle receivers of {} …", kind.name);
+        // The first start compiles the plugin.
+        drop(after_a_change(place, &kind, 1));
+        let (mut lonely, mut each) = (Samples::new("MB"), Samples::new("KiB"));
+        for _ in 0..RUNS {
+            let one = after_a_change(place, &kind, 1).resident_kb();
+            let hundred = after_a_change(place, &kind, 1 + MORE).resident_kb();
+            let more = f64::from(hundred) - f64::from(one);
+            lonely.add(f64::from(one) / 1024.0);
+            each.add(more / f64::from(u32::try_from(MORE).unwrap()));
+        }
+        let (name, cost) = (kind.name, each.median());
+        table.row(&format!("Lictor with one idle receiver of {name}"), &lonely);
+        table.row("… each of 99 more", &each);
+        table.reach("… under 100 KB", &format!("{cost:.0} KiB"), cost < LIMIT);
     }
-    let cost = each.median();
-    table.row("an idle receiver, one of 100 of one plugin", &each);
-    table.reach("… under 100 KB", &format!("{cost:.0} KiB"), cost < LIMIT);
+}
+
+/// Those that are there.
+fn kinds(place: &Place, webhooks: SocketAddr, mails: SocketAddr) -> Vec<Kind> {
+    let url = format!("http://{webhooks}/hook");
+    let kind = |name, table| Kind { name, table };
+    let mut kinds = vec![
+        kind("shell", "plugin = 'shell'\nconfig = { command = ['/bin/true'] }".into()),
+        kind(
+            "file",
+            format!("plugin = 'file'\nconfig = {{ path = '{}' }}", place.path("idle.jsonl").display()),
+        ),
+        kind("webhook", format!("plugin = 'webhook'\nconfig = {{ url = '{url}' }}")),
+        kind(
+            "email",
+            format!(
+                "plugin = 'email'\nconfig = {{ from = 'a@example.com', to = ['b@example.com'] }}
+                 allow.smtp = {{ relay = 'smtp://{mails}' }}"
+            ),
+        ),
+    ];
+    let repository = guest::repository();
+    for (name, file, config) in [
+        ("chat (Rust)", "target/examples/wasm32-wasip2/release/chat.wasm", ""),
+        ("push (JavaScript)", "examples/plugins/push/target/push.wasm", ""),
+        ("pager (Python)", "examples/plugins/pager/target/pager.wasm", ", routing_key = 'R1'"),
+    ] {
+        let file = repository.join(file);
+        if file.exists() {
+            let file = file.display();
+            let table = format!(
+                "plugin = '{file}'\nconfig = {{ url = '{url}'{config} }}
+                 allow.http = [{{ url = '{url}', methods = ['POST'] }}]"
+            );
+            kinds.push(kind(name, table));
+        }
+    }
+    kinds
 }
 
 /// Lictor with so many receivers, each of which was called, and has nothing more to do.
-fn after_a_change(place: &Place, receivers: usize) -> Running {
+fn after_a_change(place: &Place, kind: &Kind, receivers: usize) -> Running {
     let config = place.path(&format!("idle-{receivers}.toml"));
-    fs::write(&config, text(place, receivers)).unwrap();
+    fs::write(&config, text(place, kind, receivers)).unwrap();
     let mut command = lictor::command();
     command.arg("run").arg("-c").arg(&config).env("CONSUL_HTTP_ADDR", place.url());
     let mut flips = Flips::new(&place.address());
@@ -55,16 +108,16 @@ fn after_a_change(place: &Place, receivers: usize) -> Running {
     lictor
 }
 
-fn text(place: &Place, receivers: usize) -> String {
+fn text(place: &Place, kind: &Kind, receivers: usize) -> String {
     let data = place.path("idle");
     let names: Vec<_> = (0..receivers).map(|number| format!("r{number}")).collect();
     let mut text = format!(
         "agent.data_dir = '{}'\n[[rules]]\nname = 'web'\non = ['check.status']\nmatch = {{ service = 'web' }}
-        receivers = {names:?}\n[defaults.receivers]\nplugin = 'shell'\nconfig = {{ command = ['/bin/true'] }}\n",
+        receivers = {names:?}\n",
         data.display()
     );
     for name in names {
-        writeln!(text, "[receivers.{name}]").unwrap();
+        writeln!(text, "[receivers.{name}]\n{}", kind.table).unwrap();
     }
     text
 }

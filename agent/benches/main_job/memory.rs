@@ -17,7 +17,7 @@ const DELIVERIES: usize = 1000;
 const PAUSE: Duration = Duration::from_millis(12);
 
 /// How long deliveries and handlers that are still on their way may take, in tenths of a second.
-const PATIENCE: usize = 100;
+const PATIENCE: usize = 600;
 
 /// What is to be reached, as a part of what `consul watch` has.
 const OF_WATCH: f64 = 0.5;

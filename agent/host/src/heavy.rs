@@ -7,8 +7,8 @@
 //! its next ones on a third thread, at most one in ten milliseconds for each call that it may have in flight, until one
 //! went well. A plugin that merely computes shares no thread with it.
 //!
-//! Both threads have a lower priority than the rest of Lictor, as has one that compiles a plugin: they get what is left of
-//! the machine. A program inherits the priority of the thread that starts it, so none is started there
+//! Both threads have a lower priority than the rest of Lictor, as has one that compiles a plugin for a reload: they get what
+//! is left of the machine. A program inherits the priority of the thread that starts it, so none is started there
 //! (`Shared::on_guests`).
 //!
 //! Calls that begin here make an instance of their own. The one that is made ahead is for those that it makes quicker.

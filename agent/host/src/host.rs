@@ -8,7 +8,10 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -110,7 +113,16 @@ impl Host {
         let ticker = start_ticker(engine.weak(), Arc::clone(&calls)).map_err(HostError::Threads)?;
         let guests = runtime.handle().clone();
         let lanes = Lanes::start().map_err(HostError::Threads)?;
-        let shared = Arc::new(Shared { engine, guests, lanes, runtime: Some(runtime), calls, ticker });
+        let shared = Shared {
+            engine,
+            guests,
+            lanes,
+            runtime: Some(runtime),
+            calls,
+            has_served: AtomicBool::new(false),
+            ticker,
+        };
+        let shared = Arc::new(shared);
         Ok(Self { shared, linker, cache: settings.cache_dir.and_then(Cache::open) })
     }
 
@@ -130,12 +142,7 @@ impl Host {
         }
         let component = match self.cached(digest) {
             Some(component) => component,
-            None => heavy::apart(|| {
-                // Asked first, since it says more of what is wrong than the compiler does.
-                inspect::inspect(wasm)?;
-                self.compile(wasm, digest)
-            })
-            .map_err(|error| LoadError::Link(format!("start a thread for it: {error}")))??,
+            None => self.compile_apart(wasm, digest)?,
         };
         let imports = inspect::capabilities_of(&self.shared.engine, &component)?;
         let linked = self.linker.instantiate_pre(&component).and_then(PluginPre::new);
@@ -178,6 +185,21 @@ impl Host {
         self.cache.as_ref().and_then(|cache| cache.load(&self.shared.engine, digest))
     }
 
+    /// Compiles it, with a low priority where receivers could be held up by that: whoever waits for a start waits for this.
+    fn compile_apart(&self, wasm: &[u8], digest: &str) -> Result<Component, LoadError> {
+        let compile = || {
+            // Asked first, since it says more of what is wrong than the compiler does.
+            inspect::inspect(wasm)?;
+            self.compile(wasm, digest)
+        };
+        if self.shared.has_served.load(Relaxed) {
+            let compiled = heavy::apart(compile);
+            compiled.map_err(|error| LoadError::Link(format!("start a thread for it: {error}")))?
+        } else {
+            compile()
+        }
+    }
+
     fn compile(&self, wasm: &[u8], digest: &str) -> Result<Component, LoadError> {
         let engine = &self.shared.engine;
         let component =
@@ -208,6 +230,8 @@ pub(crate) struct Shared {
     /// The same, for the one who ends it. `None` only while we are dropped.
     runtime: Option<Runtime>,
     calls: Arc<Calls>,
+    /// A delivery was made, so there are receivers.
+    pub(crate) has_served: AtomicBool,
     ticker: Thread,
 }
 

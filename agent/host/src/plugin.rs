@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use lictor_capability::Request;
@@ -116,6 +117,7 @@ impl Plugin {
     /// Makes one attempt to make one delivery. Dropping the future ends the call.
     pub async fn handle(&self, call: Call) -> Report {
         let Call { delivery, config, capabilities, limits } = call;
+        self.0.shared.has_served.store(true, Relaxed);
         let caller = Caller {
             receiver: delivery.receiver.clone(),
             delivery: delivery.id.clone(),
@@ -188,7 +190,7 @@ impl Plugin {
             finished
         };
         let made = shared.lanes.make(&shared.guests, turn, Box::pin(call)).await;
-        let finished = made.map_err(broke)?;
+        let finished = made.map_err(|error| broke(&error))?;
         shared.lanes.remember(&receiver, &meter, finished.is_at_fault());
         Ok(finished)
     }
@@ -206,8 +208,8 @@ impl Inner {
         let (inner, nobody) = (Arc::clone(self), self.nobody().receiver);
         let turn = shared.lanes.turn(&nobody);
         let (own, meter) = (turn.clone(), Arc::clone(&turn.meter));
-        let make = Box::pin(async move { inner.make(own).await });
-        let made = shared.lanes.go_on(turn, make).await.map_err(broke).flatten();
+        let call = Box::pin(async move { inner.make(own).await });
+        let made = shared.lanes.go_on(turn, call).await.unwrap_or_else(|error| Err(broke(&error)));
         shared.lanes.remember(&nobody, &meter, made.is_err());
         made
     }
@@ -291,7 +293,7 @@ fn leave(store: Store<Guest>) -> (Guest, String) {
 }
 
 /// A call that did not come to its end by our own fault.
-fn broke(error: JoinError) -> CallFailure {
+fn broke(error: &JoinError) -> CallFailure {
     CallFailure::Trapped(format!("Lictor's own part of the call broke: {error}"))
 }
 

@@ -17,6 +17,9 @@ use serde::Deserialize;
 
 const MIB: usize = 1 << 20;
 
+/// Numbers that are added up: more than two milliseconds on any machine.
+const COMPUTED: u32 = 5_000_000;
+
 /// The plugin.
 pub struct Misbehave;
 
@@ -40,6 +43,8 @@ pub enum Config {
     Note,
     /// Panics.
     Trap,
+    /// Computes for some milliseconds, as a plugin may.
+    Compute,
     /// Spins for ever.
     Loop,
     /// Takes memory until there is none.
@@ -169,6 +174,7 @@ impl Plugin for Misbehave {
                 Ok("noted".into())
             }
             Config::Trap => panic!("asked to"),
+            Config::Compute => receipt(&(0..COMPUTED).fold(0_u32, |sum, number| black_box(sum ^ number))),
             Config::Loop => loop {
                 black_box(());
             },
