@@ -156,7 +156,7 @@ pub mod lictor {
             }
             impl ::core::error::Error for CallError {}
         }
-        /// Runs a program: no shell, a clean environment, its own process group.
+        /// Runs a program: no shell, a clean environment, its own process group, and as whom the grant says.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod exec {
             #[used]
@@ -167,13 +167,13 @@ pub mod lictor {
             /// A program to run, and how.
             #[derive(Clone, PartialEq)]
             pub struct Command {
-                /// The program's absolute path, then its arguments.
+                /// The program's absolute path, as the grant has it or as that leads to in the end, then its arguments.
                 pub argv: _rt::Vec<_rt::String>,
                 /// Names must begin with `LICTOR_` or be listed in the grant. The host adds `PATH` and `LANG`.
                 pub env: _rt::Vec<(_rt::String, _rt::String)>,
                 /// Written to its standard input, which is then closed.
                 pub stdin: _rt::Vec<u8>,
-                /// Milliseconds. Afterwards its whole process group is ended: TERM, then KILL.
+                /// Milliseconds. Afterwards it is ended with all that is below it: TERM, then KILL.
                 pub timeout_ms: u32,
             }
             impl ::core::fmt::Debug for Command {
@@ -1350,6 +1350,300 @@ pub mod lictor {
                 }
             }
         }
+        /// Reads Consul's key-value store, below the prefixes that the grant names, as Lictor's own token may. It is asked anew each
+        /// time, so what a repeated attempt reads is as it is then. A key has 1 to 512 bytes, no control character, and no part
+        /// between its slashes that is `.` or `..`; so has a prefix.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod kv {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type CallError = super::super::super::lictor::plugin::types::CallError;
+            #[allow(unused_unsafe, clippy::all)]
+            /// The value of a key, if there is one. One that is longer than the receiver's limit for answers fails.
+            #[allow(async_fn_in_trait)]
+            pub fn get(
+                key: &str,
+            ) -> ::core::result::Result<
+                ::core::option::Option<_rt::Vec<u8>>,
+                CallError,
+            > {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lictor:plugin/kv@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "get"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result19 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                match l4 {
+                                    0 => None,
+                                    1 => {
+                                        let e = {
+                                            let l5 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            <_ as From<
+                                                _rt::Vec<_>,
+                                            >>::from(_rt::Vec::from_raw_parts(l5.cast(), len7, len7))
+                                        };
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l8 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::lictor::plugin::types::CallError as V18;
+                                let v18 = match l8 {
+                                    0 => {
+                                        let e18 = {
+                                            let l9 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        V18::Refused(e18)
+                                    }
+                                    1 => {
+                                        let e18 = {
+                                            let l12 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            _rt::string_lift(bytes14)
+                                        };
+                                        V18::TimedOut(e18)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e18 = {
+                                            let l15 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l16 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len17 = l16;
+                                            let bytes17 = _rt::Vec::from_raw_parts(
+                                                l15.cast(),
+                                                len17,
+                                                len17,
+                                            );
+                                            _rt::string_lift(bytes17)
+                                        };
+                                        V18::Failed(e18)
+                                    }
+                                };
+                                v18
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result19
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// All keys that begin with `prefix`, in the order of their bytes; none is no error. More than 10000, or more of them than
+            /// the receiver's limit for answers takes, fail. Keys that the token may not list are missing without a word.
+            #[allow(async_fn_in_trait)]
+            pub fn keys(
+                prefix: &str,
+            ) -> ::core::result::Result<_rt::Vec<_rt::String>, CallError> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = prefix;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lictor:plugin/kv@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "keys"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result21 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base9 = l4;
+                                let len9 = l5;
+                                let mut result9 = _rt::Vec::with_capacity(len9);
+                                for i in 0..len9 {
+                                    let base = base9
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    let e9 = {
+                                        let l6 = *base.add(0).cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len8 = l7;
+                                        let bytes8 = _rt::Vec::from_raw_parts(
+                                            l6.cast(),
+                                            len8,
+                                            len8,
+                                        );
+                                        _rt::string_lift(bytes8)
+                                    };
+                                    result9.push(e9);
+                                }
+                                _rt::cabi_dealloc(
+                                    base9,
+                                    len9 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                result9
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l10 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::lictor::plugin::types::CallError as V20;
+                                let v20 = match l10 {
+                                    0 => {
+                                        let e20 = {
+                                            let l11 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        V20::Refused(e20)
+                                    }
+                                    1 => {
+                                        let e20 = {
+                                            let l14 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        V20::TimedOut(e20)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e20 = {
+                                            let l17 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        V20::Failed(e20)
+                                    }
+                                };
+                                v20
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result21
+                }
+            }
+        }
         /// Keeps values from one call to the next. They are this receiver's alone, bounded by its grant, and there after a
         /// restart. A key has 1 to 512 bytes. What a call sets is kept at once and whole, however the call ends; calls that run
         /// at the same time take turns with each other's.
@@ -1917,6 +2211,22 @@ pub mod exports {
                             .finish()
                     }
                 }
+                /// Keys of Consul that it will read.
+                #[derive(Clone, PartialEq)]
+                pub struct KvRequest {
+                    /// How they all begin; a whole key is the beginning of itself.
+                    pub prefix: _rt::String,
+                }
+                impl ::core::fmt::Debug for KvRequest {
+                    fn fmt(
+                        &self,
+                        f: &mut ::core::fmt::Formatter<'_>,
+                    ) -> ::core::fmt::Result {
+                        f.debug_struct("KvRequest")
+                            .field("prefix", &self.prefix)
+                            .finish()
+                    }
+                }
                 /// Values that it will keep.
                 #[repr(C)]
                 #[derive(Clone, Copy, PartialEq)]
@@ -1947,6 +2257,8 @@ pub mod exports {
                     Smtp(SmtpRequest),
                     /// To read the whole list that the rule's watch follows.
                     Watch,
+                    /// To read keys of Consul.
+                    Kv(KvRequest),
                     /// To keep values between its calls.
                     KvStore(KvStoreRequest),
                 }
@@ -1969,6 +2281,9 @@ pub mod exports {
                                 f.debug_tuple("Request::Smtp").field(e).finish()
                             }
                             Request::Watch => f.debug_tuple("Request::Watch").finish(),
+                            Request::Kv(e) => {
+                                f.debug_tuple("Request::Kv").field(e).finish()
+                            }
                             Request::KvStore(e) => {
                                 f.debug_tuple("Request::KvStore").field(e).finish()
                             }
@@ -2080,21 +2395,21 @@ pub mod exports {
                         match result1 {
                             Ok(e) => {
                                 *ptr2.add(0).cast::<u8>() = (0i32) as u8;
-                                let vec16 = e;
-                                let len16 = vec16.len();
-                                let layout16 = _rt::alloc::Layout::from_size_align(
-                                        vec16.len() * (5 * ::core::mem::size_of::<*const u8>()),
+                                let vec18 = e;
+                                let len18 = vec18.len();
+                                let layout18 = _rt::alloc::Layout::from_size_align(
+                                        vec18.len() * (5 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result16, _cleanup16) = ::wit_bindgen::rt::Cleanup::new(
-                                    layout16,
+                                let (result18, _cleanup18) = ::wit_bindgen::rt::Cleanup::new(
+                                    layout18,
                                 );
-                                if let Some(cleanup) = _cleanup16 {
+                                if let Some(cleanup) = _cleanup18 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec16.into_iter().enumerate() {
-                                    let base = result16
+                                for (i, e) in vec18.into_iter().enumerate() {
+                                    let base = result18
                                         .add(i * (5 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         match e {
@@ -2229,35 +2544,49 @@ pub mod exports {
                                             Request::Watch => {
                                                 *base.add(0).cast::<u8>() = (4i32) as u8;
                                             }
-                                            Request::KvStore(e) => {
+                                            Request::Kv(e) => {
                                                 *base.add(0).cast::<u8>() = (5i32) as u8;
-                                                let KvStoreRequest { size: size15 } = e;
+                                                let KvRequest { prefix: prefix15 } = e;
+                                                let vec16 = (prefix15.into_bytes()).into_boxed_slice();
+                                                let ptr16 = vec16.as_ptr().cast::<u8>();
+                                                let len16 = vec16.len();
+                                                ::core::mem::forget(vec16);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len16;
                                                 *base
                                                     .add(::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(size15);
+                                                    .cast::<*mut u8>() = ptr16.cast_mut();
+                                            }
+                                            Request::KvStore(e) => {
+                                                *base.add(0).cast::<u8>() = (6i32) as u8;
+                                                let KvStoreRequest { size: size17 } = e;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(size17);
                                             }
                                         }
                                     }
                                 }
                                 *ptr2
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len16;
+                                    .cast::<usize>() = len18;
                                 *ptr2
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result16;
+                                    .cast::<*mut u8>() = result18;
                             }
                             Err(e) => {
                                 *ptr2.add(0).cast::<u8>() = (1i32) as u8;
-                                let vec17 = (e.into_bytes()).into_boxed_slice();
-                                let ptr17 = vec17.as_ptr().cast::<u8>();
-                                let len17 = vec17.len();
-                                ::core::mem::forget(vec17);
+                                let vec19 = (e.into_bytes()).into_boxed_slice();
+                                let ptr19 = vec19.as_ptr().cast::<u8>();
+                                let len19 = vec19.len();
+                                ::core::mem::forget(vec19);
                                 *ptr2
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len17;
+                                    .cast::<usize>() = len19;
                                 *ptr2
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr17.cast_mut();
+                                    .cast::<*mut u8>() = ptr19.cast_mut();
                             }
                         };
                         ptr2
@@ -2276,10 +2605,10 @@ pub mod exports {
                                 let l2 = *arg0
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base22 = l1;
-                                let len22 = l2;
-                                for i in 0..len22 {
-                                    let base = base22
+                                let base24 = l1;
+                                let len24 = l2;
+                                for i in 0..len24 {
+                                    let base = base24
                                         .add(i * (5 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         let l3 = i32::from(*base.add(0).cast::<u8>());
@@ -2369,24 +2698,33 @@ pub mod exports {
                                                 );
                                             }
                                             4 => {}
+                                            5 => {
+                                                let l22 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l23 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l22, l23, 1);
+                                            }
                                             _ => {}
                                         }
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base22,
-                                    len22 * (5 * ::core::mem::size_of::<*const u8>()),
+                                    base24,
+                                    len24 * (5 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
                             }
                             _ => {
-                                let l23 = *arg0
+                                let l25 = *arg0
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l24 = *arg0
+                                let l26 = *arg0
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l23, l24, 1);
+                                _rt::cabi_dealloc(l25, l26, 1);
                             }
                         }
                     }
@@ -2873,10 +3211,10 @@ macro_rules! __export_plugin_impl {
         =
         "component-type:wit-bindgen:0.61.1:lictor:plugin@0.1.0:plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1960] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2105] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xab\x0e\x01A\x02\x01\
-A\x15\x01B\x0a\x01r\x06\x02ids\x06sources\x04types\x07subjects\x04times\x04datas\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xbc\x0f\x01A\x02\x01\
+A\x17\x01B\x0a\x01r\x06\x02ids\x06sources\x04types\x07subjects\x04times\x04datas\
 \x04\0\x05event\x03\0\0\x01p\x01\x01r\x07\x02ids\x07attempty\x04rules\x08receive\
 rs\x0benvironments\x04nodes\x06events\x02\x04\0\x08delivery\x03\0\x03\x01o\x02sy\
 \x01q\x03\x09transient\x01s\0\x0bretry-after\x01\x05\0\x09permanent\x01s\0\x04\0\
@@ -2901,26 +3239,30 @@ j\x01s\x01\x04\x01@\x01\x07message\x02\0\x05\x04\0\x04send\x01\x06\x03\0\x18lict
 or:plugin/smtp@0.1.0\x05\x05\x01B\x08\x02\x03\x02\x01\x01\x04\0\x0acall-error\x03\
 \0\0\x01p}\x01r\x02\x05indexw\x04body\x02\x04\0\x06answer\x03\0\x03\x01j\x01\x04\
 \x01\x01\x01@\0\0\x05\x04\0\x07current\x01\x06\x03\0\x19lictor:plugin/watch@0.1.\
-0\x05\x06\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x0acall-error\x03\0\0\x01p}\x01k\x02\
-\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\x04\x04\0\x03get\x01\x05\x01j\0\x01\x01\
-\x01@\x02\x03keys\x05value\x02\0\x06\x04\0\x03set\x01\x07\x01@\x01\x03keys\0\x06\
-\x04\0\x06delete\x01\x08\x03\0\x1clictor:plugin/kv-store@0.1.0\x05\x07\x01B\x04\x01\
-m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\
-\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x17lictor:plugin/log@0.1.0\x05\
-\x08\x02\x03\0\0\x08delivery\x02\x03\0\0\x07failure\x01B\x1c\x02\x03\x02\x01\x09\
-\x04\0\x08delivery\x03\0\0\x02\x03\x02\x01\x0a\x04\0\x07failure\x03\0\x02\x01r\x04\
-\x04names\x07versions\x07summarys\x0dconfig-schemas\x04\0\x0bdescription\x03\0\x04\
-\x01ps\x01r\x02\x07command\x06\x0atimeout-msy\x04\0\x0cexec-request\x03\0\x07\x01\
-r\x01\x04paths\x04\0\x0eappend-request\x03\0\x09\x01r\x02\x06methods\x03urls\x04\
-\0\x0chttp-request\x03\0\x0b\x01r\x02\x04froms\x02to\x06\x04\0\x0csmtp-request\x03\
-\0\x0d\x01r\x01\x04sizey\x04\0\x10kv-store-request\x03\0\x0f\x01q\x06\x04exec\x01\
-\x08\0\x06append\x01\x0a\0\x04http\x01\x0c\0\x04smtp\x01\x0e\0\x05watch\0\0\x08k\
-v-store\x01\x10\0\x04\0\x07request\x03\0\x11\x01@\0\0\x05\x04\0\x08describe\x01\x13\
-\x01p\x12\x01j\x01\x14\x01s\x01@\x01\x06configs\0\x15\x04\0\x08requests\x01\x16\x01\
-j\x01s\x01\x03\x01@\x02\x08delivery\x01\x06configs\0\x17\x04\0\x06handle\x01\x18\
-\x04\0\x1blictor:plugin/handler@0.1.0\x05\x0b\x04\0\x1alictor:plugin/plugin@0.1.\
-0\x04\0\x0b\x0c\x01\0\x06plugin\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
-wit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+0\x05\x06\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x0acall-error\x03\0\0\x01p}\x01k\x02\
+\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\x04\x04\0\x03get\x01\x05\x01ps\x01j\x01\
+\x06\x01\x01\x01@\x01\x06prefixs\0\x07\x04\0\x04keys\x01\x08\x03\0\x16lictor:plu\
+gin/kv@0.1.0\x05\x07\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x0acall-error\x03\0\0\x01\
+p}\x01k\x02\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\x04\x04\0\x03get\x01\x05\x01\
+j\0\x01\x01\x01@\x02\x03keys\x05value\x02\0\x06\x04\0\x03set\x01\x07\x01@\x01\x03\
+keys\0\x06\x04\0\x06delete\x01\x08\x03\0\x1clictor:plugin/kv-store@0.1.0\x05\x08\
+\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\
+\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x17lictor:plugin/\
+log@0.1.0\x05\x09\x02\x03\0\0\x08delivery\x02\x03\0\0\x07failure\x01B\x1e\x02\x03\
+\x02\x01\x0a\x04\0\x08delivery\x03\0\0\x02\x03\x02\x01\x0b\x04\0\x07failure\x03\0\
+\x02\x01r\x04\x04names\x07versions\x07summarys\x0dconfig-schemas\x04\0\x0bdescri\
+ption\x03\0\x04\x01ps\x01r\x02\x07command\x06\x0atimeout-msy\x04\0\x0cexec-reque\
+st\x03\0\x07\x01r\x01\x04paths\x04\0\x0eappend-request\x03\0\x09\x01r\x02\x06met\
+hods\x03urls\x04\0\x0chttp-request\x03\0\x0b\x01r\x02\x04froms\x02to\x06\x04\0\x0c\
+smtp-request\x03\0\x0d\x01r\x01\x06prefixs\x04\0\x0akv-request\x03\0\x0f\x01r\x01\
+\x04sizey\x04\0\x10kv-store-request\x03\0\x11\x01q\x07\x04exec\x01\x08\0\x06appe\
+nd\x01\x0a\0\x04http\x01\x0c\0\x04smtp\x01\x0e\0\x05watch\0\0\x02kv\x01\x10\0\x08\
+kv-store\x01\x12\0\x04\0\x07request\x03\0\x13\x01@\0\0\x05\x04\0\x08describe\x01\
+\x15\x01p\x14\x01j\x01\x16\x01s\x01@\x01\x06configs\0\x17\x04\0\x08requests\x01\x18\
+\x01j\x01s\x01\x03\x01@\x02\x08delivery\x01\x06configs\0\x19\x04\0\x06handle\x01\
+\x1a\x04\0\x1blictor:plugin/handler@0.1.0\x05\x0c\x04\0\x1alictor:plugin/plugin@\
+0.1.0\x04\0\x0b\x0c\x01\0\x06plugin\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
+\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -2933,9 +3275,9 @@ pub use __export_plugin_impl as __export_handler;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1535] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe2\x0a\x01A\x02\x01\
-A\x11\x01B\x0a\x01r\x06\x02ids\x06sources\x04types\x07subjects\x04times\x04datas\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1647] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd2\x0b\x01A\x02\x01\
+A\x13\x01B\x0a\x01r\x06\x02ids\x06sources\x04types\x07subjects\x04times\x04datas\
 \x04\0\x05event\x03\0\0\x01p\x01\x01r\x07\x02ids\x07attempty\x04rules\x08receive\
 rs\x0benvironments\x04nodes\x06events\x02\x04\0\x08delivery\x03\0\x03\x01o\x02sy\
 \x01q\x03\x09transient\x01s\0\x0bretry-after\x01\x05\0\x09permanent\x01s\0\x04\0\
@@ -2960,15 +3302,19 @@ j\x01s\x01\x04\x01@\x01\x07message\x02\0\x05\x04\0\x04send\x01\x06\x03\0\x18lict
 or:plugin/smtp@0.1.0\x05\x05\x01B\x08\x02\x03\x02\x01\x01\x04\0\x0acall-error\x03\
 \0\0\x01p}\x01r\x02\x05indexw\x04body\x02\x04\0\x06answer\x03\0\x03\x01j\x01\x04\
 \x01\x01\x01@\0\0\x05\x04\0\x07current\x01\x06\x03\0\x19lictor:plugin/watch@0.1.\
-0\x05\x06\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x0acall-error\x03\0\0\x01p}\x01k\x02\
-\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\x04\x04\0\x03get\x01\x05\x01j\0\x01\x01\
-\x01@\x02\x03keys\x05value\x02\0\x06\x04\0\x03set\x01\x07\x01@\x01\x03keys\0\x06\
-\x04\0\x06delete\x01\x08\x03\0\x1clictor:plugin/kv-store@0.1.0\x05\x07\x01B\x04\x01\
-m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\
-\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x17lictor:plugin/log@0.1.0\x05\
-\x08\x04\0:lictor:plugin/plugin-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\
-\x01\0&plugin-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cpro\
-cessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+0\x05\x06\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x0acall-error\x03\0\0\x01p}\x01k\x02\
+\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\x04\x04\0\x03get\x01\x05\x01ps\x01j\x01\
+\x06\x01\x01\x01@\x01\x06prefixs\0\x07\x04\0\x04keys\x01\x08\x03\0\x16lictor:plu\
+gin/kv@0.1.0\x05\x07\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x0acall-error\x03\0\0\x01\
+p}\x01k\x02\x01j\x01\x03\x01\x01\x01@\x01\x03keys\0\x04\x04\0\x03get\x01\x05\x01\
+j\0\x01\x01\x01@\x02\x03keys\x05value\x02\0\x06\x04\0\x03set\x01\x07\x01@\x01\x03\
+keys\0\x06\x04\0\x06delete\x01\x08\x03\0\x1clictor:plugin/kv-store@0.1.0\x05\x08\
+\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\
+\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x17lictor:plugin/\
+log@0.1.0\x05\x09\x04\0:lictor:plugin/plugin-with-all-of-its-exports-removed@0.1\
+.0\x04\0\x0b,\x01\0&plugin-with-all-of-its-exports-removed\x03\0\0\0G\x09produce\
+rs\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.\
+61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -3,8 +3,8 @@
 use crate::{
     CallError,
     bindings::lictor::plugin::{
-        append as append_api, exec as exec_api, http as http_api, kv_store as kv_store_api, log as log_api,
-        smtp as smtp_api, types, watch as watch_api,
+        append as append_api, exec as exec_api, http as http_api, kv as kv_api, kv_store as kv_store_api,
+        log as log_api, smtp as smtp_api, types, watch as watch_api,
     },
     duration::as_millis,
     exec::{Command, Output, Status},
@@ -62,6 +62,14 @@ pub(crate) fn smtp(message: &Message) -> Result<String, SendError> {
 pub(crate) fn watch() -> Result<Answer, CallError> {
     let answer = watch_api::current()?;
     Ok(Answer { index: answer.index, body: answer.body })
+}
+
+pub(crate) fn read_key(key: &str) -> Result<Option<Vec<u8>>, CallError> {
+    Ok(kv_api::get(key)?)
+}
+
+pub(crate) fn list_keys(prefix: &str) -> Result<Vec<String>, CallError> {
+    Ok(kv_api::keys(prefix)?)
 }
 
 pub(crate) fn kv_get(key: &str) -> Result<Option<Vec<u8>>, CallError> {

@@ -257,8 +257,8 @@
 //!
 //! - [`Plugin`] is what you implement, [`export!`] makes a component of it.
 //! - [`Delivery`], [`Event`] and [`Change`] are what arrives; [`Failure`] says whether to try again.
-//! - [`exec`], [`append`], [`http`], [`smtp`], [`watch`], [`kv_store`] and [`log`] are what a plugin can ask for. An error of
-//!   these turns into a [`Failure`] with `?`, so that the usual case needs no code.
+//! - [`exec`], [`append`], [`http`], [`smtp`], [`watch`], [`kv`], [`kv_store`] and [`log`] are what a plugin can ask for. An
+//!   error of these turns into a [`Failure`] with `?`, so that the usual case needs no code.
 //! - [`duration`] reads durations such as `"30s"` in a configuration.
 //! - `template` (cargo feature `template`) renders texts that the operator writes.
 //! - `testing` is the host that a plugin's own tests run against.
@@ -279,6 +279,7 @@ mod failure;
 #[cfg(target_family = "wasm")]
 mod host;
 pub mod http;
+pub mod kv;
 pub mod kv_store;
 pub mod log;
 mod plugin;

@@ -11,7 +11,7 @@ use crate::{
     Delivery, Description, Failure, Request,
     bindings::{
         exports::lictor::plugin::handler::{
-            AppendRequest, ExecRequest, Guest, HttpRequest, KvStoreRequest, SmtpRequest,
+            AppendRequest, ExecRequest, Guest, HttpRequest, KvRequest, KvStoreRequest, SmtpRequest,
         },
         lictor::plugin::types,
     },
@@ -50,6 +50,11 @@ impl Request {
     /// To send requests of this method to this URL.
     pub fn http(method: impl Into<String>, url: impl Into<String>) -> Self {
         Self::Http(HttpRequest { method: method.into(), url: url.into() })
+    }
+
+    /// To read the keys of Consul that begin with `prefix`.
+    pub fn kv(prefix: impl Into<String>) -> Self {
+        Self::Kv(KvRequest { prefix: prefix.into() })
     }
 
     /// To keep up to `size` bytes of keys and values between calls.

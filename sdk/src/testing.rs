@@ -17,8 +17,8 @@
 //!
 //! It belongs to the test's thread, so tests do not see each other. It checks no grants: what the plugin asks for
 //! is the test's to judge. What the test gives no answer for succeeds: a command exits with 0, a request is
-//! answered with an empty 200, a mail is taken, a watch has an empty list. What is kept with [`kv_store`] can be read
-//! again, until the host ends.
+//! answered with an empty 200, a mail is taken, a watch has an empty list, Consul has the keys of [`Host::set_key`]. What
+//! is kept with [`kv_store`] can be read again, until the host ends.
 //!
 //! [`kv_store`]: crate::kv_store
 
@@ -54,6 +54,10 @@ pub enum Call {
     Smtp(Message),
     /// To read the list of the rule's watch.
     Watch,
+    /// For the value of this key of Consul.
+    ReadKey(String),
+    /// For the keys of Consul that begin so.
+    ListKeys(String),
     /// For the value that is kept under this key.
     KvGet(String),
     /// To keep a value under this key.
@@ -78,6 +82,8 @@ struct State {
     http: VecDeque<Result<http::Response, CallError>>,
     smtp: VecDeque<Result<String, SendError>>,
     watch: VecDeque<Result<Answer, CallError>>,
+    kv: VecDeque<CallError>,
+    keys: BTreeMap<String, Vec<u8>>,
     kv_store: VecDeque<CallError>,
     kept: BTreeMap<String, Vec<u8>>,
 }
@@ -123,6 +129,16 @@ impl Host {
     /// Answers the next reading of the rule's watch that has no answer yet.
     pub fn answer_watch(&self, answer: Result<Answer, CallError>) {
         STATE.with_borrow_mut(|state| state.watch.push_back(answer));
+    }
+
+    /// Has the next reading of Consul's keys that has no answer yet fail.
+    pub fn fail_kv(&self, error: CallError) {
+        STATE.with_borrow_mut(|state| state.kv.push_back(error));
+    }
+
+    /// Gives Consul a key.
+    pub fn set_key(&self, key: impl Into<String>, value: impl Into<Vec<u8>>) {
+        STATE.with_borrow_mut(|state| state.keys.insert(key.into(), value.into()));
     }
 
     /// Has the next use of the kv-store that has no answer yet fail.
@@ -192,6 +208,23 @@ pub(crate) fn watch() -> Result<Answer, CallError> {
         state.calls.push(Call::Watch);
         state.watch.pop_front().unwrap_or_else(|| Ok(Answer { index: 1, body: b"[]".to_vec() }))
     })
+}
+
+/// Remembers the call, and looks unless it is to fail.
+fn read<T>(call: Call, look: impl FnOnce(&BTreeMap<String, Vec<u8>>) -> T) -> Result<T, CallError> {
+    STATE.with_borrow_mut(|state| {
+        state.calls.push(call);
+        state.kv.pop_front().map_or_else(|| Ok(look(&state.keys)), Err)
+    })
+}
+
+pub(crate) fn read_key(key: &str) -> Result<Option<Vec<u8>>, CallError> {
+    read(Call::ReadKey(key.into()), |keys| keys.get(key).cloned())
+}
+
+pub(crate) fn list_keys(prefix: &str) -> Result<Vec<String>, CallError> {
+    let begins = |key: &&String| key.starts_with(prefix);
+    read(Call::ListKeys(prefix.into()), |keys| keys.keys().filter(begins).cloned().collect())
 }
 
 /// Remembers the call, and does it unless it is to fail.

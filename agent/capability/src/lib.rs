@@ -9,6 +9,7 @@ mod account;
 mod append;
 mod exec;
 mod http;
+mod kv;
 mod kv_store;
 mod needs;
 mod refusal;
@@ -26,6 +27,7 @@ use account::{Account, Ids};
 pub use append::{AppendGrant, AppendGrantSpec};
 pub use exec::{Command, ExecGrant, ExecGrantSpec, ExecOutput, ExitStatus};
 pub use http::{HttpGrant, HttpGrantSpec, HttpRequest, HttpResponse};
+pub use kv::{Keys, KvAnswer, KvCall, KvGrant, KvReading};
 pub use kv_store::{KEYS as KV_STORE_KEYS, KvStore, KvStoreCall, KvStoreGrant};
 pub use needs::allow_lines;
 pub use script::{Answers, Asked, Recorded, Script};
@@ -46,6 +48,8 @@ pub struct Grants {
     pub smtp: Option<SmtpGrant>,
     /// The list that the watch of a delivery's rule follows may be read.
     pub watch: bool,
+    /// Keys of Consul that may be read.
+    pub kv: Vec<KvGrant>,
     /// What may be kept between calls.
     pub kv_store: Option<KvStoreGrant>,
 }
@@ -62,6 +66,7 @@ impl Grants {
             Request::Http { method, url } => http::covers(&self.http, method, url),
             Request::Smtp { from, to } => smtp::covers(self.smtp.as_ref(), from, to),
             Request::Watch => watch::covers(self.watch),
+            Request::Kv { prefix } => kv::covers(&self.kv, prefix),
             Request::KvStore { size } => kv_store::covers(self.kv_store.as_ref(), *size),
         }
     }
@@ -108,9 +113,10 @@ impl Grants {
         let append = self.append.iter().map(AppendGrant::in_words);
         let http = self.http.iter().map(HttpGrant::in_words);
         let watch = self.watch.then(|| "may read the whole list that the rule's watch follows".to_owned());
+        let kv = self.kv.iter().map(KvGrant::in_words);
         let kv_store = self.kv_store.iter().map(|grant| grant.in_words());
         let smtp = self.smtp.iter().map(SmtpGrant::in_words);
-        exec.chain(append).chain(http).chain(smtp).chain(watch).chain(kv_store).collect()
+        exec.chain(append).chain(http).chain(smtp).chain(watch).chain(kv).chain(kv_store).collect()
     }
 }
 
@@ -145,6 +151,11 @@ pub enum Request {
     },
     /// Read the list that the rule's watch follows.
     Watch,
+    /// Read keys of Consul.
+    Kv {
+        /// How they all begin.
+        prefix: String,
+    },
     /// Keep values between calls.
     KvStore {
         /// Bytes of keys and values together, at most.
@@ -176,7 +187,7 @@ pub enum CallError {
 pub struct OutputLimits {
     /// The end of each of standard output and standard error.
     pub exec_output: usize,
-    /// The beginning of the body of an HTTP response.
+    /// The beginning of the body of an HTTP response; an answer of Consul's keys that is longer fails.
     pub http_response: usize,
 }
 
@@ -199,6 +210,7 @@ struct Real {
     clients: http::Clients,
     sender: smtp::Sender,
     lists: Option<Arc<dyn Lists>>,
+    keys: Option<Arc<dyn Keys>>,
     kv_store: Option<KvStore>,
 }
 
@@ -216,7 +228,7 @@ impl Capabilities {
     pub fn new(grants: Grants, limits: OutputLimits) -> Result<Self, GrantError> {
         let clients = http::Clients::build(&grants.http)?;
         let sender = smtp::Sender::build(grants.smtp.as_ref())?;
-        let real = Real { limits, clients, sender, lists: None, kv_store: None };
+        let real = Real { limits, clients, sender, lists: None, keys: None, kv_store: None };
         Ok(Self { grants, world: World::Real(real) })
     }
 
@@ -230,6 +242,15 @@ impl Capabilities {
     pub fn with_lists(mut self, lists: Arc<dyn Lists>) -> Self {
         if let World::Real(real) = &mut self.world {
             real.lists = Some(lists);
+        }
+        self
+    }
+
+    /// Lets grants of `kv` read these keys. Without them there is nothing to read.
+    #[must_use]
+    pub fn with_keys(mut self, keys: Arc<dyn Keys>) -> Self {
+        if let World::Real(real) = &mut self.world {
+            real.keys = Some(keys);
         }
         self
     }
@@ -296,6 +317,19 @@ impl Capabilities {
         }
     }
 
+    /// Reads a key of Consul, or which keys there are.
+    pub async fn kv(&self, call: KvCall) -> Result<KvAnswer, CallError> {
+        let granted = kv::decide(&self.grants.kv, &call);
+        match &self.world {
+            World::Real(Real { keys: Some(keys), limits, .. }) => {
+                granted?;
+                keys.read(&call, limits.http_response).await
+            }
+            World::Real(_) => granted.and(Err(CallError::Failed("there is no Consul here".to_owned()))),
+            World::Scripted(script) => script.kv(call, granted),
+        }
+    }
+
     /// Reads or changes what is kept between calls; the answer is the value of a `get`. What has begun goes on when the
     /// future is dropped.
     pub async fn kv_store(&self, call: KvStoreCall) -> Result<Option<Vec<u8>>, CallError> {
@@ -354,6 +388,7 @@ mod tests {
             http: vec![HttpGrant::parse(HttpGrantSpec { url, ..Default::default() }).unwrap()],
             smtp: Some(SmtpGrant::parse(mail).unwrap()),
             watch: true,
+            kv: vec![KvGrant::parse("app/").unwrap()],
             kv_store: Some(KvStoreGrant { size: 100, keys: 2 }),
         }
     }
@@ -374,6 +409,7 @@ mod tests {
         check(&Request::Http { method: "POST".into(), url }, "allow.http = [{ url = ");
         check(&Request::Smtp { from: "a@b.c".into(), to: strings(&["a@b.c"]) }, "allow.smtp = { relay = ");
         check(&Request::Watch, "allow.watch = true");
+        check(&Request::Kv { prefix: "app/web".into() }, r#"allow.kv = ["app/web"]"#);
         check(&Request::KvStore { size: 100 }, "allow.kv_store = { size = \"100B\" }");
         assert!(Grants::default().in_words().is_empty());
     }
@@ -382,7 +418,10 @@ mod tests {
     fn all_grants_are_told_in_one_order() {
         let words = grants().in_words();
         let begin: Vec<&str> = words.iter().map(|line| &line[..8]).collect();
-        assert_eq!(begin, ["may run ", "may appe", "may send", "may send", "may read", "may keep"]);
+        assert_eq!(
+            begin,
+            ["may run ", "may appe", "may send", "may send", "may read", "may read", "may keep"]
+        );
     }
 
     /// Knows the list of one rule.
@@ -403,6 +442,32 @@ mod tests {
         assert!(matches!(able(true).current("web").await, Err(CallError::Failed(_))));
         let read = able(true).with_lists(Arc::new(One)).current("web").await;
         assert_eq!(read, Ok(List { index: 7, body: b"web".to_vec() }));
+    }
+
+    /// Has one key, and says what it may not exceed.
+    struct OneKey;
+
+    impl Keys for OneKey {
+        fn read<'a>(&'a self, call: &'a KvCall, limit: usize) -> KvReading<'a> {
+            let has = matches!(call, KvCall::Get(key) if key == "app/a");
+            Box::pin(async move {
+                Ok(KvAnswer { value: has.then(|| limit.to_string().into()), keys: vec!["app/a".into()] })
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_are_read_where_that_is_granted_and_there_is_a_consul() {
+        let limits = OutputLimits { exec_output: 100, http_response: 77 };
+        let able = || Capabilities::new(grants(), limits).unwrap();
+        let get = |key: &str| KvCall::Get(key.into());
+        assert!(matches!(able().kv(get("app/a")).await, Err(CallError::Failed(_))));
+        let able = able().with_keys(Arc::new(OneKey));
+        assert!(matches!(able.kv(get("other")).await, Err(CallError::Refused(_))));
+        assert!(matches!(able.kv(KvCall::Keys("ap".into())).await, Err(CallError::Refused(_))));
+        assert_eq!(able.kv(get("app/a")).await.unwrap().value, Some(b"77".to_vec()));
+        assert_eq!(able.kv(get("app/b")).await.unwrap().value, None);
+        assert_eq!(able.kv(KvCall::Keys("app/".into())).await.unwrap().keys, ["app/a"]);
     }
 
     #[tokio::test]
@@ -464,13 +529,15 @@ mod tests {
         let output = able.exec(command.clone()).await.unwrap();
         assert_eq!((output.status, output.stdout.as_str()), (ExitStatus::Code(0), ""));
         assert_eq!(able.current("web").await.unwrap().body, b"[]");
+        assert_eq!(able.kv(KvCall::Get("app/a".into())).await, Ok(KvAnswer::default()));
+        assert!(matches!(able.kv(KvCall::Get("b".into())).await, Err(CallError::Refused(_))));
         let set = |value: &[u8]| KvStoreCall::Set("k".into(), value.into());
         assert_eq!(able.kv_store(set(b"v")).await, Ok(None));
         assert!(matches!(able.kv_store(set(&[0; 100])).await, Err(CallError::Refused(_))));
         assert_eq!(able.kv_store(KvStoreCall::Get("k".into())).await, Ok(Some(b"v".to_vec())));
         let recorded = script.recorded();
         let failed: Vec<_> = recorded.iter().map(|call| call.failed.is_some()).collect();
-        assert_eq!(failed, [true, true, false, false, false, false, true, false]);
+        assert_eq!(failed, [true, true, false, false, false, false, true, false, true, false]);
         assert_eq!(recorded[2].asked, Asked::Append { path, data: b"b".to_vec() });
         assert_eq!(recorded[3].asked, Asked::Exec(command));
     }

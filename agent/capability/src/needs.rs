@@ -5,8 +5,8 @@
 use crate::kv_store::KEYS;
 use crate::smtp::Parties;
 use crate::{
-    AppendGrant, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, KvStoreGrant, Request, SmtpGrant,
-    SmtpGrantSpec, kv_store, refusal,
+    AppendGrant, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, KvGrant, KvStoreGrant, Request,
+    SmtpGrant, SmtpGrantSpec, kv, kv_store, refusal,
 };
 
 /// What stands for the relay, which no request names.
@@ -60,6 +60,7 @@ impl Grants {
             }
             Request::Smtp { .. } => {}
             Request::Watch => self.watch = true,
+            Request::Kv { prefix } => self.kv.push(KvGrant::parse(prefix).map_err(|error| vec![error])?),
             Request::KvStore { size } => {
                 let size = self.kv_store.map_or(*size, |grant| grant.size.max(*size));
                 self.kv_store = Some(KvStoreGrant { size, keys: KEYS });
@@ -111,7 +112,7 @@ pub fn allow_lines(requests: &[Request]) -> Vec<String> {
             Request::Http { method, url } => {
                 (2, format!("{{ url = {}, methods = [{}] }}", refusal::quote(url), refusal::quote(method)))
             }
-            Request::Smtp { .. } | Request::Watch | Request::KvStore { .. } => continue,
+            Request::Smtp { .. } | Request::Watch | Request::Kv { .. } | Request::KvStore { .. } => continue,
         };
         lists[list].1.push(item);
     }
@@ -120,6 +121,14 @@ pub fn allow_lines(requests: &[Request]) -> Vec<String> {
         lists.map(|(key, items)| format!("allow.{key} = [{}]", items.join(", "))).collect();
     lines.extend(Mails::of(requests).ok().flatten().map(|mails| mails.line()));
     lines.extend(requests.contains(&Request::Watch).then(|| "allow.watch = true".to_owned()));
+    let prefixes: Vec<_> = requests
+        .iter()
+        .filter_map(|request| match request {
+            Request::Kv { prefix } => Some(&prefix[..]),
+            _ => None,
+        })
+        .collect();
+    lines.extend((!prefixes.is_empty()).then(|| kv::lines(prefixes)));
     let kept = requests.iter().filter_map(|request| match request {
         Request::KvStore { size } => Some(*size),
         _ => None,
@@ -146,6 +155,10 @@ mod tests {
         Request::Http { method: "PUT".into(), url: url.into() }
     }
 
+    fn key(prefix: &str) -> Request {
+        Request::Kv { prefix: prefix.into() }
+    }
+
     fn mail(from: &str, to: &[&str]) -> Request {
         Request::Smtp { from: from.into(), to: strings(to) }
     }
@@ -158,6 +171,8 @@ mod tests {
             http("https://h/a"),
             mail("Lictor <a@b.c>", &["x@b.c"]),
             Request::Watch,
+            key("app/"),
+            key("db"),
             Request::KvStore { size: 4096 },
             Request::KvStore { size: 2048 },
         ];
@@ -168,6 +183,7 @@ mod tests {
         let more = Request::KvStore { size: 4097 };
         let others = [
             more,
+            key("app"),
             exec(&["/bin/true"]),
             http("https://h/b"),
             mail("a@b.c", &["y@b.c"]),
@@ -196,7 +212,9 @@ mod tests {
             mail("A <a@b.c>", &["x@b.c"]),
             mail("a@b.c", &["y@b.c"]),
             Request::Watch,
+            key("app/"),
             Request::KvStore { size: 2048 },
+            key("db"),
             Request::KvStore { size: 4096 },
         ];
         assert_eq!(
@@ -206,6 +224,7 @@ mod tests {
                 r#"allow.http = [{ url = "https://h/a", methods = ["PUT"] }, { url = "https://h/b", methods = ["PUT"] }]"#,
                 r#"allow.smtp = { relay = "smtps://smtp.example.com", from = "a@b.c", to = ["x@b.c", "y@b.c"] }"#,
                 "allow.watch = true",
+                r#"allow.kv = ["app/", "db"]"#,
                 r#"allow.kv_store = { size = "4KiB" }"#,
             ]
         );

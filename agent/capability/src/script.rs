@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::kv_store::Values;
 use crate::{
-    CallError, Command, ExecOutput, ExitStatus, HttpRequest, HttpResponse, KvStoreCall, KvStoreGrant, List,
-    Mail, SmtpError,
+    CallError, Command, ExecOutput, ExitStatus, HttpRequest, HttpResponse, KvAnswer, KvCall, KvStoreCall,
+    KvStoreGrant, List, Mail, SmtpError,
 };
 
 /// What a plugin asked for.
@@ -31,6 +31,8 @@ pub enum Asked {
     Smtp(Mail),
     /// To read the list of the rule's watch.
     Watch,
+    /// To read keys of Consul.
+    Kv(KvCall),
     /// To read or change what is kept between calls.
     KvStore(KvStoreCall),
 }
@@ -45,7 +47,7 @@ pub struct Recorded {
 }
 
 /// The answers to the calls of each kind, in order. Afterwards each call succeeds: a program exits with 0, a
-/// request is answered with an empty 200, a mail is taken, a list is empty, and what is kept can be read.
+/// request is answered with an empty 200, a mail is taken, a list is empty, there is no key, and what is kept can be read.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
     /// To programs.
@@ -58,6 +60,8 @@ pub struct Answers {
     pub smtp: VecDeque<Result<String, SmtpError>>,
     /// To reading the list.
     pub watch: VecDeque<Result<List, CallError>>,
+    /// To reading keys of Consul.
+    pub kv: VecDeque<Result<KvAnswer, CallError>>,
     /// To what is kept between calls.
     pub kv_store: VecDeque<Result<Option<Vec<u8>>, CallError>>,
 }
@@ -128,6 +132,12 @@ impl Script {
     pub(crate) fn watch(&self, granted: Result<(), CallError>) -> Result<List, CallError> {
         self.answer(Asked::Watch, granted, |State { answers, .. }| {
             answers.watch.pop_front().unwrap_or_else(|| Ok(List { index: 1, body: b"[]".to_vec() }))
+        })
+    }
+
+    pub(crate) fn kv(&self, call: KvCall, granted: Result<(), CallError>) -> Result<KvAnswer, CallError> {
+        self.answer(Asked::Kv(call), granted, |State { answers, .. }| {
+            answers.kv.pop_front().unwrap_or_else(|| Ok(KvAnswer::default()))
         })
     }
 

@@ -12,6 +12,8 @@ wasmtime::component::bindgen!({
         "lictor:plugin/http.send": async,
         "lictor:plugin/smtp.send": async,
         "lictor:plugin/watch.current": async,
+        "lictor:plugin/kv.get": async,
+        "lictor:plugin/kv.keys": async,
         "lictor:plugin/kv-store.get": async,
         "lictor:plugin/kv-store.set": async,
         "lictor:plugin/kv-store.delete": async,

@@ -234,6 +234,29 @@ impl contract::watch::Host for Guest {
 }
 
 impl Guest {
+    async fn read(
+        &mut self,
+        call: capability::KvCall,
+    ) -> Result<capability::KvAnswer, contract::types::CallError> {
+        let read = match self.capabilities() {
+            Ok(capabilities) => capabilities.kv(call).await,
+            Err(reason) => Err(capability::CallError::Refused(reason)),
+        };
+        read.map_err(|error| self.call_error(error))
+    }
+}
+
+impl contract::kv::Host for Guest {
+    async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, contract::types::CallError> {
+        Ok(self.read(capability::KvCall::Get(key)).await?.value)
+    }
+
+    async fn keys(&mut self, prefix: String) -> Result<Vec<String>, contract::types::CallError> {
+        Ok(self.read(capability::KvCall::Keys(prefix)).await?.keys)
+    }
+}
+
+impl Guest {
     async fn keep(
         &mut self,
         call: capability::KvStoreCall,

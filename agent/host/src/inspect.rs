@@ -20,7 +20,7 @@ const HANDLER: &str = "handler";
 
 /// What a plugin may import of the contract. `types` holds only types, so importing it means nothing.
 const TYPES: &str = "types";
-const CAPABILITIES: [&str; 7] = ["exec", "append", "http", "smtp", "watch", "kv-store", "log"];
+const CAPABILITIES: [&str; 8] = ["exec", "append", "http", "smtp", "watch", "kv", "kv-store", "log"];
 
 /// How a component begins, and a module.
 const MAGIC: &[u8] = b"\0asm";
@@ -237,13 +237,13 @@ mod tests {
             &[
                 "wasi:http/types@0.2.0",
                 "wasi:clocks/timezone@0.2.0",
-                "lictor:plugin/kv@0.1.0",
+                "lictor:plugin/dns@0.1.0",
                 "env",
                 "wasi:io/poll@0.3.0",
             ],
             &handler,
             Err(
-                "give it what it imports: Lictor has no wasi:http/types@0.2.0, wasi:clocks/timezone@0.2.0, lictor:plugin/kv@0.1.0, env, \
+                "give it what it imports: Lictor has no wasi:http/types@0.2.0, wasi:clocks/timezone@0.2.0, lictor:plugin/dns@0.1.0, env, \
                  wasi:io/poll@0.3.0",
             ),
         );
@@ -251,7 +251,7 @@ mod tests {
             "load a plugin built for contract 0.3 (lictor:plugin): this Lictor knows 0.1, so run it in a \
              newer Lictor, or build it with the SDK of this one",
         );
-        check(&["lictor:plugin/kv@0.3.0"], &["lictor:plugin/handler@0.3.1"], newer);
+        check(&["lictor:plugin/dns@0.3.0"], &["lictor:plugin/handler@0.3.1"], newer);
         check(&["lictor:plugin/log@0.3.0"], &handler, newer);
         let older =
             Err("load a plugin built for contract 0.0 (lictor:plugin): this Lictor knows 0.1, so build it \

@@ -331,6 +331,7 @@ fn request(request: handler::Request) -> Request {
         handler::Request::Http(handler::HttpRequest { method, url }) => Request::Http { method, url },
         handler::Request::Smtp(handler::SmtpRequest { from, to }) => Request::Smtp { from, to },
         handler::Request::Watch => Request::Watch,
+        handler::Request::Kv(handler::KvRequest { prefix }) => Request::Kv { prefix },
         handler::Request::KvStore(handler::KvStoreRequest { size }) => Request::KvStore { size: size.into() },
     }
 }

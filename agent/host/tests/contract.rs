@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{call, guest::repository, host, patient};
-use lictor_capability::{Answers, Asked, CallError, Capabilities, Grants, Recorded, Script};
+use lictor_capability::{Answers, Asked, CallError, Capabilities, Grants, KvAnswer, Recorded, Script};
 use lictor_host::{Call, Failure, Plugin, inspect};
 
 /// Bytes of a binary that is kept for ever.
@@ -46,7 +46,7 @@ async fn a_plugin_of_each_released_contract_can_do_what_it_could() {
         let plugin = host().load(&wasm).unwrap();
         assert_eq!(
             plugin.imports(),
-            ["exec", "append", "http", "smtp", "watch", "kv-store", "log"],
+            ["exec", "append", "http", "smtp", "watch", "kv", "kv-store", "log"],
             "{version}"
         );
         assert_eq!(plugin.describe(&patient()).await.unwrap().name, "everything");
@@ -56,16 +56,21 @@ async fn a_plugin_of_each_released_contract_can_do_what_it_could() {
         let failed = Answers {
             append: [Err(CallError::Failed("full".into()))].into(),
             http: [Err(CallError::TimedOut("slow".into()))].into(),
+            kv: [
+                Ok(KvAnswer { value: Some(b"ann".to_vec()), ..KvAnswer::default() }),
+                Ok(KvAnswer { keys: vec!["app/a".into()], ..KvAnswer::default() }),
+            ]
+            .into(),
             ..Answers::default()
         };
         let (call, script) = scripted(&plugin, "all", failed).await;
         let receipt = plugin.handle(call).await.result.unwrap();
         let want = "d1 1 web-down misbehave test web1 e1 consul://dc1 lictor.check.status web1/service:web \
                     2026-01-01T00:00:00Z {\"service\":\"web\",\"to\":\"critical\"} | ok code 0   | failed full \
-                    | timed out slow | ok 250 OK | ok 1 [] | ok set | ok v | ok deleted";
+                    | timed out slow | ok 250 OK | ok 1 [] | ok ann | ok app/a | ok set | ok v | ok deleted";
         assert_eq!(receipt, want, "{version}");
         let asked: Vec<_> = script.recorded().iter().map(word).collect();
-        let kept = ["kv-store"; 3];
+        let kept = ["kv", "kv", "kv-store", "kv-store", "kv-store"];
         assert_eq!(asked, [&["exec", "append", "http", "smtp", "watch"][..], &kept].concat(), "{version}");
     }
 }
@@ -77,6 +82,7 @@ fn word(recorded: &Recorded) -> &'static str {
         Asked::Http(_) => "http",
         Asked::Smtp(_) => "smtp",
         Asked::Watch => "watch",
+        Asked::Kv(_) => "kv",
         Asked::KvStore(_) => "kv-store",
     }
 }
@@ -95,7 +101,7 @@ async fn its_refusals_and_failures_are_what_they_were() {
         assert_eq!(end("permanent").await, Failure::Permanent("never".into()), "{version}");
 
         let refused = plugin.handle(call(r#"{"do":"all"}"#, patient(), Grants::default())).await;
-        assert_eq!(refused.refusals.len(), 8, "{version}: {:?}", refused.refusals);
-        assert_eq!(refused.result.unwrap().matches("| refused ").count(), 8, "{version}");
+        assert_eq!(refused.refusals.len(), 10, "{version}: {:?}", refused.refusals);
+        assert_eq!(refused.result.unwrap().matches("| refused ").count(), 10, "{version}");
     }
 }

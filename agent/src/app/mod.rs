@@ -3,6 +3,7 @@
 //! The only module, beside `cli`, that knows all the others. What may fail is done before anything is
 //! started, so a configuration with a fault changes nothing.
 
+mod keys;
 mod life;
 mod lists;
 mod plan;
@@ -34,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::History;
 use crate::shutdown::Shutdown;
 use crate::store::{Recovered, Store};
+use keys::ConsulKeys;
 use life::Life;
 use lists::Watched;
 pub use plan::Plan;
@@ -327,10 +329,16 @@ async fn ready_to_run<'a>(config: &'a Config, host: &Arc<Host>) -> Result<Vec<Re
     if faults.is_empty() { Ok(ready) } else { Err(Faults::new(faults)) }
 }
 
-fn receiver(ready: Ready<'_>, lists: &Arc<Watched>, data_dir: &Path, metrics: Metrics) -> Receiver {
+fn receiver(
+    ready: Ready<'_>,
+    (lists, keys): &(Arc<Watched>, Arc<ConsulKeys>),
+    data_dir: &Path,
+    metrics: Metrics,
+) -> Receiver {
     let Ready { config, plugin, json, capabilities, limits } = ready;
     let kv_store = KvStore::new(data_dir.join("kv-store").join(&config.name));
-    let capabilities = Arc::new(capabilities.with_lists(Arc::clone(lists) as _).with_kv_store(kv_store));
+    let capabilities = capabilities.with_lists(Arc::clone(lists) as _).with_keys(Arc::clone(keys) as _);
+    let capabilities = Arc::new(capabilities.with_kv_store(kv_store));
     Receiver {
         name: config.name.clone(),
         handler: Arc::new(PluginHandler { plugin, config: json, capabilities, limits, metrics }),

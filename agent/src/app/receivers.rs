@@ -217,6 +217,7 @@ fn certain(request: Request, config: &Value) -> Option<Request> {
         Request::Append { path } => is_setting(path.clone().into()),
         Request::Http { method, url } => is_setting(method.clone().into()) && is_setting(url.clone().into()),
         Request::Smtp { from, to } => is_setting(from.clone().into()) && is_setting(to.clone().into()),
+        Request::Kv { prefix } => is_setting(prefix.clone().into()),
         Request::Watch | Request::KvStore { .. } => true,
     };
     is_certain.then_some(match request {
@@ -238,6 +239,7 @@ fn key(request: &Request) -> &'static str {
         Request::Http { .. } => "http",
         Request::Smtp { .. } => "smtp",
         Request::Watch => "watch",
+        Request::Kv { .. } => "kv",
         Request::KvStore { .. } => "kv_store",
     }
 }
@@ -272,7 +274,8 @@ fn grants(receiver: &Receiver, requests: &[Request]) -> Result<Grants, Vec<Grant
             _ => {}
         }
     }
-    Ok(Grants { exec, append, http, smtp, watch, kv_store: allow.kv_store })
+    let kv = allow.kv.unwrap_or_default();
+    Ok(Grants { exec, append, http, smtp, watch, kv, kv_store: allow.kv_store })
 }
 
 /// The grants that need more rights than we have. To be asked only by who will run: a look may be another user's.

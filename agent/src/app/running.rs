@@ -16,6 +16,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::keys::ConsulKeys;
 use super::lists::Watched;
 use super::plan::{self, Plan, Query};
 use super::receivers::Ready;
@@ -82,12 +83,12 @@ impl Running {
             after_death: after_death(Arc::clone(&routing)),
             ..Settings::default()
         };
-        let lists = Arc::new(Watched::new(config, client));
+        let of_consul = (Arc::new(Watched::new(config, client)), Arc::new(ConsulKeys(client.clone())));
         let data_dir = &config.agent.data_dir;
         let loaded = ready.iter().map(Loaded::of).collect();
         let ready = ready.into_iter();
         let receivers =
-            ready.map(|ready| receiver(ready, &lists, data_dir, settings.metrics.clone())).collect();
+            ready.map(|ready| receiver(ready, &of_consul, data_dir, settings.metrics.clone())).collect();
         let stop = shutdown.retire.child_token();
         let dispatcher = Dispatcher::start(host.runtime(), store, receivers, &settings, &shutdown);
         let mut pipelines = JoinSet::new();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use lictor_capability::{
     AppendGrant, AppendGrantSpec, ExecGrant, ExecGrantSpec, GrantError, HttpGrant, HttpGrantSpec,
-    KV_STORE_KEYS, KvStoreGrant, SmtpGrant, SmtpGrantSpec,
+    KV_STORE_KEYS, KvGrant, KvStoreGrant, SmtpGrant, SmtpGrantSpec,
 };
 
 use toml::de::DeValue;
@@ -15,7 +15,7 @@ use toml::de::DeValue;
 use super::reader::{Entry, Table};
 
 /// All that can be granted.
-pub(super) const KEYS: [&str; 6] = ["exec", "append", "http", "smtp", "watch", "kv_store"];
+pub(super) const KEYS: [&str; 7] = ["exec", "append", "http", "smtp", "watch", "kv", "kv_store"];
 
 /// What is kept is written anew each time, so it is to be small.
 const KV_STORE_MAX: u64 = 64 << 20;
@@ -28,6 +28,8 @@ const APPEND: &str = r#""/var/log/lictor/web.log", or "/var/log/lictor/" for all
 const APPEND_TABLE: &str = r#"{ path = "/var/log/lictor/", mode = "0640", owner = "syslog", group = "adm" }"#;
 const HTTP: &str = r#"{ url = "https://chat.example.com/hooks/*", methods = ["POST"] }"#;
 const SMTP: &str = r#"{ relay = "smtps://smtp.example.com", to = ["*@example.com"] }"#;
+
+const KV: &str = r#""app/web/" for all keys that begin so"#;
 
 /// What the operator wrote of each capability. None: nothing was written, which is not the same as an
 /// empty list that allows nothing.
@@ -43,6 +45,8 @@ pub struct Allow {
     pub smtp: Option<SmtpGrant>,
     /// Whether the list that the rule's watch follows may be read.
     pub watch: Option<bool>,
+    /// Keys of Consul that may be read.
+    pub kv: Option<Vec<KvGrant>>,
     /// How much may be kept between calls.
     pub kv_store: Option<KvStoreGrant>,
 }
@@ -56,6 +60,7 @@ pub(super) fn read(table: &mut Table<'_>) -> (Allow, Vec<&'static str>) {
         http: table.get("http", |entry| entry.sound(|entry| entry.list("a list of URLs", http))),
         smtp: table.get("smtp", |entry| entry.sound(smtp)),
         watch: table.get("watch", Entry::flag),
+        kv: table.get("kv", |entry| entry.sound(|entry| entry.list("a list of beginnings of keys", kv))),
         kv_store: table.get("kv_store", |entry| entry.sound(kv_store)),
     };
     let read = [
@@ -64,6 +69,7 @@ pub(super) fn read(table: &mut Table<'_>) -> (Allow, Vec<&'static str>) {
         allow.http.is_some(),
         allow.smtp.is_some(),
         allow.watch.is_some(),
+        allow.kv.is_some(),
         allow.kv_store.is_some(),
     ];
     let unread = KEYS.into_iter().zip(read).filter(|(key, is_read)| table.unread(key, *is_read));
@@ -146,6 +152,11 @@ fn smtp(entry: Entry<'_>) -> Option<SmtpGrant> {
         })
     })??;
     granted(entry, SmtpGrant::parse(spec), SMTP)
+}
+
+fn kv(entry: Entry<'_>) -> Option<KvGrant> {
+    let prefix = entry.string()?;
+    granted(entry, KvGrant::parse(&prefix).map_err(|error| vec![error]), KV)
 }
 
 fn kv_store(entry: Entry<'_>) -> Option<KvStoreGrant> {

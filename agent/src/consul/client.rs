@@ -6,6 +6,8 @@
 //! rotated between our reading and Consul's answer), the query is sent once more with it. Certificates are
 //! read anew after each query that did not reach a Consul over TLS.
 
+mod kv;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -55,6 +57,17 @@ struct Inner {
     http_auth: Option<BasicAuth>,
     /// `dc`, `ns` and `partition`, where they are set.
     scope: Vec<(&'static str, String)>,
+}
+
+/// One request.
+struct Ask<'a> {
+    url: &'a Url,
+    /// What is posted; without it, it is a GET.
+    json: Option<String>,
+    /// How long the answer may take.
+    patience: Duration,
+    /// Bytes of the answer.
+    limit: usize,
 }
 
 /// How to ask.
@@ -167,7 +180,8 @@ impl Client {
             url.query_pairs_mut().append_pair("dc", datacenter);
         }
         for some in rights.chunks(RIGHTS_MAX) {
-            let denied = match self.send(&url, Some(wire::question(some)), SLACK).await {
+            let ask = Ask { json: Some(wire::question(some)), ..Ask::get(&url, SLACK) };
+            let denied = match self.send(ask).await {
                 Ok((_, body)) => wire::first_denied(&body).map_err(|source| self.garbage(&url, source))?,
                 Err(ClientError::Status { code: 401 | 404 | 405, .. }) => return Ok(None),
                 Err(error) => return Err(error),
@@ -205,25 +219,19 @@ impl Client {
     }
 
     async fn get(&self, url: &Url, patience: Duration) -> Result<(HeaderMap, Vec<u8>), ClientError> {
-        self.send(url, None, patience).await
+        self.send(Ask::get(url, patience)).await
     }
 
-    /// A GET, or with JSON a POST.
-    async fn send(
-        &self,
-        url: &Url,
-        json: Option<String>,
-        patience: Duration,
-    ) -> Result<(HeaderMap, Vec<u8>), ClientError> {
+    async fn send(&self, ask: Ask<'_>) -> Result<(HeaderMap, Vec<u8>), ClientError> {
         let token = self.0.token.header()?;
-        match self.attempt(url, json.clone(), token.clone(), patience).await {
+        match self.attempt(&ask, token.clone()).await {
             Err(unreachable @ ClientError::Unreachable { .. }) => {
                 self.renew();
                 Err(unreachable)
             }
             Err(refused @ ClientError::Status { code: 403, .. }) => {
                 match self.0.token.renewed(token.as_ref())? {
-                    Some(renewed) => self.attempt(url, json, Some(renewed), patience).await,
+                    Some(renewed) => self.attempt(&ask, Some(renewed)).await,
                     None => Err(refused),
                 }
             }
@@ -244,30 +252,29 @@ impl Client {
 
     async fn attempt(
         &self,
-        url: &Url,
-        json: Option<String>,
+        ask: &Ask<'_>,
         token: Option<HeaderValue>,
-        patience: Duration,
     ) -> Result<(HeaderMap, Vec<u8>), ClientError> {
-        tokio::time::timeout(patience, self.exchange(url, json, token))
+        let Ask { url, patience, .. } = *ask;
+        tokio::time::timeout(patience, self.exchange(ask, token))
             .await
             .map_err(|_| ClientError::Timeout { url: self.shown(url), after: patience })?
     }
 
     async fn exchange(
         &self,
-        url: &Url,
-        json: Option<String>,
+        ask: &Ask<'_>,
         token: Option<HeaderValue>,
     ) -> Result<(HeaderMap, Vec<u8>), ClientError> {
+        let Ask { url, json, limit, .. } = ask;
         let unreachable = |error: reqwest::Error| ClientError::Unreachable {
             url: self.shown(url),
             source: error.without_url(),
         };
         let http = self.0.http.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut request = match json {
-            None => http.get(url.clone()),
-            Some(json) => http.post(url.clone()).body(json),
+            None => http.get((*url).clone()),
+            Some(json) => http.post((*url).clone()).body(json.clone()),
         };
         if let Some(token) = token {
             request = request.header(TOKEN, token);
@@ -277,7 +284,7 @@ impl Client {
         }
         let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status();
-        let limit = if status == StatusCode::OK { BODY_LIMIT } else { REFUSAL_LIMIT };
+        let limit = if status == StatusCode::OK { *limit } else { REFUSAL_LIMIT };
         let (body, whole) = read(&mut response, limit).await.map_err(unreachable)?;
         // An agent gives no index with what it knows of itself.
         let unknown = response.headers().contains_key(INDEX) || body.starts_with(b"unknown service ID");
@@ -311,6 +318,12 @@ impl Client {
     fn shown(&self, url: &Url) -> String {
         let tail = url.as_str().strip_prefix(self.0.base.as_str().trim_end_matches('/')).unwrap_or_default();
         format!("{}{tail}", self.0.place)
+    }
+}
+
+impl<'a> Ask<'a> {
+    fn get(url: &'a Url, patience: Duration) -> Self {
+        Self { url, json: None, patience, limit: BODY_LIMIT }
     }
 }
 

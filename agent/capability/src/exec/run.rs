@@ -103,7 +103,7 @@ fn explain(grant: &ExecGrant, error: &io::Error) -> String {
     match error.kind() {
         _ if !grant.cwd.is_dir() => format!("its folder {} cannot be entered", grant.cwd.display()),
         io::ErrorKind::NotFound => "there is no such program (or its interpreter is missing)".to_owned(),
-        io::ErrorKind::PermissionDenied => format!("{user} may not execute it, or not enter its folder"),
+        io::ErrorKind::PermissionDenied => format!("{user} may not execute it"),
         _ => error.to_string(),
     }
 }

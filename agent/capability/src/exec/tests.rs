@@ -304,17 +304,15 @@ async fn a_program_runs_as_whom_its_grant_names_and_in_no_other_group() {
         let error = run(user, None).await.unwrap_err().to_string();
         assert!(error.contains(want), "{error}");
     }
-    // What only root may enter the program may not.
+    // What root may execute and nobody else.
     let folder = tempfile::tempdir().unwrap();
-    let spec = ExecGrantSpec {
-        command: strings(&["/bin/true"]),
-        cwd: Some(folder.path().into()),
-        user: Some("nobody".into()),
-        ..ExecGrantSpec::default()
-    };
-    let grant = ExecGrant::from_spec(spec).unwrap();
-    let error = super::run(&grant, command(&["/bin/true"]), KEEP).await.unwrap_err().to_string();
-    assert!(error.contains("user nobody may not execute it, or not enter its folder"), "{error}");
+    let program = folder.path().join("program");
+    fs::write(&program, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    let program = program.to_str().unwrap();
+    let grant = run_as(&[program], "nobody", None);
+    let error = super::run(&grant, command(&[program]), KEEP).await.unwrap_err().to_string();
+    assert!(error.contains("user nobody may not execute it"), "{error}");
 }
 
 #[tokio::test]

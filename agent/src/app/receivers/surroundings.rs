@@ -15,7 +15,11 @@ pub(super) fn missing(receiver: &Receiver, requests: &[Request]) -> Vec<Fault> {
         .filter_map(|request| match request {
             Request::Exec { command, .. } => program(command.first()?),
             Request::Append { path } => folder(path),
-            Request::Http { .. } | Request::Smtp { .. } | Request::Watch | Request::KvStore { .. } => None,
+            Request::Http { .. }
+            | Request::Smtp { .. }
+            | Request::Watch
+            | Request::Kv { .. }
+            | Request::KvStore { .. } => None,
         })
         .map(|(problem, help)| Fault::at(receiver.places.config.clone(), problem).help(help))
         .collect()

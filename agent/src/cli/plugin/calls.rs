@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lictor_capability::{Asked, KvStoreCall, Recorded};
+use lictor_capability::{Asked, KvCall, KvStoreCall, Recorded};
 use serde_json::{Map, Value, json};
 
 use crate::cli::records::one_line;
@@ -37,6 +37,8 @@ pub(super) fn to_json(call: &Recorded) -> Value {
             json!({ "from": mail.from, "to": mail.to, "subject": mail.subject, "body": mail.body, "id": mail.id }),
         ),
         Asked::Watch => ("watch", json!({})),
+        Asked::Kv(KvCall::Get(key)) => ("kv", json!({ "get": key })),
+        Asked::Kv(KvCall::Keys(prefix)) => ("kv", json!({ "keys": prefix })),
         Asked::KvStore(KvStoreCall::Get(key)) => ("kv_store", json!({ "get": key })),
         Asked::KvStore(KvStoreCall::Set(key, value)) => {
             ("kv_store", json!({ "set": key, "value": text(value) }))
@@ -60,6 +62,8 @@ pub(super) fn in_words(call: &Recorded) -> String {
             format!("smtp from {} to {}, {:?}", mail.from, mail.to.join(", "), mail.subject)
         }
         Asked::Watch => "watch: the list of the rule's watch".to_owned(),
+        Asked::Kv(KvCall::Get(key)) => format!("kv get {key}"),
+        Asked::Kv(KvCall::Keys(prefix)) => format!("kv keys {prefix}"),
         Asked::KvStore(KvStoreCall::Get(key)) => format!("kv-store get {key}"),
         Asked::KvStore(KvStoreCall::Set(key, value)) => format!("kv-store set {key}{}", content(value)),
         Asked::KvStore(KvStoreCall::Delete(key)) => format!("kv-store delete {key}"),

@@ -21,7 +21,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use lictor_capability::{Answers, CallError, ExecOutput, ExitStatus, HttpResponse, List, SmtpError};
+use lictor_capability::{
+    Answers, CallError, ExecOutput, ExitStatus, HttpResponse, KvAnswer, List, SmtpError,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -94,6 +96,7 @@ pub(super) enum Response {
     Http(Http),
     Smtp(Smtp),
     Watch(Watch),
+    Kv(Kv),
     KvStore(KvStore),
 }
 
@@ -143,6 +146,16 @@ pub(super) struct Watch {
     index: u64,
     #[serde(default = "empty")]
     body: String,
+    error: Option<Trouble>,
+}
+
+/// A value of Consul's that is there, or none; or the keys that there are.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kv {
+    value: Option<String>,
+    #[serde(default)]
+    keys: Vec<String>,
     error: Option<Trouble>,
 }
 
@@ -235,6 +248,9 @@ pub(super) fn answers(responses: Vec<Response>) -> Answers {
             }
             Response::Watch(Watch { index, body, error }) => {
                 answers.watch.push_back(done(List { index, body: body.into_bytes() }, error));
+            }
+            Response::Kv(Kv { value, keys, error }) => {
+                answers.kv.push_back(done(KvAnswer { value: value.map(String::into_bytes), keys }, error));
             }
             Response::KvStore(KvStore { value, error }) => {
                 answers.kv_store.push_back(done(value.map(String::into_bytes), error));

@@ -161,6 +161,7 @@ fn may_ask(import: &str) -> &'static str {
         "http" => "to send HTTP requests",
         "smtp" => "to send mail",
         "watch" => "to read the whole list that the rule's watch follows",
+        "kv" => "to read keys of Consul",
         "kv-store" => "to keep values between its calls",
         _ => "to write to Lictor's log",
     }
@@ -175,15 +176,15 @@ mod tests {
 
     proptest! {
         /// Whatever a plugin asks for, the lines for its receiver are TOML that says the same, or no grant is told.
-        /// But for an empty argument: a configuration takes no empty text.
         #[test]
-        fn what_is_told_can_be_taken_over(command in ".{0,8}", argument in ".{1,12}", path in ".{0,12}", url in ".{0,12}", size in 1_u64..5000) {
+        fn what_is_told_can_be_taken_over(command in ".{0,8}", argument in ".{0,12}", path in ".{0,12}", url in ".{0,12}", prefix in ".{0,12}", size in 1_u64..5000) {
             let requests = [
                 Request::Exec { command: vec![format!("/{command}"), argument], timeout: std::time::Duration::from_secs(1) },
                 Request::Append { path: format!("/{path}") },
                 Request::Http { method: "PUT".into(), url: format!("https://h/{url}") },
                 Request::Smtp { from: "a@b.c".into(), to: vec!["x@b.c".into()] },
                 Request::Watch,
+                Request::Kv { prefix },
                 Request::KvStore { size },
             ];
             let Ok(needs) = needs(&requests) else { return Ok(()) };
@@ -200,6 +201,7 @@ mod tests {
                 http: allow.http.unwrap(),
                 smtp: allow.smtp,
                 watch: allow.watch.unwrap(),
+                kv: allow.kv.unwrap(),
                 kv_store: allow.kv_store,
             };
             for request in &requests {

@@ -85,7 +85,7 @@ const LIMITS: &[Key] = &[
     .or(Unwritten::Number(100)),
     Key::new("output", Kind::Size, "What is kept of each output stream of a command that it runs.")
         .text("4KiB"),
-    Key::new("response", Kind::Size, "What is read of an HTTP response.").text("64KiB"),
+    Key::new("response", Kind::Size, "What is read of an HTTP response, and of Consul's keys.").text("64KiB"),
     Key::new("transfer", Kind::Size, "What it may pass to Lictor at once.").text("1MiB"),
 ];
 
@@ -104,6 +104,7 @@ const ALLOW: &[Key] = &[
         .nothing("no mail may be sent"),
     Key::new("watch", Kind::Flag, "Whether the whole list that the watch of the rule follows may be read.")
         .nothing(GRANTED),
+    Key::new("kv", TEXTS, "How the keys of Consul begin that may be read.").nothing("none may be read"),
     Key::new("kv_store", Kind::Table(KV_STORE), "How much may be kept from one call to the next.")
         .nothing("nothing may be kept"),
 ];

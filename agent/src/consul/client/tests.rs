@@ -242,3 +242,33 @@ async fn a_prefix_of_the_address_stays_before_the_path() {
     ask(&Settings { address, ..Settings::default() }, AT_ONCE).await.unwrap();
     assert_eq!(seen.lock().unwrap()[0].0, "/behind/a/proxy/v1/health/node/n1");
 }
+
+#[tokio::test]
+async fn single_keys_are_read_within_a_limit() {
+    let (settings, seen) = server(|request: &Request| match request.uri().path() {
+        "/v1/kv/app/a%20b" => reply(200, Some("5"), "value"),
+        "/v1/kv/app/" => reply(200, Some("5"), r#"["app/a b", "app/c"]"#),
+        "/v1/kv/denied" => reply(403, None, "Permission denied"),
+        "/v1/kv/odd" => reply(200, Some("5"), "{}"),
+        _ => reply(404, Some("5"), ""),
+    })
+    .await;
+    let client = Client::new(&Settings { namespace: Some("team".into()), ..settings }).unwrap();
+    assert_eq!(client.value("app/a b", 5).await.unwrap(), Some(b"value".to_vec()));
+    assert_eq!(client.value("app/none", 5).await.unwrap(), None);
+    assert_eq!(client.keys("app/", 100).await.unwrap(), ["app/a b", "app/c"]);
+    assert_eq!(client.keys("none/", 100).await.unwrap(), [""; 0]);
+    let asked: Vec<_> = seen.lock().unwrap().iter().map(|(url, ..)| url.clone()).collect();
+    assert_eq!(
+        asked[..3],
+        ["/v1/kv/app/a%20b?raw&ns=team", "/v1/kv/app/none?raw&ns=team", "/v1/kv/app/?keys&ns=team"]
+    );
+    for (error, want) in [
+        (client.value("app/a b", 4).await.unwrap_err(), "longer than 4 bytes"),
+        (client.keys("app/", 9).await.unwrap_err(), "longer than 9 bytes"),
+        (client.keys("odd", 100).await.unwrap_err(), "read the body as JSON"),
+        (client.value("denied", 100).await.unwrap_err(), "status 403"),
+    ] {
+        assert!(chain(&error).contains(want), "{}", chain(&error));
+    }
+}

@@ -7,10 +7,11 @@
 use lictor_sdk::bindings::{
     __export_handler,
     exports::lictor::plugin::handler::{
-        AppendRequest, Description, ExecRequest, Guest, HttpRequest, KvStoreRequest, Request, SmtpRequest,
+        AppendRequest, Description, ExecRequest, Guest, HttpRequest, KvRequest, KvStoreRequest, Request,
+        SmtpRequest,
     },
     lictor::plugin::{
-        append, exec, http, kv_store,
+        append, exec, http, kv, kv_store,
         log::{self, Level},
         smtp,
         types::{CallError, Delivery, Event, Failure},
@@ -44,6 +45,7 @@ impl Guest for Everything {
             Request::Http(HttpRequest { method: METHOD.into(), url: URL.into() }),
             Request::Smtp(SmtpRequest { from: FROM.into(), to: vec![TO.into()] }),
             Request::Watch,
+            Request::Kv(KvRequest { prefix: PREFIX.into() }),
             Request::KvStore(KvStoreRequest { size: 1024 }),
         ])
     }
@@ -72,6 +74,7 @@ const METHOD: &str = "PUT";
 const URL: &str = "https://example.com/x";
 const FROM: &str = "a@example.com";
 const TO: &str = "b@example.com";
+const PREFIX: &str = "app/";
 
 fn command() -> Vec<String> {
     vec!["/bin/true".into(), "x".into()]
@@ -89,7 +92,7 @@ fn told(delivery: Delivery) -> String {
 }
 
 /// What came of each call.
-fn asked() -> [String; 8] {
+fn asked() -> [String; 10] {
     let ran = exec::run(&exec::Command {
         argv: command(),
         env: vec![("LICTOR_A".into(), "b".into())],
@@ -132,6 +135,8 @@ fn asked() -> [String; 8] {
             Err(smtp::SmtpError::Permanent(reason)) => joined(&["permanent", &reason]),
         },
         came(watch::current().map(|watch::Answer { index, body }| joined(&[&number(index), &text(body)]))),
+        came(kv::get(PREFIX).map(|value| value.map_or("nothing".into(), text))),
+        came(kv::keys(PREFIX).map(|keys| keys.concat())),
         came(kv_store::set("k", b"v").map(|()| "set".into())),
         came(kv_store::get("k").map(|value| value.map_or("nothing".into(), text))),
         came(kv_store::delete("k").map(|()| "deleted".into())),
