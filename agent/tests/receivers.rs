@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::Output;
 
 use serde_json::Value;
+use support::consul::ConsulAgent;
 use support::fake_consul::FakeConsul;
 use support::guest::guest;
 use support::home::Home;
@@ -86,6 +87,59 @@ async fn what_a_plugin_keeps_is_its_receivers_alone_and_there_after_a_restart() 
     home.write("lictor.toml", config.replace("'1KiB'", "'1000B'"));
     let (code, told) = run(&home, &["validate"]);
     assert!(code == 78 && told.contains(r#"it would be with: allow.kv_store = { size = "1KiB" }"#), "{told}");
+}
+
+#[tokio::test]
+async fn a_plugin_reads_the_keys_of_consul_that_its_receiver_grants() {
+    let (consul, home) = (ConsulAgent::start().await, Home::warm());
+    consul.register_ttl_check("web", "web").await;
+    for (key, value) in
+        [("app/on%20call", "ann"), ("app/empty", ""), ("apple", "x"), ("other/secret", "hunter2")]
+    {
+        consul.put(&format!("/v1/kv/{key}"), value).await;
+    }
+    home.misbehave();
+    let receivers = ["reads", "requests", "misses", "asks", "asks-more", "climbs", "short"];
+    let rule = format!("rules = [{{ name = 'all', on = ['check.status'], receivers = {receivers:?} }}]");
+    let config = format!(
+        "consul.address = '{}'\n{rule}
+        [defaults.receivers]\nplugin = 'misbehave.wasm'\nallow.kv = ['app/']\nretry.attempts = 1
+        [receivers.reads]\nconfig = {{ do = 'keys', key = 'app/on call', prefix = 'app/' }}
+        [receivers.requests]\nconfig = {{ do = 'keys', key = 'app/empty', prefix = 'app/o', request = true }}
+        [receivers.misses]\nconfig = {{ do = 'keys', key = 'app/none', prefix = 'app/none/' }}
+        [receivers.asks]\nconfig = {{ do = 'keys', key = 'other/secret', prefix = 'app/' }}
+        [receivers.asks-more]\nconfig = {{ do = 'keys', key = 'app/empty', prefix = 'app' }}
+        [receivers.climbs]\nconfig = {{ do = 'keys', key = 'app/../other/secret', prefix = 'app/' }}
+        [receivers.short]\nconfig = {{ do = 'keys', key = 'app/on call', prefix = 'app/' }}\nlimits.response = '2B'\n",
+        consul.address()
+    );
+    let mut lictor = home.follow(&config).await;
+    consul.ttl("web", "fail", "by hand").await;
+    home.settled(&mut lictor, receivers.len()).await;
+    for (receiver, want) in [
+        ("reads", r#"(Some("ann"), ["app/empty", "app/on call"])"#),
+        ("requests", r#"(Some(""), ["app/on call"])"#),
+        ("misses", "(None, [])"),
+        ("asks", r#"allow.kv = ["other/secret"]"#),
+        ("asks-more", r#"allow.kv = ["app"]"#),
+        ("climbs", "is never granted"),
+        ("short", "limits.response"),
+    ] {
+        let told = details(&home, receiver);
+        assert!(told.len() == 1 && told[0].contains(want), "{receiver}: {told:?}");
+    }
+    let log = lictor.log();
+    let refusal =
+        log.iter().find(|entry| entry["receiver"] == "asks" && entry["refusal"].is_string()).unwrap();
+    assert!(refusal["refusal"].as_str().unwrap().contains(r#"allow.kv = ["other/secret"]"#), "{refusal}");
+    assert_eq!(lictor.terminate().await, 0);
+
+    let (code, told) = run(&home, &["validate"]);
+    let line = "    may read the keys of Consul that begin with app/\n";
+    assert!(code == 0 && told.contains(line), "{told}");
+    home.write("lictor.toml", config.replace("['app/']", "['app/x']"));
+    let (code, told) = run(&home, &["validate"]);
+    assert!(code == 78 && told.contains(r#"allow.kv = ["app/o"]"#), "{told}");
 }
 
 #[tokio::test]

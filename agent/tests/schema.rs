@@ -78,6 +78,7 @@ group = "0"
 [receivers.act.allow]
 append = ["/a/", { path = "/b" }, { path = "/c/", mode = "0644", owner = "nobody", group = "0", sync = true }]
 watch = true
+kv = ["app/", "db"]
 kv_store = { size = "1MiB", keys = 7 }
 http = [
     { url = "https://x/a/*", header_files = { Authorization = "auth" } },

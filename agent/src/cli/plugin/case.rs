@@ -327,6 +327,8 @@ mod tests {
                 { smtp = {} },
                 { smtp = { error = { transient = "450" } } },
                 { watch = { index = 7, body = "{}" } },
+                { kv = { value = "ann" } },
+                { kv = { keys = ["a", "b"] } },
                 { kv_store = { value = "3" } },
                 { kv_store = {} },
                 { kv_store = { error = { failed = "full" } } },
@@ -340,6 +342,11 @@ mod tests {
         assert_eq!(answers.http[1], Err(CallError::Refused("never".into())));
         assert_eq!(answers.smtp, [Ok("250 OK".into()), Err(SmtpError::Transient("450".into()))]);
         assert_eq!(answers.watch[0].as_ref().unwrap().index, 7);
+        let (person, keys) = (answers.kv[0].as_ref().unwrap(), answers.kv[1].as_ref().unwrap());
+        assert_eq!(
+            (person.value.as_deref(), &keys.keys[..]),
+            (Some(&b"ann"[..]), &["a".into(), "b".into()][..])
+        );
         let full = Err(CallError::Failed("full".into()));
         assert_eq!(answers.kv_store, [Ok(Some(b"3".to_vec())), Ok(None), full]);
     }
@@ -350,7 +357,7 @@ mod tests {
             "event = 'check.status'\nexpct = {}",
             "event = 'check.status'\nexpect = { result = 'fine' }",
             "event = 'check.status'\nresponses = [{ http = { stats = 1 } }]",
-            "event = 'check.status'\nresponses = [{ kv = {} }]",
+            "event = 'check.status'\nresponses = [{ dns = {} }]",
             "config = {}",
         ] {
             assert!(toml::from_str::<Case>(text).is_err(), "{text}");

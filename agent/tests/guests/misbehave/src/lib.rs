@@ -10,7 +10,7 @@ use std::{
 };
 
 use lictor_sdk::{
-    Delivery, Description, Failure, Plugin, Request, append, duration, exec::Command, http, kv_store, log,
+    Delivery, Description, Failure, Plugin, Request, append, duration, exec::Command, http, kv, kv_store, log,
     smtp,
 };
 use serde::Deserialize;
@@ -107,6 +107,16 @@ pub enum Config {
         /// Bytes that it says it keeps.
         request: Option<u32>,
     },
+    /// Reads a key of Consul, and which keys there are, and reports both, or gives up.
+    Keys {
+        /// The key.
+        key: String,
+        /// How the keys begin.
+        prefix: String,
+        /// Whether to request it.
+        #[serde(default)]
+        request: bool,
+    },
     /// Fails for now.
     Transient,
     /// Fails for good.
@@ -160,6 +170,7 @@ impl Plugin for Misbehave {
             Config::Http { method, url, request: true } => vec![Request::http(method, url)],
             Config::Smtp { from, to, request: true } => vec![Request::smtp(from, to)],
             Config::Count { request: Some(size) } => vec![Request::kv_store(*size)],
+            Config::Keys { prefix, request: true, .. } => vec![Request::kv(prefix)],
             _ => vec![],
         })
     }
@@ -212,6 +223,10 @@ impl Plugin for Misbehave {
                 let count = kv_store::get("calls")?.map_or(0, |bytes| bytes[0]) + 1;
                 kv_store::set("calls", [count])?;
                 receipt(&count)
+            }
+            Config::Keys { key, prefix, .. } => {
+                let value = kv::get(key)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                receipt(&(value, kv::keys(prefix)?))
             }
             Config::Transient => Err(Failure::transient("not now")),
             Config::Permanent => Err(Failure::permanent("never")),
