@@ -1,13 +1,18 @@
 //! What an operator does with plugins of somebody else: grants them something to remember, takes them from a registry,
 //! replaces them, and looks at how they do.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot look has to fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that cannot look has to fail, or to say what it did not try"
+)]
 
 mod support;
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use support::consul::ConsulAgent;
@@ -87,6 +92,38 @@ async fn what_a_plugin_keeps_is_its_receivers_alone_and_there_after_a_restart() 
     home.write("lictor.toml", config.replace("'1KiB'", "'1000B'"));
     let (code, told) = run(&home, &["validate"]);
     assert!(code == 78 && told.contains(r#"it would be with: allow.kv_store = { size = "1KiB" }"#), "{told}");
+}
+
+#[tokio::test]
+async fn a_program_runs_with_no_descriptor_but_its_own_and_as_whom_its_grant_names() {
+    let (consul, home) = (FakeConsul::start().await, Home::warm());
+    let (out, as_user) = (home.path("out"), fs::metadata("/proc/self").unwrap().uid() == 0);
+    let seen = format!("{{ ls -l /proc/self/fd; id -u; }} > {}\n", out.display());
+    let program = home.script("look", &seen);
+    let user = if as_user { ", user = 'nobody'" } else { "" };
+    if as_user {
+        // What Lictor makes as root, nobody is to enter and to write.
+        fs::set_permissions(home.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+    } else {
+        eprintln!("no other user's program was run, since this user is not root");
+    }
+    let config = rule(&consul, &["act"])
+        + &format!(
+            "[receivers.act]\nplugin = 'shell'\nconfig = {{ command = ['{program}'] }}
+            allow.exec = [{{ command = ['{program}']{user} }}]\n"
+        );
+    // As a careless supervisor starts it: with something open.
+    let mut careless = Command::new("/bin/sh");
+    careless.args(["-c", "exec 9</dev/zero; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_lictor")]);
+    let mut lictor = home.follow_by(&config, careless).await;
+    consul.set("critical");
+    let settled = home.settled(&mut lictor, 1).await;
+    assert_eq!(settled[0].state, "delivered", "{}", settled[0].detail);
+    let lines = home.lines("out");
+    assert!(lines.iter().any(|line| line.contains(" 0 -> ")), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("/dev/zero")), "{lines:?}");
+    assert!(!as_user || lines.last().unwrap() == "65534", "{lines:?}");
+    assert_eq!(lictor.terminate().await, 0);
 }
 
 #[tokio::test]

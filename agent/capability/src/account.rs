@@ -160,7 +160,7 @@ pub(crate) mod tests {
         let run = process::Command::new(program).args(["--exact", name]).uid(65534).gid(65534).output();
         match run {
             Err(error) => {
-                eprintln!("{name}: the refusal was not tried: nobody may not run the tests: {error}")
+                eprintln!("{name}: the refusal was not tried: nobody may not run the tests: {error}");
             }
             Ok(ran) => {
                 let said = String::from_utf8_lossy(&ran.stdout);

@@ -271,7 +271,7 @@ pub(crate) fn decide<'g>(
         return Err(refusal::refused(
             "sending mail",
             format_args!(
-                "allow.smtp = {{ relay = \"smtps://…\", from = {}, to = {} }}",
+                "allow.smtp = {{ relay = \"smtps://smtp.example.com\", from = {}, to = {} }}",
                 refusal::quote(&from),
                 refusal::quote_all(everyone())
             ),

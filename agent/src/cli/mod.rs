@@ -6,6 +6,7 @@ mod config;
 mod deliveries;
 mod events;
 mod explain;
+mod inherited;
 mod migrate;
 mod plugin;
 mod records;

@@ -2,12 +2,13 @@
 
 use anyhow::Context;
 
-use super::{ConfigArgs, runtime, variable};
+use super::{ConfigArgs, inherited, runtime, variable};
 use crate::app::{self, AppError, Sources};
 use crate::config::Look;
 use crate::shutdown::Shutdown;
 
 pub(super) fn run(args: &ConfigArgs) -> Result<(), AppError> {
+    inherited::close_on_exec();
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let sources = Sources { paths: &args.paths, env: &variable };

@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use rusqlite::{Connection, OpenFlags, Row};
@@ -135,14 +135,25 @@ impl Home {
 
     /// Runs Lictor with `config`, whose paths are relative to this folder and whose data are in `data`.
     pub fn start(&self, config: &str) -> Lictor {
-        let config = format!("agent.data_dir = \"data\"\nagent.environment = \"test\"\n{config}");
-        Lictor::start(self.dir.path(), &config)
+        Lictor::start(self.dir.path(), &Self::whole(config))
+    }
+
+    fn whole(config: &str) -> String {
+        format!("agent.data_dir = \"data\"\nagent.environment = \"test\"\n{config}")
     }
 
     /// Runs Lictor for the first time, and waits until it has taken in what Consul has: what comes later is
     /// news.
     pub async fn follow(&self, config: &str) -> Lictor {
-        let mut lictor = self.start(config);
+        self.followed(self.start(config), config).await
+    }
+
+    /// The same by a command that runs the binary with what is added to it.
+    pub async fn follow_by(&self, config: &str, command: Command) -> Lictor {
+        self.followed(Lictor::start_by(self.dir.path(), &Self::whole(config), command), config).await
+    }
+
+    async fn followed(&self, mut lictor: Lictor, config: &str) -> Lictor {
         let watches = config.matches("[[watch]]").count().max(1);
         lictor.until("commit a first answer of each watch", async || self.committed(watches)).await;
         lictor

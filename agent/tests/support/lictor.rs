@@ -20,9 +20,13 @@ impl Lictor {
     ///
     /// `dir` belongs to the test, so that a second run can find what the first one left in it.
     pub fn start(dir: &Path, config: &str) -> Self {
+        Self::start_by(dir, config, command())
+    }
+
+    /// The same by a command that runs the binary with what is added to it.
+    pub fn start_by(dir: &Path, config: &str, mut command: Command) -> Self {
         let file = dir.join("lictor.toml");
         fs::write(&file, config).unwrap();
-        let mut command = command();
         command.args(["run", "--log-format", "json", "-c"]).arg(file).current_dir(dir);
         Self { process: Process::start("lictor", &mut command, dir.join("lictor.log")) }
     }

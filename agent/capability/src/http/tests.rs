@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use axum::{Router, extract::Request, response::Redirect, routing::any};
+use proptest::prelude::*;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -263,6 +264,76 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
     assert_eq!(answer.status, 307);
     assert!(answer.headers.contains(&("location".into(), "/echo".into())));
     assert!(seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn where_a_redirect_leads_is_decided_as_any_other_request() {
+    let (port, seen) = polite().await;
+    let from = format!("http://127.0.0.1:{port}/away");
+    let grants = |specs: Vec<HttpGrantSpec>| crate::Grants {
+        http: specs.into_iter().map(|spec| HttpGrant::parse(spec).unwrap()).collect(),
+        ..crate::Grants::default()
+    };
+    let limits = crate::OutputLimits { exec_output: KEEP, http_response: KEEP };
+    // As a plugin does that follows it: within one place, and to another one.
+    for (specs, want) in [
+        (vec![spec(&from)], false),
+        (
+            vec![
+                spec(&from),
+                HttpGrantSpec {
+                    methods: vec!["GET".into()],
+                    ..spec(&format!("http://127.0.0.1:{port}/echo"))
+                },
+            ],
+            false,
+        ),
+        (vec![spec(&from), spec(&format!("http://127.0.0.1:{port}/echo"))], true),
+    ] {
+        let able = crate::Capabilities::new(grants(specs), limits).unwrap();
+        let answer = able.http(request("POST", &from)).await.unwrap();
+        let (_, to) = answer.headers.iter().find(|(name, _)| name == "location").unwrap();
+        let next = able.http(request("POST", &format!("http://127.0.0.1:{port}{to}"))).await;
+        match next {
+            Ok(answer) => assert!(want && answer.status == 200),
+            Err(CallError::Refused(text)) => assert!(!want && text.contains("/echo"), "{text}"),
+            Err(error) => panic!("{error:?}"),
+        }
+        assert_eq!(seen.lock().unwrap().drain(..).count(), usize::from(want), "what is refused is not sent");
+    }
+}
+
+#[test]
+fn an_address_of_the_link_needs_a_grant_of_its_own_and_a_name_that_leads_there_a_word() {
+    let asked = |url: &str| covers(&[HttpGrant::parse(spec("http://h/x")).unwrap()], "POST", url).is_ok();
+    assert!(asked("http://h/x"));
+    for url in ["http://169.254.169.254/x", "http://[fe80::1]/x", "http://127.0.0.1/x", "http://2852039166/x"]
+    {
+        assert!(!asked(url), "{url}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_granted_is_one_request_with_the_headers_of_the_grant(
+        (method, path) in ("(GET|POST|get|CONNECT|P T|)", "/(x|y)"),
+        name in "(host|Host|authorization|x-a|te|content-length|[ -~]{0,4}|x\r\na)",
+        value in "([a-z]|\r|\n|\0|ü| ){0,4}",
+    ) {
+        let header_files = [("Authorization".to_owned(), "/x".into())].into();
+        let grants = [HttpGrant::parse(HttpGrantSpec { header_files, ..spec("https://h/x") }).unwrap()];
+        let asked = HttpRequest {
+            headers: headers(&[(&name, &value)]),
+            ..request(&method, &format!("https://h{path}"))
+        };
+        if let Ok(granted) = decide(&grants, asked) {
+            prop_assert_eq!((granted.method, granted.target.url().as_str()), (Method::POST, "https://h/x"));
+            for (name, value) in &granted.headers {
+                prop_assert!(!FORBIDDEN_HEADERS.contains(&name.as_str()) && name != "authorization");
+                prop_assert!(!value.as_bytes().iter().any(|byte| b"\r\n\0".contains(byte)));
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ async fn credentials(login: &Login) -> Result<Credentials, String> {
 }
 
 /// Builds the message; the error says what in it cannot be sent.
-fn compose(parties: Parties, mail: &Mail) -> Result<Message, String> {
+pub(super) fn compose(parties: Parties, mail: &Mail) -> Result<Message, String> {
     if mail.id.len() > MAX_ID || !mail.id.split('.').all(is_atom) {
         let id = refusal::shorten(&refusal::quote(&mail.id), MAX_ID);
         return Err(format!("{id} cannot be the left side of a Message-ID"));

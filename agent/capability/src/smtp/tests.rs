@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use proptest::prelude::*;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpListener,
@@ -151,7 +152,7 @@ fn sender_and_every_recipient_must_be_granted() {
         None,
         "a@b.c",
         &["d@e.f"],
-        Err(r#"allow.smtp = { relay = "smtps://…", from = "a@b.c", to = ["d@e.f"] }"#),
+        Err(r#"allow.smtp = { relay = "smtps://smtp.example.com", from = "a@b.c", to = ["d@e.f"] }"#),
     );
     check(open(), "any@one", &[], Err("to nobody"));
     check(open(), "any", &["a@example.com"], Err(r#"read "any" as a mail address"#));
@@ -314,6 +315,59 @@ async fn nothing_in_a_field_becomes_a_header_a_command_or_a_second_mail() {
         let message = heard[4].replace("\r\n", "");
         assert!(!message.contains(['\r', '\n']), "a lone CR or LF in {message:?}");
         assert!(!heard[4].split("\r\n\r\n").next().unwrap().contains("\r\nBcc:"), "{}", heard[4]);
+    }
+}
+
+/// The names of a message's fields, in order.
+fn fields(message: &str) -> Vec<&str> {
+    let (head, _) = message.split_once("\r\n\r\n").unwrap();
+    // A line that begins with a space goes on with the field before.
+    let lines = head.split("\r\n").filter(|line| !line.starts_with([' ', '\t']));
+    lines.map(|line| line.split(':').next().unwrap()).collect()
+}
+
+proptest! {
+    #[test]
+    fn whatever_it_is_made_of_a_message_has_its_own_fields_and_no_others(
+        text in proptest::collection::vec("(a| |\r|\n|\r\n|\r\nBcc: x@y.z|\u{2028}|ü|:|\\.|<|>|,|\"|\0|={1,90}){0,6}", 4),
+    ) {
+        let asked = Mail {
+            from: format!("{} <a@b.c>", text[0]),
+            subject: text[1].clone(),
+            body: text[2].clone(),
+            id: format!("d1{}", text[3]),
+            ..mail()
+        };
+        let Ok(parties) = Parties::parse(&asked.from, &asked.to) else { return Ok(()) };
+        let Ok(message) = send::compose(parties, &asked) else { return Ok(()) };
+        let formatted = String::from_utf8(message.formatted()).unwrap();
+        let mut names = fields(&formatted);
+        names.sort_unstable();
+        let mut want = ["From", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", "To"].to_vec();
+        if names.contains(&"Content-Transfer-Encoding") {
+            want.push("Content-Transfer-Encoding");
+        }
+        want.sort_unstable();
+        prop_assert_eq!(names, want, "{}", formatted);
+        let to: Vec<_> = message.envelope().to().iter().map(ToString::to_string).collect();
+        prop_assert_eq!(to, ["ops@example.com"]);
+        prop_assert!(!formatted.replace("\r\n", "").contains(['\r', '\n']), "{:?}", formatted);
+    }
+
+    #[test]
+    fn a_mail_that_is_granted_goes_to_granted_addresses_only(
+        from in "(a|b)@(x|y)\\.org",
+        to in proptest::collection::vec("(a|b|%|N <a@x.org>|\"q\")(@(x|y)\\.org|)", 0..4),
+        patterns in proptest::collection::vec("(\\*|a)@(x|\\*)\\.org", 0..3),
+    ) {
+        let from_pattern = Some("a@*.org".to_owned());
+        let grant = SmtpGrant::parse(SmtpGrantSpec { to: patterns, from: from_pattern, ..spec("smtp://m") }).unwrap();
+        let Ok(parties) = Parties::parse(&from, &to) else { return Ok(()) };
+        let fits = |mailbox: &Mailbox| grant.to.iter().any(|pattern| pattern.matches(&mailbox.email));
+        let want = from.starts_with("a@") && parties.to.iter().all(fits);
+        prop_assert_eq!(decide(Some(&grant), &parties).is_ok(), want);
+        prop_assert_eq!(covers(Some(&grant), &from, &to).is_ok(), want);
+        prop_assert!(decide(None, &parties).is_err());
     }
 }
 
