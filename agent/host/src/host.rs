@@ -64,6 +64,9 @@ const WARM: u32 = 8;
 /// Bytes that an unused memory keeps, at most.
 const RESIDENT: usize = 256 << 10;
 
+/// Bytes that an unused stack keeps: what most calls use of it.
+const STACK_RESIDENT: usize = 8 << 10;
+
 /// Bytes of a component. The largest of practice hold a Python interpreter, 18 MB.
 const WASM: usize = 32 << 20;
 
@@ -310,6 +313,8 @@ fn start_ticker(engine: EngineWeak, calls: Arc<Calls>) -> io::Result<Thread> {
 fn config(instances: u32) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true).max_wasm_stack(STACK);
+    // No guest finds on its stack what another one left there, and a call that is over leaves little of it in memory.
+    config.async_stack_zeroing(true);
     // A crash is told in the guest's own words, so its code needs no maps of where it came from, which take memory.
     config.generate_address_map(false).native_unwind_info(false).wasm_backtrace_max_frames(None);
     config.allocation_strategy(pool(instances));
@@ -331,6 +336,7 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         .max_unused_warm_slots(WARM)
         .linear_memory_keep_resident(RESIDENT)
         .table_keep_resident(RESIDENT)
+        .async_stack_keep_resident(STACK_RESIDENT)
         .pagemap_scan(Enabled::Auto);
     pool
 }

@@ -71,7 +71,8 @@ pub(super) struct Add {
 }
 
 fn later(text: &str) -> Result<Timestamp, String> {
-    let time: Timestamp = text.parse().map_err(|_| "write a time, such as 2026-12-01T06:00:00Z".to_owned())?;
+    let time: Timestamp =
+        text.parse().map_err(|_| "write a time, such as 2026-12-01T06:00:00Z".to_owned())?;
     if time > Timestamp::now() { Ok(time) } else { Err("it is over already; write a later time".into()) }
 }
 
