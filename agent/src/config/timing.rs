@@ -32,7 +32,7 @@ pub(super) fn read(table: &mut Table<'_>, on: &[EventType]) -> (Schedule, Vec<(S
     let repeat_interval = lasting(table, "repeat_interval", on, |entry| entry.duration(REPEAT_MIN..=LONGEST));
     let send_resolved = lasting(table, "send_resolved", on, Entry::flag);
     let group = group(table);
-    let occurrences = table.get("occurrences", |entry| entry.table("`occurrences`", occurrences)).flatten();
+    let occurrences = lasting(table, "occurrences", on, |entry| entry.table("`occurrences`", occurrences));
     let mute = table.get("mute_time_intervals", names).unwrap_or_default();
     let active = table.get("active_time_intervals", names).unwrap_or_default();
     let schedule = Schedule {
@@ -41,7 +41,7 @@ pub(super) fn read(table: &mut Table<'_>, on: &[EventType]) -> (Schedule, Vec<(S
         group,
         repeat_interval,
         send_resolved: send_resolved.unwrap_or_default(),
-        occurrences,
+        occurrences: occurrences.flatten(),
         mute: hours(&mute),
         active: hours(&active),
     };

@@ -102,6 +102,9 @@ pub(super) struct Alert {
     pub(super) phase: Phase,
     /// Something of it was sent.
     pub(super) sent: bool,
+    /// When that was, the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told_at: Option<Timestamp>,
     /// What is to be told is that it is over.
     pub(super) last: bool,
     /// What the receivers believe, as a word; none where they know nothing.
@@ -142,6 +145,7 @@ impl Alert {
             since: event.time,
             phase: Phase::Counting,
             sent: false,
+            told_at: None,
             last: event.is_resolved(),
             believed: was(event),
             times: Vec::new(),
@@ -164,8 +168,9 @@ impl Alert {
             Phase::Ready if self.sent && event.is_resolved() => self.over(event, true, schedule, now),
             Phase::Held | Phase::Ready => self.replace(event, schedule, now),
             Phase::Firing if event.is_resolved() => self.over(event, true, schedule, now),
-            Phase::Ending(..) if event.is_resolved() => {
-                self.phase = Phase::Ending(Box::new(event.clone()), now);
+            // Since when it is over stays as it was.
+            Phase::Ending(_, at) if event.is_resolved() => {
+                self.phase = Phase::Ending(Box::new(event.clone()), *at);
                 (Vec::new(), true)
             }
             Phase::Ending(..) if is(event).is_some() && is(event) == self.believed => {
@@ -269,11 +274,23 @@ impl Alert {
                 self.end(event, matched, schedule, now);
                 (Vec::new(), self.phase != Phase::Firing)
             }
-            Phase::Ending(..) => {
-                self.phase = Phase::Ending(Box::new(event.clone()), now);
+            Phase::Ending(_, at) => {
+                self.phase = Phase::Ending(Box::new(event.clone()), at);
                 (Vec::new(), true)
             }
         }
+    }
+
+    /// What is not sent of it where it is forgotten, since the thing is gone.
+    pub(super) fn left(&self, schedule: &Schedule) -> Option<Withheld> {
+        let (reason, detail) = self.why(schedule);
+        let waits = matches!(self.phase, Phase::Held | Phase::Ready);
+        waits.then(|| withheld(&self.event, reason, format!("{detail}, and it was gone")))
+    }
+
+    /// When it was told last, as far as is known.
+    pub(super) fn told_at(&self) -> Timestamp {
+        self.told_at.unwrap_or(self.since)
     }
 
     /// It is so, as far as is known.
@@ -327,8 +344,9 @@ impl Alert {
     }
 
     /// What it has to tell was sent. Says whether there is still something to do.
-    pub(super) fn was_sent(&mut self, schedule: &Schedule) -> bool {
+    pub(super) fn was_sent(&mut self, schedule: &Schedule, now: Timestamp) -> bool {
         self.sent = true;
+        self.told_at = Some(now);
         self.blocked = None;
         self.believed = is(&self.event);
         self.phase = Phase::Firing;

@@ -13,8 +13,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::alert::{Alert, Reason, Withheld};
-use super::group::{Group, GroupKey, Member};
+use super::group::{Group, GroupKey};
 use super::heard::Heard;
+use super::step::{Step, Touched};
 use super::{InhibitRule, Inhibitions, Rules, Silence};
 use crate::event::{Condition, Event, EventType};
 
@@ -88,9 +89,6 @@ pub struct Row {
 /// A condition of a thing, and the rule's position: the thing comes first, since an event is about one.
 pub(super) type Key = (String, usize, Condition);
 
-/// The groups that events changed, and the members that they told of.
-type Touched = BTreeMap<GroupKey, BTreeSet<Member>>;
-
 /// What is in the way of an event.
 pub(super) struct Obstacle {
     pub(super) reason: Reason,
@@ -156,6 +154,7 @@ impl Alerts {
                 }
                 let mut step = Step { policy, rule, now, decisions: &mut decisions, touched: &mut touched };
                 self.removed(event, (&thing, &standing), is_fired, &mut step);
+                self.said_otherwise(event, (&thing, &standing), &mut step);
                 let key = (thing.clone(), rule, event.kind.condition());
                 let plain = policy.rules[rule].schedule.is_plain() && !self.known.contains_key(&key);
                 if is_fired && plain && self.obstacle(policy, (rule, event), now).is_none() {
@@ -282,10 +281,25 @@ impl Alerts {
             let key = (thing.to_owned(), *rule, *condition);
             if is_fired {
                 // The event is sent by itself.
+                let schedule = &step.policy.rules[step.rule].schedule;
+                step.withhold(self.known.get(&key).and_then(|alert| alert.left(schedule)));
                 self.forget(&key, step.touched);
             } else {
                 self.over(&key, event, step);
             }
+        }
+    }
+
+    /// A result comes with what the check says now, which is no event of its own then.
+    fn said_otherwise(
+        &mut self,
+        event: &Event,
+        (thing, standing): (&str, &[(usize, Condition)]),
+        step: &mut Step<'_>,
+    ) {
+        let says = standing.contains(&(step.rule, Condition::Output)) && event.kind == EventType::CheckStatus;
+        if says && !step.policy.rules[step.rule].describes(event) {
+            self.over(&(thing.to_owned(), step.rule, Condition::Output), event, step);
         }
     }
 
@@ -310,9 +324,7 @@ impl Alerts {
 
     fn after(&mut self, key: Key, (withheld, goes_on): (Vec<Withheld>, bool), step: &mut Step<'_>) {
         let rule = step.rule;
-        step.decisions.extend(withheld.into_iter().map(|Withheld { event, reason, detail }| {
-            Decision::Withhold { rule, event: Box::new(event), reason, detail }
-        }));
+        step.withhold(withheld);
         if !goes_on {
             return self.forget(&key, step.touched);
         }
@@ -362,15 +374,6 @@ impl Alerts {
         let detail = format!("the inhibit rule {:?} hides it because of {check}", hides.name);
         Some(Obstacle { reason, detail, until: None })
     }
-}
-
-/// An event, for one rule.
-struct Step<'a> {
-    policy: Policy<'a>,
-    rule: usize,
-    now: Timestamp,
-    decisions: &'a mut Vec<Decision>,
-    touched: &'a mut Touched,
 }
 
 /// Time intervals begin and end with a minute.

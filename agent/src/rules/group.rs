@@ -22,7 +22,8 @@ pub(super) type Member = (String, Condition);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
     ready: bool,
-    firing: bool,
+    /// Since it was told last.
+    firing: Option<Timestamp>,
     /// When time makes something else of it.
     due: Option<Timestamp>,
 }
@@ -34,8 +35,8 @@ pub(super) struct Group {
     members: BTreeMap<Member, Standing>,
     /// Those whose event is to be sent.
     pub(super) ready: BTreeSet<Member>,
-    /// Those whose event was sent, and that go on.
-    pub(super) firing: BTreeSet<Member>,
+    /// Those whose event was sent, and that go on, by when they were told last.
+    pub(super) firing: BTreeSet<(Timestamp, Member)>,
     dues: BTreeSet<(Timestamp, Member)>,
     pub(super) times: Times,
     /// When to look at it.
@@ -56,7 +57,8 @@ pub(super) struct Times {
 impl Alert {
     /// Where it is, for its group.
     pub(super) fn standing(&self, schedule: &Schedule) -> Standing {
-        let (ready, firing) = (self.phase == Phase::Ready, self.phase == Phase::Firing);
+        let (ready, fires) = (self.phase == Phase::Ready, self.phase == Phase::Firing);
+        let firing = fires.then(|| self.told_at());
         Standing { ready, firing, due: self.due(schedule) }
     }
 }
@@ -68,9 +70,7 @@ impl Group {
         if standing.ready {
             self.ready.insert(member.clone());
         }
-        if standing.firing {
-            self.firing.insert(member.clone());
-        }
+        self.firing.extend(standing.firing.map(|told_at| (told_at, member.clone())));
         self.dues.extend(standing.due.map(|due| (due, member.clone())));
         self.members.insert(member, standing);
     }
@@ -78,7 +78,9 @@ impl Group {
     pub(super) fn remove(&mut self, member: &Member) {
         let Some(before) = self.members.remove(member) else { return };
         self.ready.remove(member);
-        self.firing.remove(member);
+        if let Some(told_at) = before.firing {
+            self.firing.remove(&(told_at, member.clone()));
+        }
         if let Some(due) = before.due {
             self.dues.remove(&(due, member.clone()));
         }
@@ -96,8 +98,7 @@ impl Group {
     /// When time makes something else of one of them, after `now`.
     pub(super) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         // Who was due before, waits for a watch that cannot be followed.
-        let later = self.dues.iter().map(|(due, _)| *due);
-        later.skip_while(|due| *due <= now).next()
+        self.dues.iter().map(|(due, _)| *due).find(|due| *due > now)
     }
 
     /// When what is ready is sent.
@@ -110,14 +111,36 @@ impl Group {
         *self.times.send_at.get_or_insert_with(at)
     }
 
-    /// When what goes on is told again.
-    pub(super) fn repeat_at(&self, rule: &Rule) -> Option<Timestamp> {
-        Some(later(self.times.sent_at?, rule.schedule.repeat_interval?))
+    /// Those of what goes on that are to be told again now.
+    pub(super) fn repeats(&self, rule: &Rule, now: Timestamp) -> Vec<&Member> {
+        let Some(interval) = rule.schedule.repeat_interval else { return Vec::new() };
+        let due = self.firing.iter().take_while(|(told_at, _)| later(*told_at, interval) <= now);
+        due.map(|(_, member)| member).collect()
+    }
+
+    /// When something that goes on is told again, after `now`.
+    pub(super) fn next_repeat(&self, rule: &Rule, now: Timestamp) -> Option<Timestamp> {
+        let interval = rule.schedule.repeat_interval?;
+        // Who was to be told before, waits for what is in the way.
+        self.firing.iter().map(|(told_at, _)| later(*told_at, interval)).find(|at| *at > now)
+    }
+
+    /// Until when it is remembered that it was sent, although nobody is in it.
+    pub(super) fn rests_until(&self, rule: &Rule) -> Option<Timestamp> {
+        Some(later(self.times.sent_at?, rule.schedule.group.as_ref()?.interval))
     }
 
     pub(super) fn was_sent(&mut self, now: Timestamp) {
         let sent = self.times.sent.saturating_add(1);
         self.times = Times { send_at: None, sent_at: Some(now), sent };
+    }
+}
+
+impl Times {
+    /// Those of two groups that become one.
+    pub(super) fn join(&mut self, other: Self) {
+        self.sent_at = self.sent_at.max(other.sent_at);
+        self.sent = self.sent.max(other.sent);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is remembered of events, to rows and back.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -76,7 +76,8 @@ impl Alerts {
         watches: &BTreeSet<String>,
         rows: impl IntoIterator<Item = (String, String, String)>,
     ) -> Result<(Self, Vec<(String, String)>), KeptError> {
-        let (mut alerts, mut unused, mut times) = (Self::default(), Vec::new(), Vec::new());
+        let (mut alerts, mut unused) = (Self::default(), Vec::new());
+        let (mut times, mut regrouped) = (BTreeMap::new(), Vec::new());
         let positions: HashMap<&str, usize> =
             policy.rules.iter().enumerate().map(|(at, rule)| (rule.name.as_str(), at)).collect();
         for (name, key, state) in rows {
@@ -89,7 +90,7 @@ impl Alerts {
             };
             if let Some(group) = key.strip_prefix("group ") {
                 let state: Times = serde_json::from_str(&state).map_err(|source| error(Some(source)))?;
-                times.push(((at, group.to_owned()), state));
+                times.insert((at, group.to_owned()), state);
                 continue;
             }
             let parts = key.strip_prefix("alert ").and_then(|rest| rest.split_once(' '));
@@ -104,17 +105,27 @@ impl Alerts {
                 continue;
             }
             if alert.group_by != rule.grouped_by() {
+                let before = (at, alert.group);
                 (alert.group, alert.group_by) = rule.group_of(&alert.event);
+                regrouped.push(((at, alert.group.clone()), before));
             }
             let group = alerts.groups.entry((at, alert.group.clone())).or_default();
             group.put((thing.to_owned(), condition), alert.standing(&rule.schedule));
             alerts.known.insert((thing.to_owned(), at, condition), alert);
         }
-        for (key, times) in times {
-            match alerts.groups.get_mut(&key) {
-                Some(group) => group.times = times,
-                None => alerts.changed_groups.extend([key]),
+        for (key, before) in regrouped {
+            // So that what was sent before is not sent under the same number again.
+            if let (Some(group), Some(times)) = (alerts.groups.get_mut(&key), times.get(&before)) {
+                group.times.join(*times);
+                alerts.changed_groups.insert(key);
             }
+        }
+        for (key, times) in times {
+            // What is in no group any more may still rest.
+            let group = alerts.groups.entry(key).or_default();
+            let joined = group.times;
+            group.times = times;
+            group.times.join(joined);
         }
         for key in alerts.groups.keys().cloned().collect::<Vec<_>>() {
             alerts.look_at(&key);

@@ -20,6 +20,7 @@ mod schedule;
 mod set;
 mod settle;
 mod silence;
+mod step;
 mod time_interval;
 mod verdict;
 

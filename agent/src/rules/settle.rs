@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::Rule;
 use super::alerts::{Alerts, Decision, Key, Policy, Told};
 use super::group::{EVENTS_MAX, Group, GroupKey, Member, Times};
 
@@ -31,8 +32,6 @@ impl Alerts {
         }
         let is_ready = self.told(key, &group.ready).next().is_some();
         let send_at = is_ready.then(|| group.send_at(rule, now));
-        let firing = self.told(key, &group.firing).next();
-        let repeat_at = group.repeat_at(rule).filter(|_| firing.is_some());
         let mut next = group.next_due(now);
         let mut sent = Vec::new();
         if send_at.is_some_and(|at| at <= now) {
@@ -40,17 +39,20 @@ impl Alerts {
             next = earliest(next, was_due.filter(|_| new.is_some()));
             sent = self.free_ready(policy, (key, &group, new), (now, &mut next));
         }
-        if sent.is_empty() && repeat_at.is_some_and(|at| at <= now) {
-            let firing = self.told(key, &group.firing).collect();
-            sent = self.free(policy, key, firing, (now, &mut next));
-        }
         // What is in the past and was not sent waits for what is in its way.
-        next = earliest(next, send_at.into_iter().chain(repeat_at).filter(|at| *at > now).min());
+        next = earliest(next, send_at.filter(|at| *at > now));
         if !sent.is_empty() {
             self.send(policy, (key, &mut group), sent, (now, decisions));
-            next = earliest(next, group.repeat_at(rule).filter(|_| !group.is_empty()));
         }
-        self.put_back(key, group, (before, next));
+        let repeats = self.free_repeats(policy, (key, &group), (now, &mut next));
+        if !repeats.is_empty() {
+            // What is news waits for its own time.
+            let send_at = group.times.send_at;
+            self.send(policy, (key, &mut group), repeats, (now, decisions));
+            group.times.send_at = send_at;
+        }
+        next = earliest(next, group.next_repeat(rule, now));
+        self.put_back((key, rule), group, (before, next), now);
     }
 
     /// Those of a group that are to be sent now, and that nothing is in the way of. Where something is in the way of the
@@ -74,14 +76,38 @@ impl Alerts {
         self.free(policy, key, ready, (now, next))
     }
 
+    /// What goes on and is told again now, all of the group: where it is time for one that nothing is in the way of.
+    fn free_repeats(
+        &mut self,
+        policy: Policy<'_>,
+        (key, group): (&GroupKey, &Group),
+        (now, next): (Timestamp, &mut Option<Timestamp>),
+    ) -> Vec<Key> {
+        let due: Vec<_> = self.told(key, group.repeats(&policy.rules[key.0], now)).collect();
+        if due.is_empty() || self.free(policy, key, due, (now, next)).is_empty() {
+            return Vec::new();
+        }
+        // What was sent a moment ago as news needs no repetition.
+        let firing = group.firing.iter().filter(|(told_at, _)| *told_at < now).map(|(_, member)| member);
+        let firing = self.told(key, firing).collect();
+        self.free(policy, key, firing, (now, next))
+    }
+
     /// Keeps a group, unless there is nothing more to know of it.
-    fn put_back(&mut self, key: &GroupKey, mut group: Group, (before, due): (Times, Option<Timestamp>)) {
-        if group.is_empty() {
+    fn put_back(
+        &mut self,
+        (key, rule): (&GroupKey, &Rule),
+        mut group: Group,
+        (before, due): (Times, Option<Timestamp>),
+        now: Timestamp,
+    ) {
+        let rests_until = group.rests_until(rule).filter(|until| group.is_empty() && *until > now);
+        if group.is_empty() && rests_until.is_none() {
             self.changed_groups.insert(key.clone());
             return;
         }
-        group.due = due;
-        if let Some(due) = due {
+        group.due = due.or(rests_until);
+        if let Some(due) = group.due {
             self.due.insert((due, key.clone()));
         }
         if group.times != before {
@@ -94,9 +120,9 @@ impl Alerts {
     fn told<'a>(
         &'a self,
         (rule, _): &'a GroupKey,
-        members: &'a BTreeSet<Member>,
+        members: impl IntoIterator<Item = &'a Member> + 'a,
     ) -> impl Iterator<Item = Key> + 'a {
-        let keys = members.iter().map(|(thing, condition)| (thing.clone(), *rule, *condition));
+        let keys = members.into_iter().map(|(thing, condition)| (thing.clone(), *rule, *condition));
         keys.filter(|key| self.known.get(key).is_some_and(|alert| !self.is_lost(alert, key.2)))
     }
 
@@ -111,12 +137,11 @@ impl Alerts {
                 let (rule, watch) = (&policy.rules[*rule], alert.of.watch.clone());
                 alert.ripen(&rule.schedule, |event| rule.fires(event, &watch))
             });
-            match self.known.get(&key).filter(|_| goes_on) {
-                Some(alert) => group.put(member, alert.standing(&policy.rules[*rule].schedule)),
-                None => {
-                    group.remove(&member);
-                    self.known.remove(&key);
-                }
+            if let Some(alert) = self.known.get(&key).filter(|_| goes_on) {
+                group.put(member, alert.standing(&policy.rules[*rule].schedule));
+            } else {
+                group.remove(&member);
+                self.known.remove(&key);
             }
             self.changed.insert(key);
         }
@@ -161,7 +186,7 @@ impl Alerts {
         for of in sent {
             let Some(alert) = self.known.get_mut(&of) else { continue };
             events.push(alert.event.clone());
-            let goes_on = alert.was_sent(schedule);
+            let goes_on = alert.was_sent(schedule, now);
             self.changed.insert(of.clone());
             if goes_on {
                 group.put((of.0, of.2), alert.standing(schedule));

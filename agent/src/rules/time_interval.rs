@@ -124,8 +124,9 @@ impl TimeInterval {
 
     fn has_day_in(&self, year: i16, month: i16) -> bool {
         let first = i8::try_from(month).ok().and_then(|month| Date::new(year, month, 1).ok());
-        let days =
-            first.into_iter().flat_map(|first| first.series(1.day()).take(first.days_in_month() as usize));
+        let days = first
+            .into_iter()
+            .flat_map(|first| first.series(1.day()).take_while(move |date| date.month() == first.month()));
         days.into_iter().any(|date| {
             within(&self.weekdays, date.weekday().to_sunday_zero_offset().into())
                 && self.has_day(date.day().into(), date.days_in_month().into())

@@ -45,6 +45,15 @@ impl Rule {
         if !self.watches.is_empty() && !watch.is_some_and(|watch| self.hears(watch)) {
             return Verdict::OtherWatch;
         }
+        self.held_against(facts)
+    }
+
+    /// Do its conditions hold for what `event` tells, whatever its type?
+    pub(super) fn describes(&self, event: &Event) -> bool {
+        self.held_against(&Facts::of(event)).sends()
+    }
+
+    fn held_against(&self, facts: &Facts<'_>) -> Verdict<'_> {
         let fails = |matcher: &&Matcher| !matcher.holds(facts);
         if let Some(first) = self.matches.iter().find(fails) {
             return Verdict::Fails(first);

@@ -279,6 +279,174 @@ fn a_group_waits_for_the_next_one_where_the_first_is_over() {
 }
 
 #[test]
+fn what_is_told_again_neither_holds_up_news_nor_is_put_off_by_it() {
+    let group = |interval| Some(Grouping { by: Vec::new(), wait: seconds(30), interval: seconds(interval) });
+    let schedule = |interval, repeat| Schedule {
+        group: group(interval),
+        repeat_interval: Some(seconds(repeat)),
+        ..Schedule::default()
+    };
+    // Oftener than the group may be sent with news.
+    let mut play = Play::failing(schedule(300, 60));
+    play.turn(0, "a", Passing, Critical);
+    play.turn(45, "b", Passing, Critical);
+    play.said(
+        400,
+        &[
+            "30 sent a@0:critical {}",
+            "90 sent a@0:critical {} #1",
+            "150 sent a@0:critical {} #2",
+            "210 sent a@0:critical {} #3",
+            "270 sent a@0:critical {} #4",
+            "330 sent b@45:critical {} #5",
+            "330 sent a@0:critical {} #6",
+            "390 sent a@0:critical+b@45:critical {} #7",
+        ],
+    );
+    // News comes oftener than the repeats.
+    let mut play = Play::failing(schedule(30, 100));
+    play.turn(0, "a", Passing, Critical);
+    play.turn(80, "b", Passing, Critical);
+    play.turn(160, "c", Passing, Critical);
+    play.said(
+        260,
+        &[
+            "30 sent a@0:critical {}",
+            "80 sent b@80:critical {} #1",
+            "130 sent a@0:critical+b@80:critical {} #2",
+            "160 sent c@160:critical {} #3",
+            "230 sent a@0:critical+b@80:critical+c@160:critical {} #4",
+        ],
+    );
+}
+
+#[test]
+fn what_is_repeated_leaves_out_what_is_silenced_and_does_not_hurry_for_it() {
+    let schedule = Schedule {
+        group: Some(Grouping { by: Vec::new(), wait: seconds(0), interval: seconds(10) }),
+        repeat_interval: Some(seconds(100)),
+        ..Schedule::default()
+    };
+    let mut play = Play::failing(schedule);
+    play.turn(0, "a", Passing, Critical);
+    play.turn(20, "b", Passing, Critical);
+    let matchers = vec![super::matcher("node", super::words(&["b"]))];
+    play.alerts.silence(vec![Silence { matchers, ..silence(250, false) }]);
+    play.turn(130, "a", Critical, Warning);
+    play.said(
+        300,
+        &[
+            "0 sent a@0:critical {}",
+            "20 sent b@20:critical {} #1",
+            "100 sent a@0:critical {} #2",
+            "130 sent a@130:warning {} #3",
+            "230 sent a@130:warning {} #4",
+            "250 sent b@20:critical+a@130:warning {} #5",
+        ],
+    );
+}
+
+#[test]
+fn an_empty_group_still_rests() {
+    let group = Some(Grouping { by: vec![Attribute::Node], wait: seconds(30), interval: seconds(300) });
+    for restarts in [false, true] {
+        let mut play = Play::failing(Schedule { group: group.clone(), ..Schedule::default() });
+        play.turn(0, "n", Passing, Critical);
+        play.turn(40, "n", Critical, Passing);
+        if restarts {
+            play.restart();
+        }
+        play.turn(50, "n", Passing, Critical);
+        play.turn(340, "n", Critical, Passing);
+        play.until(640);
+        assert!(play.rows.is_empty(), "{:?}", play.rows);
+        play.turn(700, "n", Passing, Critical);
+        play.said(
+            800,
+            &[
+                "30 sent n@0:critical {node=n}",
+                "330 sent n@50:critical {node=n} #1",
+                "730 sent n@700:critical {node=n}",
+            ],
+        );
+    }
+}
+
+#[test]
+fn another_grouping_goes_on_with_what_was_sent() {
+    let schedule = |by: Option<Attribute>| Schedule {
+        group: by.map(|by| Grouping { by: vec![by], wait: seconds(0), interval: seconds(10) }),
+        repeat_interval: Some(seconds(100)),
+        ..Schedule::default()
+    };
+    for (before, after) in [
+        (None, Some(Attribute::Node)),
+        (Some(Attribute::Node), Some(Attribute::Service)),
+        (Some(Attribute::Node), None),
+    ] {
+        let mut play = Play::failing(schedule(before));
+        play.turn(0, "n", Passing, Critical);
+        play.until(150);
+        play.rules = Play::failing(schedule(after)).rules;
+        play.restart();
+        play.until(310);
+        let said: Vec<_> = play.said.iter().map(|said| said.split(" {").next().unwrap()).collect();
+        let nth: Vec<_> = play.said.iter().map(|said| said.rsplit(' ').next().unwrap()).collect();
+        assert_eq!(said.len(), 4, "{said:?}");
+        assert!(said[2].starts_with("200 sent") && said[3].starts_with("300 sent"), "{said:?}");
+        assert_eq!(nth[2..], ["#2", "#3"]);
+    }
+}
+
+#[test]
+fn what_waits_when_the_thing_goes_is_told_to_be_withheld() {
+    let group = Some(Grouping { by: Vec::new(), wait: seconds(30), interval: seconds(300) });
+    let schedule = Schedule { group, ..Schedule::default() };
+    let on = vec![EventType::CheckStatus, EventType::CheckDeregistered];
+    let mut play = Play::new(vec![Rule { on, ..all(schedule) }]);
+    let gone =
+        Event { id: "gone".into(), kind: EventType::CheckDeregistered, ..turn("a", Critical, Critical, 0) };
+    play.turn(0, "a", Passing, Critical);
+    play.events(2, &[gone]);
+    play.said(100, &["2 grouped a@0:critical", "30 sent gone {}"]);
+}
+
+#[test]
+fn a_result_ends_what_the_check_said_before() {
+    let says = |id: &str, kind, output: &str| {
+        let mut event = Event { id: id.into(), kind, ..turn("n", Critical, Passing, 0) };
+        if let About::Check(check) = &mut event.data.about {
+            check.output = output.into();
+        }
+        event
+    };
+    let matches = vec![super::matcher("output", Pattern::regex("ERR.*").unwrap())];
+    let rule = Rule {
+        on: vec![EventType::CheckOutput],
+        matches,
+        ..all(Schedule { hold: seconds(30), ..Schedule::default() })
+    };
+    for (output, want) in [("fine", "10 held err"), ("ERR still", "30 sent err")] {
+        let mut play = Play::new(vec![rule.clone()]);
+        play.events(0, &[says("err", EventType::CheckOutput, "ERR disk")]);
+        play.events(10, &[says("turn", EventType::CheckStatus, output)]);
+        play.said(100, &[want]);
+    }
+}
+
+#[test]
+fn it_keeps_firing_from_when_it_was_over_first() {
+    let mut play = Play::new(vec![Rule {
+        matches: vec![super::matcher("to", super::words(&["critical"]))],
+        ..all(Schedule { keep_firing_for: seconds(100), send_resolved: true, ..Schedule::default() })
+    }]);
+    play.turn(0, "n", Passing, Critical);
+    play.turn(10, "n", Critical, Warning);
+    play.turn(50, "n", Warning, Passing);
+    play.said(200, &["0 sent n@0:critical", "110 sent n@50:passing #1"]);
+}
+
+#[test]
 fn what_two_watches_tell_happened_once() {
     let other = Query { watch: "checks/state/any".into(), name: "checks/state/any".into() };
     let happened = |schedule: Schedule, twice: bool| {
