@@ -127,6 +127,28 @@ async fn a_program_runs_with_no_descriptor_but_its_own_and_as_whom_its_grant_nam
 }
 
 #[tokio::test]
+async fn a_file_that_the_shipped_plugin_makes_is_as_its_grant_says() {
+    let (consul, home) = (FakeConsul::start().await, Home::warm());
+    let (path, as_root) = (home.path("journal"), fs::metadata("/proc/self").unwrap().uid() == 0);
+    let owner = if as_root { ", owner = 'nobody', group = '54321'" } else { "" };
+    if !as_root {
+        eprintln!("no file was given to another user, since this user is not root");
+    }
+    let config = rule(&consul, &["note"])
+        + &format!(
+            "[receivers.note]\nplugin = 'file'\nconfig = {{ path = {path:?} }}
+            allow.append = [{{ path = {path:?}, mode = '0646', sync = true{owner} }}]\n"
+        );
+    let mut lictor = home.follow(&config).await;
+    consul.set("critical");
+    home.settled(&mut lictor, 1).await;
+    let made = fs::metadata(&path).unwrap();
+    assert_eq!((home.lines("journal").len(), made.mode() & 0o7777), (1, 0o646));
+    assert!(!as_root || (made.uid(), made.gid()) == (65534, 54321), "{} {}", made.uid(), made.gid());
+    assert_eq!(lictor.terminate().await, 0);
+}
+
+#[tokio::test]
 async fn a_plugin_reads_the_keys_of_consul_that_its_receiver_grants() {
     let (consul, home) = (ConsulAgent::start().await, Home::warm());
     consul.register_ttl_check("web", "web").await;

@@ -300,6 +300,11 @@ async fn a_program_runs_as_whom_its_grant_names_and_in_no_other_group() {
     // A user's own group, and none of ours.
     let output = run("nobody", None).await.unwrap();
     assert!(output.stdout.starts_with("65534\n65534\n65534\n"), "{}", output.stdout);
+    // With a group alone it stays who we are, and is in no other group either.
+    let spec =
+        ExecGrantSpec { command: strings(&script), group: Some("54322".into()), ..ExecGrantSpec::default() };
+    let output = super::run(&ExecGrant::from_spec(spec).unwrap(), command(&script), KEEP).await.unwrap();
+    assert_eq!(output.stdout.trim_end(), "0\n54322\n54322\nGroups:", "{}", output.stderr);
     for (user, want) in [("54321", "write a `group` too"), ("nobody-of-that-name", "there is no user")] {
         let error = run(user, None).await.unwrap_err().to_string();
         assert!(error.contains(want), "{error}");
