@@ -1,5 +1,5 @@
 //! What each guest of `agent/tests/sandbox` costs a receiver beside it: calls of a plugin that returns at once, alone and
-//! while one that does what none should is called without a pause, or loaded again and again where it is not taken.
+//! while one that does what none should is called without a pause, or loaded a hundred times a second where it is not taken.
 //!
 //! Boundary: the sandbox alone, with one thread for guests, as Lictor has on two cores. It prints one table, and passes
 //! no judgement by its exit code.
@@ -39,6 +39,9 @@ const LOOK: Duration = Duration::from_millis(200);
 const FIRST: Duration = Duration::from_millis(400);
 const BEFORE: Duration = Duration::from_millis(20);
 
+/// Between two loads. A file is loaded once for each reload.
+const BETWEEN: Duration = Duration::from_millis(10);
+
 /// What is looked at beside the guest that spins, too: a plugin that computes for some milliseconds.
 const HEAVY: &str = "endless-loop";
 
@@ -56,7 +59,7 @@ fn main() {
     for folder in folders {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         if folder.is_dir() && (names.is_empty() || names.contains(&name)) {
-            let other = Other::of(&folder);
+            let other = Other::of(&folder, &stage.host);
             stage.measure(&name, "ok", Some(&other), &mut table);
             if name == HEAVY {
                 stage.measure(&format!("{name}, and a heavy call"), "compute", Some(&other), &mut table);
@@ -70,18 +73,18 @@ fn main() {
 
 /// What goes on beside the receiver that is looked at.
 enum Other {
-    /// A plugin of this receiver's is called.
-    Called(Box<Receiver>),
+    /// This plugin is called, as the receiver says.
+    Called(Plugin, Box<Receiver>),
     /// This file is loaded, and not taken.
     Loaded(Vec<u8>),
 }
 
 impl Other {
-    fn of(folder: &Path) -> Self {
-        let guest = fs::read_to_string(folder.join("guest")).unwrap();
-        match guest.trim_end() {
-            "misbehave" => Self::Called(Box::new(receiver(folder))),
-            guest => Self::Loaded(guest::named(guest)),
+    fn of(folder: &Path, host: &Host) -> Self {
+        let wasm = guest::named(fs::read_to_string(folder.join("guest")).unwrap().trim_end());
+        match host.load(&wasm) {
+            Ok(plugin) => Self::Called(plugin, Box::new(receiver(folder))),
+            Err(_) => Self::Loaded(wasm),
         }
     }
 }
@@ -148,8 +151,8 @@ impl Stage {
     /// Begins what goes on beside it, and says how it is ended.
     fn begin(&self, other: &Other) -> Box<dyn FnOnce()> {
         match other {
-            Other::Called(receiver) => {
-                let calls = endless(self.plugin.clone(), call(receiver));
+            Other::Called(plugin, receiver) => {
+                let calls = endless(plugin.clone(), call(receiver));
                 let calls = AbortOnDropHandle::new(self.host.runtime().spawn(calls));
                 Box::new(move || drop(calls))
             }
@@ -160,6 +163,7 @@ impl Stage {
                 let loads = std::thread::spawn(move || {
                     while !is_ended.load(Ordering::Relaxed) {
                         host.load(&wasm).err().expect("it is not taken");
+                        std::thread::sleep(BETWEEN);
                     }
                 });
                 Box::new(move || {
