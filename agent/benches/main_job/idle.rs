@@ -1,4 +1,7 @@
-//! What a receiver costs that has nothing to do: resident memory with a hundred of one plugin, and with one of them.
+//! What a receiver costs that has nothing to do: memory with a hundred of one plugin, and with one of them.
+//!
+//! All hundred were called by the same change, so as many calls ran at once as wait for something outside of Lictor. What
+//! they share counts once: `VmRSS` would count the data of a component for each instance that has it mapped.
 //!
 //! The plugins are the four that Lictor carries and an example in each language, as far as it was built.
 
@@ -37,8 +40,8 @@ pub(crate) fn measure(place: &Place, table: &mut Table) {
         drop(after_a_change(place, &kind, 1));
         let (mut lonely, mut each) = (Samples::new("MB"), Samples::new("KiB"));
         for _ in 0..RUNS {
-            let one = after_a_change(place, &kind, 1).resident_kb();
-            let hundred = after_a_change(place, &kind, 1 + MORE).resident_kb();
+            let one = shared_once_kb(&after_a_change(place, &kind, 1));
+            let hundred = shared_once_kb(&after_a_change(place, &kind, 1 + MORE));
             let more = f64::from(hundred) - f64::from(one);
             lonely.add(f64::from(one) / 1024.0);
             each.add(more / f64::from(u32::try_from(MORE).unwrap()));
@@ -48,6 +51,14 @@ pub(crate) fn measure(place: &Place, table: &mut Table) {
         table.row("… each of 99 more", &each);
         table.reach("… under 100 KB", &format!("{cost:.0} KiB"), cost < LIMIT);
     }
+}
+
+/// Its memory in kB, where a page that several of its mappings share counts once: all instances of a plugin begin with the
+/// same data.
+fn shared_once_kb(lictor: &Running) -> u32 {
+    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", lictor.id())).unwrap();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// Those that are there.
