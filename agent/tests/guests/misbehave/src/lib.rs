@@ -10,8 +10,8 @@ use std::{
 };
 
 use lictor_sdk::{
-    Delivery, Description, Failure, Plugin, Request, append, duration, exec::Command, http, kv, kv_store, log,
-    smtp,
+    Delivery, Description, Failure, Plugin, Request, append, duration, exec::Command, http, kv, kv_store,
+    log, smtp,
 };
 use serde::Deserialize;
 

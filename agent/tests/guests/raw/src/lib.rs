@@ -37,21 +37,20 @@ const MEMORY: usize = 0x0f00_0fff;
 
 /// What this plugin is: nothing.
 #[unsafe(export_name = "lictor:plugin/handler@0.1.0#describe")]
-pub extern "C" fn describe() -> *const Answer {
+extern "C" fn describe() -> *const Answer {
     bindings::__link_custom_section_describing_imports();
     &raw const EMPTY
 }
 
 /// Needs nothing.
 #[unsafe(export_name = "lictor:plugin/handler@0.1.0#requests")]
-pub extern "C" fn requests(_config: usize, _length: usize) -> *const Answer {
+extern "C" fn requests(_config: usize, _length: usize) -> *const Answer {
     &raw const EMPTY
 }
 
 /// Makes no delivery.
 #[unsafe(export_name = "lictor:plugin/handler@0.1.0#handle")]
-#[expect(clippy::too_many_arguments, reason = "two for each text of a delivery")]
-pub extern "C" fn handle(
+extern "C" fn handle(
     _id: usize,
     _id_length: usize,
     _attempt: u32,
