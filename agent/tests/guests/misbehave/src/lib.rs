@@ -205,10 +205,7 @@ impl Plugin for Misbehave {
             Config::Refusals => loop {
                 black_box(append::append("/forbidden", "")).ok();
             },
-            Config::Nap => {
-                std::thread::sleep(Duration::from_hours(1));
-                Ok("slept".into())
-            }
+            Config::Nap => receipt(&std::thread::sleep(Duration::from_hours(1))),
             Config::Exec { command, timeout, .. } => {
                 receipt(&Command::new(command).stdin("standard input\n").timeout(*timeout).run()?)
             }
