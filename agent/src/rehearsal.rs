@@ -84,8 +84,18 @@ impl<'a> Rehearsal<'a> {
         !self.routing.rules.firing(event, Some(watch)).is_empty()
     }
 
-    /// All that was done, in order.
-    pub fn into_outcomes(self) -> Vec<Outcome> {
+    /// All that was done, in order, and last what still waits, at the times at which it happened.
+    pub fn into_outcomes(mut self) -> Vec<Outcome> {
+        for (rule, event, reason) in self.alerts.waiting() {
+            let rule = &self.routing.rules[rule];
+            self.outcomes.extend(rule.receivers.iter().map(|receiver| Outcome {
+                at: event.time,
+                rule: rule.name.clone(),
+                receiver: receiver.clone(),
+                events: vec![event.clone()],
+                withheld: Some((reason.as_str(), "it still waits at the end".to_owned())),
+            }));
+        }
         self.outcomes
     }
 

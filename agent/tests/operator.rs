@@ -348,6 +348,7 @@ async fn a_silence_that_cannot_be_is_refused_by_its_exit_code() {
         (&["add", "--match", "receiver=act", "--for", "1h"], 2, "no silence hides"),
         (&["add", "--match", "service=web", "--for", "soon"], 2, "--for"),
         (&["add", "--match", "service=web", "--until", "2020-01-01T00:00:00Z"], 2, "over already"),
+        (&["expire", ""], 2, "ID"),
         (&["expire", "0123456789abcdef"], 1, "0123456789abcdef"),
         (&["list"], 0, "ID"),
     ] {

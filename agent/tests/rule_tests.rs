@@ -75,6 +75,46 @@ fn a_test_that_fails_shows_what_came_beside_what_is_wanted() {
 }
 
 #[test]
+fn what_waits_at_the_end_has_a_reason_and_what_flaps_says_so() {
+    let home = Home::new();
+    let check = "event = 'check.status', node = 'n1', service = 'web'";
+    let played = play(
+        &home,
+        &format!(
+            "[[test]]\nname = 'a dead node hides it'\nuntil = '5m'
+            steps = [
+                {{ at = '0s', event = 'node.failed', node = 'n1' }},
+                {{ at = '1s', {check}, from = 'passing', to = 'critical' }},
+            ]
+            expect = []\nwithheld = [{{ reason = 'inhibited', rule = 'down' }}]
+            [[test]]\nname = 'silenced'\nuntil = '5m'
+            steps = [
+                {{ at = '0s', silence = ['service=web'], for = '1h' }},
+                {{ at = '1s', {check}, from = 'passing', to = 'critical' }},
+            ]
+            expect = []\nwithheld = [{{ reason = 'silenced', at = '1s' }}]
+            [[test]]\nname = 'held'\nuntil = '10s'
+            steps = [{{ at = '0s', {check}, from = 'passing', to = 'critical' }}]
+            expect = []\nwithheld = [{{ reason = 'held', event = 'n1/service:web' }}]
+            [[test]]\nname = 'between started and stopped'
+            steps = [
+                {{ at = '0s', event = 'flapping.started', node = 'n1', service = 'web', from = 'passing', to = 'critical' }},
+                {{ at = '1s', {check}, from = 'passing', to = 'critical' }},
+                {{ at = '2m', event = 'flapping.stopped', node = 'n1', service = 'web', to = 'critical' }},
+            ]
+            expect = [{{ at = '2m', receiver = 'log' }}]
+            [[test]]\nname = 'the one for which it is sooner too late'
+            steps = [
+                {{ at = '0s', {check}, from = 'passing', to = 'critical' }},
+                {{ at = '1m', event = 'check.status', service = 'db', from = 'passing', to = 'critical' }},
+            ]
+            expect = [{{ at = ['0s', '10m'], receiver = 'log' }}, {{ at = '30s', receiver = 'log' }}]"
+        ),
+    );
+    assert_eq!(text(&played.stdout), "5 passed, 0 tests failed.\n", "{}", text(&played.stderr));
+}
+
+#[test]
 fn a_file_that_cannot_be_read_says_where_and_what() {
     for (tests, want) in [
         ("", "missing field `test`"),

@@ -35,7 +35,7 @@ pub(super) enum Verb {
         #[command(flatten)]
         config: ConfigArgs,
         /// Their ids, or the beginnings of them.
-        #[arg(required = true, value_name = "ID")]
+        #[arg(required = true, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
         ids: Vec<String>,
     },
 }

@@ -129,7 +129,7 @@ impl Draft<'_> {
             };
             let users: Vec<_> =
                 rules.iter().filter(is_about).map(|rule| format!("`{}`", rule.name)).collect();
-            if watch.what != What::StateChecks("any".into()) || users.is_empty() {
+            if !matches!(watch.what, What::StateChecks(_) | What::ServiceChecks(_)) || users.is_empty() {
                 continue;
             }
             let more = users.len().saturating_sub(NAMED_MAX);
@@ -138,10 +138,9 @@ impl Draft<'_> {
                 named = format!("{named} and {more} more");
             }
             let problem = format!(
-                "every Lictor with this watch sees the whole datacenter, so each of them fires {named}"
+                "every Lictor with this watch sees checks of the whole datacenter, so each of them fires {named}"
             );
-            let help =
-                "leave `scope` out, so that each sees its own node, or have these rules in one Lictor alone";
+            let help = "watch the checks of the node, so that each sees its own, or have these rules in one Lictor alone";
             warnings.push(Fault::at(place.clone(), problem).help(help).warning());
         }
         warnings

@@ -10,7 +10,7 @@ use super::reader::{Entry, Table};
 use super::source::Place;
 use super::timing;
 use crate::event::EventType;
-use crate::rules::{Matcher, Pattern, Rule};
+use crate::rules::{Attribute, Matcher, Pattern, Rule};
 
 /// A rule, and the places of what other parts of the configuration have to agree with.
 pub(super) struct Written {
@@ -67,7 +67,12 @@ pub(super) fn conditions(placed: Vec<Placed>) -> Vec<Matcher> {
 /// A warning where no event of these types has what the condition looks at.
 pub(super) fn never(on: &[EventType], matcher: &Matcher, place: &Place) -> Option<Fault> {
     let Matcher { attribute, pattern } = matcher;
-    let has = |kind: EventType| attribute.is_of(kind);
+    // A result says what is another, so nothing is hidden behind it.
+    let says_so = *attribute == Attribute::Coalesced && matches!(pattern, Pattern::Flag(true));
+    let has = |kind: EventType| {
+        attribute.is_of(kind)
+            && (!says_so || matches!(kind, EventType::CheckOutput | EventType::DeliveryDead))
+    };
     if on.is_empty() || on.iter().any(|kind| has(*kind)) || matches!(pattern, Pattern::Present(false)) {
         return None;
     }

@@ -63,6 +63,9 @@ fn doubt(item: Entry<'_>, interval: &TimeInterval, earlier: &[TimeInterval]) {
             "this time interval overlaps one before it, and holds in all of that one",
             "leave that one out",
         );
+    } else if earlier.iter().any(|known| known.overlaps_in_one(interval)) {
+        let help = "write one that holds from the first to the last";
+        item.warn("this time interval overlaps one before it", help);
     }
 }
 
@@ -81,10 +84,10 @@ fn interval(table: &mut Table<'_>) -> Option<TimeInterval> {
             Some(range)
         })
     });
-    let weekdays = table.get("weekdays", |entry| entry.some("a list of weekdays", weekdays));
+    let weekdays = table.get("weekdays", |entry| apart(entry, "a list of weekdays", weekdays));
     let days = table.get("days_of_month", |entry| entry.some("a list of days", days_of_month));
-    let months = table.get("months", |entry| entry.some("a list of months", months));
-    let years = table.get("years", |entry| entry.some("a list of years", years));
+    let months = table.get("months", |entry| apart(entry, "a list of months", months));
+    let years = table.get("years", |entry| apart(entry, "a list of years", years));
     let zone = table.get("location", zone);
     if !["times", "weekdays", "days_of_month", "months", "years"].iter().any(|key| table.contains(key)) {
         return table.wrong("this time interval holds at all times", format!("say when, such as {TIMES}"));
@@ -96,6 +99,23 @@ fn interval(table: &mut Table<'_>) -> Option<TimeInterval> {
         months: months.unwrap_or_default(),
         years: years.unwrap_or_default(),
         zone: zone.unwrap_or(TimeZone::UTC),
+    })
+}
+
+/// A list of ranges, of which none should overlap another.
+fn apart(
+    entry: Entry<'_>,
+    what: &str,
+    read: impl Fn(Entry<'_>) -> Option<RangeInclusive<i16>>,
+) -> Option<Vec<RangeInclusive<i16>>> {
+    let mut earlier: Vec<RangeInclusive<i16>> = Vec::new();
+    entry.some(what, |item| {
+        let range = read(item)?;
+        if earlier.iter().any(|known| known.start() <= range.end() && range.start() <= known.end()) {
+            item.warn("this overlaps one before it", "write one that holds from the first to the last");
+        }
+        earlier.push(range.clone());
+        Some(range)
     })
 }
 

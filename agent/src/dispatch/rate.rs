@@ -15,7 +15,7 @@ pub struct RateLimit {
     pub per: Duration,
 }
 
-/// What may begin now. A start finds it full.
+/// What may begin now.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bucket {
     limit: RateLimit,
@@ -27,6 +27,13 @@ pub(super) struct Bucket {
 impl Bucket {
     pub(super) fn full(limit: RateLimit) -> Self {
         Self { limit, tokens: limit.max, since: None }
+    }
+
+    /// What a start finds, where these calls began within the time before it, in their order. It may be less than there
+    /// was, and not more: how much there was before the first of them is not known.
+    pub(super) fn after(limit: RateLimit, calls: &[Timestamp]) -> Self {
+        let began = u32::try_from(calls.len()).unwrap_or(u32::MAX);
+        Self { limit, tokens: limit.max.saturating_sub(began), since: calls.last().copied() }
     }
 
     /// How many calls may begin at `now`.
@@ -83,6 +90,26 @@ mod tests {
         assert_eq!((bucket.tokens(at(19)), bucket.tokens(at(25))), (0, 1));
         assert_eq!((bucket.tokens(at(29)), bucket.tokens(at(30))), (1, 2));
         assert_eq!((bucket.tokens(at(1000)), bucket.tokens(at(2000))), (3, 3), "never more than its bound");
+    }
+
+    #[test]
+    fn a_start_finds_what_earlier_calls_left() {
+        let limit = RateLimit { max: 2, per: Duration::from_secs(20) };
+        let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+        for (calls, now, want) in [
+            (&[][..], 0, 2),
+            (&[0], 5, 1),
+            (&[0, 1], 5, 0),
+            (&[0, 1], 11, 1),
+            (&[20, 30], 31, 0),
+            (&[20, 30], 40, 1),
+            (&[0, 1], 21, 2),
+            // More than the limit, which was another one then.
+            (&[0, 0, 0, 0], 9, 0),
+        ] {
+            let calls: Vec<_> = calls.iter().map(|call| at(*call)).collect();
+            assert_eq!(Bucket::after(limit, &calls).tokens(at(now)), want, "{calls:?} {now}");
+        }
     }
 
     #[test]

@@ -442,6 +442,18 @@ async fn a_rate_is_kept_whoever_claims() {
         seconds.push((world.next().await.at - start) / 1000);
     }
     assert_eq!(seconds, [0, 0, 10, 20, 30]);
+    // The next start goes on with it.
+    time::sleep(Duration::from_secs(1)).await;
+    drop(dispatcher);
+    let rate_limit = Some(RateLimit { max: 2, per: Duration::from_secs(20) });
+    let (dispatcher, _) = world.run(vec![Receiver { rate_limit, ..world.receiver("mail") }]);
+    commit(&world.store, "mail", &[("e1", "e"), ("f1", "f")]).await;
+    dispatcher.inlets().wake("mail");
+    let mut seconds = Vec::new();
+    for _ in 0..2 {
+        seconds.push((world.next().await.at - start) / 1000);
+    }
+    assert_eq!(seconds, [40, 50]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -106,6 +106,7 @@ impl Worker {
 
     /// Works until `retire`, and then until no call runs any more.
     async fn work(self: &Arc<Self>, calls: &mut Calls, begun: &mut mpsc::UnboundedReceiver<Begun>) {
+        self.remember_calls().await;
         let mut failures = 0;
         let mut look_at = Some(Instant::now());
         // There may be something that no slot was free for. A verdict claims what was committed before it, but its
@@ -198,6 +199,19 @@ impl Worker {
         // What is due already gives no positive pause: it is claimed at once.
         let pause = |due: Timestamp| Duration::try_from(due.duration_since(self.now())).unwrap_or_default();
         claims.next_due.map(|due| pause(due).min(SLEEP_MAX))
+    }
+
+    /// Takes in what an earlier Lictor called within the time of the rate, so that a restart does not begin it anew.
+    async fn remember_calls(&self) {
+        let Some(limit) = self.receiver.rate_limit else { return };
+        let since = self.now().checked_sub(limit.per).unwrap_or(Timestamp::MIN);
+        match self.store.calls_since(&self.receiver.name, since).await {
+            Ok(calls) => {
+                *self.bucket.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(Bucket::after(limit, &calls));
+            }
+            Err(error) => self.trouble.begins(&error),
+        }
     }
 
     /// How many calls may begin by the receiver's rate, and how long until the next one where none may.

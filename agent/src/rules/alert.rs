@@ -288,6 +288,15 @@ impl Alert {
         waits.then(|| withheld(&self.event, reason, format!("{detail}, and it was gone")))
     }
 
+    /// Why its event was not sent until now, if it is to be sent.
+    pub(super) fn waits(&self) -> Option<Reason> {
+        match self.phase {
+            Phase::Held => Some(Reason::Held),
+            Phase::Ready => Some(self.blocked.as_ref().map_or(Reason::Grouped, |(reason, _)| *reason)),
+            Phase::Counting | Phase::Firing | Phase::Ending(..) => None,
+        }
+    }
+
     /// When it was told last, as far as is known.
     pub(super) fn told_at(&self) -> Timestamp {
         self.told_at.unwrap_or(self.since)

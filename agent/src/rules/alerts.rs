@@ -205,6 +205,11 @@ impl Alerts {
         self.due.first().map(|(due, _)| *due)
     }
 
+    /// What rules matched and did not send until now, by the rule's position, and what is in the way.
+    pub fn waiting(&self) -> impl Iterator<Item = (usize, &Event, Reason)> {
+        self.known.iter().filter_map(|((_, rule, _), alert)| Some((*rule, &alert.event, alert.waits()?)))
+    }
+
     /// Takes in how a check is now, as [`Inhibitions::observe`] does.
     pub fn observe(&mut self, policy: Policy<'_>, check: &str, event: Option<&Event>) {
         if self.inhibitions.observe(policy.inhibit_rules, check, event) {

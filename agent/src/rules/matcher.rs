@@ -189,7 +189,8 @@ impl Pattern {
         }
     }
 
-    pub(super) fn fits_text(&self, text: &str) -> bool {
+    /// Does a text fit it?
+    pub fn fits_text(&self, text: &str) -> bool {
         match self {
             Self::Any(words) => words.iter().any(|word| word == text),
             Self::Glob(_, regex) => regex.is_match(text.as_bytes()),

@@ -114,6 +114,36 @@ impl TimeInterval {
             && all_within(1..=9999, &self.years, &other.years)
     }
 
+    /// Do two that differ in one thing alone overlap in that? As one they would say the same with less.
+    pub fn overlaps_in_one(&self, other: &Self) -> bool {
+        let ranges = |one: &[RangeInclusive<i16>], other: &[RangeInclusive<i16>]| {
+            let overlap = |(one, other): (&RangeInclusive<i16>, &RangeInclusive<i16>)| {
+                one.start() <= other.end() && other.start() <= one.end()
+            };
+            one.iter().any(|one| other.iter().any(|other| overlap((one, other))))
+        };
+        let times = |times: &[Range<i16>]| -> Vec<RangeInclusive<i16>> {
+            times.iter().map(|times| times.start..=times.end - 1).collect()
+        };
+        let in_all_but = |except: usize| {
+            [
+                self.times == other.times,
+                self.weekdays == other.weekdays,
+                self.months == other.months,
+                self.years == other.years,
+            ]
+            .iter()
+            .enumerate()
+            .all(|(at, same)| *same != (at == except))
+        };
+        self.zone == other.zone
+            && self.days_of_month == other.days_of_month
+            && (in_all_but(0) && ranges(&times(&self.times), &times(&other.times))
+                || in_all_but(1) && ranges(&self.weekdays, &other.weekdays)
+                || in_all_but(2) && ranges(&self.months, &other.months)
+                || in_all_but(3) && ranges(&self.years, &other.years))
+    }
+
     /// Is it never that time? Such is the 31st of a month that has less.
     pub fn is_never(&self) -> bool {
         let every = [1..=9999];

@@ -118,6 +118,7 @@
 //! net one), what is stored stays, and all goes on when there is room.
 
 mod aftermath;
+mod calls;
 mod commit;
 mod damage;
 mod error;

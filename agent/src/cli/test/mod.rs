@@ -4,7 +4,7 @@ mod event;
 mod file;
 mod replay;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::app::routing;
 use crate::catalog::CheckStatus;
 use crate::config::{Config, Look};
 use crate::consul::Watch;
-use crate::event::Event;
+use crate::event::{About, Event, EventType};
 use crate::pipeline::Routing;
 use crate::rehearsal::{Outcome, Rehearsal};
 use crate::rules::{Reason, Silence};
@@ -90,6 +90,7 @@ fn configuration(paths: &[PathBuf]) -> Result<Config> {
 /// Plays a test; gives what is other than it wants, if something is.
 fn play(written: &Written, config: &Config, routing: &Routing) -> Result<Option<String>> {
     let test = written.test()?;
+    known_rules(written, config)?;
     for Wish { reason, .. } in &written.withheld {
         let known = Reason::ALL.map(Reason::as_str);
         if !known.contains(&reason.as_str()) && ![NO_RULE, INITIAL].contains(&reason.as_str()) {
@@ -101,10 +102,11 @@ fn play(written: &Written, config: &Config, routing: &Routing) -> Result<Option<
     let mut unwanted = Vec::new();
     let first = config.watches.first().map(Watch::name).unwrap_or_default();
     let mut at_once: BTreeMap<(Timestamp, String), Vec<Event>> = BTreeMap::new();
-    let mut number = 0;
+    let (mut number, mut flapping) = (0, BTreeSet::new());
     for Step { at, what } in steps {
         match what {
-            What::Event(event, watch) => {
+            What::Event(mut event, watch) => {
+                mark(&mut event, &mut flapping);
                 let watch = match watch {
                     Some(label) => config
                         .labels
@@ -150,6 +152,34 @@ fn play(written: &Written, config: &Config, routing: &Routing) -> Result<Option<
     Ok(Comparison { start, written, outcomes: &outcomes, unwanted: &unwanted }.difference())
 }
 
+/// A rule that is misspelt would never send what is not wanted.
+fn known_rules(written: &Written, config: &Config) -> Result<()> {
+    let expected = written.expect.iter().map(|expected| &expected.rule);
+    let withheld = written.withheld.iter().map(|wish| &wish.rule);
+    for name in expected.chain(withheld).flatten() {
+        if !config.rules.iter().any(|rule| rule.name == *name) {
+            bail!("read rule = {name:?}: there is no such rule");
+        }
+    }
+    match written.withheld.iter().find(|wish| wish.reason == NO_RULE && wish.rule.is_some()) {
+        Some(_) => bail!("read reason = {NO_RULE:?}: leave `rule` out, since no rule wants the event"),
+        None => Ok(()),
+    }
+}
+
+/// Between `flapping.started` and `flapping.stopped` the events of a check say that it flaps, as a watch says it.
+fn mark(event: &mut Event, flapping: &mut BTreeSet<String>) {
+    match event.kind {
+        EventType::FlappingStarted => drop(flapping.insert(event.subject.clone())),
+        EventType::FlappingStopped => drop(flapping.remove(&event.subject)),
+        _ => {
+            if let About::Check(check) = &mut event.data.about {
+                check.flapping |= flapping.contains(&event.subject);
+            }
+        }
+    }
+}
+
 /// What has one time comes in one answer of a watch.
 fn hand_over(rehearsal: &mut Rehearsal<'_>, events: &mut BTreeMap<(Timestamp, String), Vec<Event>>) {
     for ((at, watch), events) in std::mem::take(events) {
@@ -173,7 +203,10 @@ impl Comparison<'_> {
         let (mut lines, mut fits) = (Vec::new(), true);
         for outcome in self.outcomes {
             let found = match outcome.withheld {
-                None => missing.iter().position(|expected| self.is(outcome, expected)),
+                // Of those that fit, the one for which it is soonest too late.
+                None => (0..missing.len())
+                    .filter(|at| self.is(outcome, missing[*at]))
+                    .min_by_key(|at| missing[*at].at.1),
                 Some(_) => None,
             };
             let mark = match (found, outcome.withheld.is_some()) {

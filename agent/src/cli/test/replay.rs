@@ -37,6 +37,8 @@ struct Played {
     was: (Sends, usize),
     /// What the rules make of it now.
     outcomes: Vec<Outcome>,
+    /// The last time of which the record tells.
+    last: Timestamp,
 }
 
 /// Plays what the database has, and prints what is other than it was.
@@ -108,31 +110,43 @@ fn play(records: &Records, config: &Config, (since, now): (Option<Timestamp>, Ti
     let mut rehearsal = Rehearsal::new(&routing);
     let mut silences = silences(records)?;
     let (mut was, mut ids) = (Sends::new(), BTreeSet::new());
-    let (mut seen, mut after) = (Vec::<Event>::new(), 0);
+    let (mut seen, mut after, mut last) = (Vec::<Event>::new(), 0, Timestamp::MIN);
     // What has one time was told by one answer of a watch, and is told as such.
     let mut answer: (String, Vec<Event>) = (String::new(), Vec::new());
     loop {
-        let filter = EventFilter { since, after, limit: BATCH, ..EventFilter::default() };
+        // Also what was before: rules remember it.
+        let filter = EventFilter { after, limit: BATCH, ..EventFilter::default() };
         let batch = records.next(&filter)?;
-        let Some((last, _, _)) = batch.last() else { break };
-        after = *last;
+        let Some((newest, _, _)) = batch.last() else { break };
+        after = *newest;
         for (seq, stored, watch) in batch {
             let event = whole(&stored).with_context(|| format!("read event {}", stored.id))?;
+            let asked = since.is_none_or(|since| event.time >= since);
+            last = last.max(event.time);
             for (sent, at, id) in sent_before(records, config, (seq, &stored))? {
-                was.entry(sent).or_default().push(at);
-                ids.insert(id);
+                last = last.max(at);
+                if asked {
+                    was.entry(sent).or_default().push(at);
+                    ids.insert(id);
+                }
             }
             if answer.0 != watch || answer.1.first().is_some_and(|first| first.time != event.time) {
                 hand_over(&mut rehearsal, &mut answer, &mut silences);
                 answer.0 = watch;
             }
             answer.1.push(event.clone());
-            seen.push(event);
+            if asked {
+                seen.push(event);
+            }
         }
     }
     hand_over(&mut rehearsal, &mut answer, &mut silences);
     rehearsal.until(now);
-    Ok(Played { seen, was: (was, ids.len()), outcomes: rehearsal.into_outcomes() })
+    let mut outcomes = rehearsal.into_outcomes();
+    let ids_seen: BTreeSet<&str> = seen.iter().map(|event| event.id.as_str()).collect();
+    outcomes.retain(|outcome| outcome.events.iter().any(|event| ids_seen.contains(event.id.as_str())));
+    drop(ids_seen);
+    Ok(Played { seen, was: (was, ids.len()), outcomes, last })
 }
 
 fn hand_over(
@@ -152,9 +166,14 @@ impl Played {
     fn would(&self) -> (Sends, usize) {
         let (mut sends, mut deliveries) = (Sends::new(), 0);
         for outcome in self.outcomes.iter().filter(|outcome| outcome.withheld.is_none()) {
+            let sent = |event: &Event| (event.id.clone(), outcome.rule.clone(), outcome.receiver.clone());
+            let of_outcome: Vec<Sent> = outcome.events.iter().map(sent).collect();
+            // The record ends when its Lictor did; nobody knows what would have been told again after that.
+            if outcome.at > self.last && of_outcome.iter().all(|sent| sends.contains_key(sent)) {
+                continue;
+            }
             deliveries += 1;
-            for event in &outcome.events {
-                let sent = (event.id.clone(), outcome.rule.clone(), outcome.receiver.clone());
+            for sent in of_outcome {
                 sends.entry(sent).or_default().push(outcome.at);
             }
         }

@@ -11,15 +11,6 @@ use crate::rules::{Attribute, Number, Pattern, PatternError, Range};
 pub(super) const WORDS: [&str; 10] =
     ["glob", "regex", "prefix", "any", "all", "present", "gt", "ge", "lt", "le"];
 
-/// Globs and regular expressions that say no more than that there is a value.
-const FIT_EVERYTHING: [(&str, &str); 5] = [
-    ("*", "every value"),
-    ("**", "every value"),
-    (".*", "every value of one line"),
-    ("^.*$", "every value of one line"),
-    ("(?s).*", "every value"),
-];
-
 const PATTERNS: &str = r#"write "…", ["…", "…"], 80, [80, 443], true, false, { glob = "…" }, { regex = "…" }, { prefix = "…" }, { all = ["…"] }, { any = ["…"] }, { ge = 1, lt = 9 } or { present = true }"#;
 
 const ALONE: &str = "a pattern has one of `glob`, `regex`, `prefix`, `any`, `all` and `present`, or bounds: `gt` or `ge`, \
@@ -148,11 +139,23 @@ fn written(
     let text = entry.string()?;
     match parse(&text) {
         Ok(pattern) => {
-            if let Some((_, fits)) = FIT_EVERYTHING.iter().find(|(known, _)| *known == text) {
+            if let Some(fits) = everything(&pattern) {
                 entry.warn(format!("this fits {fits}"), "write { present = true } if it must only be there");
             }
             Some(pattern)
         }
         Err(error) => entry.wrong(format!("failed to read this pattern: {error}"), help),
     }
+}
+
+/// What a pattern fits, where it says no more than that there is a value. It is tried, since there are many ways to write
+/// that: no pattern of a person fits nothing, all characters of the living scripts in one line, and not everything.
+fn everything(pattern: &Pattern) -> Option<&'static str> {
+    if !["", "0", " "].iter().all(|text| pattern.fits_text(text)) {
+        return None;
+    }
+    let line: String = ('\u{1}'..'\u{ffff}').filter(|character| !character.is_whitespace()).collect();
+    let fits_line = pattern.fits_text(&line);
+    let fits_lines = || pattern.fits_text(&format!("\n{line}\n \n"));
+    fits_line.then(|| if fits_lines() { "every value" } else { "every value of one line" })
 }
