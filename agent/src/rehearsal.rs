@@ -86,7 +86,7 @@ impl<'a> Rehearsal<'a> {
 
     /// All that was done, in order, and last what still waits, at the times at which it happened.
     pub fn into_outcomes(mut self) -> Vec<Outcome> {
-        for (rule, event, reason) in self.alerts.waiting() {
+        for (rule, event, reason) in self.alerts.waiting(self.routing.policy()) {
             let rule = &self.routing.rules[rule];
             self.outcomes.extend(rule.receivers.iter().map(|receiver| Outcome {
                 at: event.time,

@@ -85,7 +85,7 @@ fn interval(table: &mut Table<'_>) -> Option<TimeInterval> {
         })
     });
     let weekdays = table.get("weekdays", |entry| apart(entry, "a list of weekdays", weekdays));
-    let days = table.get("days_of_month", |entry| entry.some("a list of days", days_of_month));
+    let days = table.get("days_of_month", days);
     let months = table.get("months", |entry| apart(entry, "a list of months", months));
     let years = table.get("years", |entry| apart(entry, "a list of years", years));
     let zone = table.get("location", zone);
@@ -99,6 +99,21 @@ fn interval(table: &mut Table<'_>) -> Option<TimeInterval> {
         months: months.unwrap_or_default(),
         years: years.unwrap_or_default(),
         zone: zone.unwrap_or(TimeZone::UTC),
+    })
+}
+
+/// Days of the month, of which ranges that are counted from the same end should not overlap.
+fn days(entry: Entry<'_>) -> Option<Vec<(i16, i16)>> {
+    let mut earlier: Vec<(i16, i16)> = Vec::new();
+    entry.some("a list of days", |item| {
+        let (first, last) = days_of_month(item)?;
+        let of_one_end =
+            |&(from, to): &(i16, i16)| [from, to, first, last].iter().all(|day| (*day < 0) == (first < 0));
+        if earlier.iter().filter(|days| of_one_end(days)).any(|(from, to)| *from <= last && first <= *to) {
+            item.warn("this overlaps one before it", "write one that holds from the first to the last");
+        }
+        earlier.push((first, last));
+        Some((first, last))
     })
 }
 

@@ -186,6 +186,7 @@ impl Alert {
     }
 
     fn news(&mut self, event: &Event) {
+        self.blocked = None;
         self.event = event.clone();
         self.last = event.is_resolved();
         self.phase = Phase::Ready;
@@ -281,22 +282,6 @@ impl Alert {
         }
     }
 
-    /// What is not sent of it where it is forgotten, since the thing is gone.
-    pub(super) fn left(&self, schedule: &Schedule) -> Option<Withheld> {
-        let (reason, detail) = self.why(schedule);
-        let waits = matches!(self.phase, Phase::Held | Phase::Ready);
-        waits.then(|| withheld(&self.event, reason, format!("{detail}, and it was gone")))
-    }
-
-    /// Why its event was not sent until now, if it is to be sent.
-    pub(super) fn waits(&self) -> Option<Reason> {
-        match self.phase {
-            Phase::Held => Some(Reason::Held),
-            Phase::Ready => Some(self.blocked.as_ref().map_or(Reason::Grouped, |(reason, _)| *reason)),
-            Phase::Counting | Phase::Firing | Phase::Ending(..) => None,
-        }
-    }
-
     /// When it was told last, as far as is known.
     pub(super) fn told_at(&self) -> Timestamp {
         self.told_at.unwrap_or(self.since)
@@ -312,8 +297,7 @@ impl Alert {
         if !schedule.keep_firing_for.is_zero() {
             self.phase = Phase::Ending(Box::new(event.clone()), now);
         } else if matched || schedule.send_resolved {
-            self.phase = Phase::Ready;
-            self.event = event.clone();
+            self.news(event);
             self.last = true;
         } else {
             self.phase = Phase::Firing;
@@ -356,6 +340,10 @@ impl Alert {
     pub(super) fn was_sent(&mut self, schedule: &Schedule, now: Timestamp) -> bool {
         self.sent = true;
         self.told_at = Some(now);
+        if self.ending().is_some() {
+            // It counts as going on, and was repeated.
+            return true;
+        }
         self.blocked = None;
         self.believed = is(&self.event);
         self.phase = Phase::Firing;
@@ -363,9 +351,12 @@ impl Alert {
     }
 
     /// Why it was not sent until now.
-    fn why(&self, schedule: &Schedule) -> (Reason, String) {
+    pub(super) fn why(&self, schedule: &Schedule) -> (Reason, String) {
         if self.phase == Phase::Held {
             return (Reason::Held, format!("it had to be so for {:?}", schedule.hold));
+        }
+        if self.ending().is_some() {
+            return (Reason::KeepFiringFor, "it counted as going on".into());
         }
         match &self.blocked {
             Some((reason, detail)) => (*reason, detail.clone()),
@@ -374,6 +365,6 @@ impl Alert {
     }
 }
 
-fn withheld(event: &Event, reason: Reason, detail: String) -> Withheld {
+pub(super) fn withheld(event: &Event, reason: Reason, detail: String) -> Withheld {
     Withheld { event: event.clone(), reason, detail }
 }

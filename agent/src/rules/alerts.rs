@@ -206,8 +206,12 @@ impl Alerts {
     }
 
     /// What rules matched and did not send until now, by the rule's position, and what is in the way.
-    pub fn waiting(&self) -> impl Iterator<Item = (usize, &Event, Reason)> {
-        self.known.iter().filter_map(|((_, rule, _), alert)| Some((*rule, &alert.event, alert.waits()?)))
+    pub fn waiting<'a>(&'a self, policy: Policy<'_>) -> Vec<(usize, &'a Event, Reason)> {
+        let waits = |(key, alert): (&Key, &'a Alert)| match alert.waits() {
+            Some(reason) => Some((key.1, &alert.event, reason)),
+            None => Some((key.1, alert.untold(&policy.rules[key.1])?, Reason::KeepFiringFor)),
+        };
+        self.known.iter().filter_map(waits).collect()
     }
 
     /// Takes in how a check is now, as [`Inhibitions::observe`] does.
@@ -286,8 +290,8 @@ impl Alerts {
             let key = (thing.to_owned(), *rule, *condition);
             if is_fired {
                 // The event is sent by itself.
-                let schedule = &step.policy.rules[step.rule].schedule;
-                step.withhold(self.known.get(&key).and_then(|alert| alert.left(schedule)));
+                let rule = &step.policy.rules[step.rule];
+                step.withhold(self.known.get(&key).and_then(|alert| alert.left(rule)));
                 self.forget(&key, step.touched);
             } else {
                 self.over(&key, event, step);
@@ -316,14 +320,18 @@ impl Alerts {
         }
         let begin = || Alert::begin(event, query, rule.group_of(event));
         let alert = self.known.entry(key.clone()).or_insert_with(begin);
-        let (withheld, goes_on) = alert.matched(event, &rule.schedule, step.now);
-        self.after(key, (withheld, goes_on), step);
+        let untold = alert.untold(rule).cloned();
+        let done = alert.matched(event, &rule.schedule, step.now);
+        step.withhold(alert.replaced(untold));
+        self.after(key, done, step);
     }
 
     fn over(&mut self, key: &Key, event: &Event, step: &mut Step<'_>) {
-        let schedule = &step.policy.rules[step.rule].schedule;
+        let rule = &step.policy.rules[step.rule];
         let Some(alert) = self.known.get_mut(key).filter(|alert| alert.event.id != event.id) else { return };
-        let done = alert.over(event, false, schedule, step.now);
+        let untold = alert.untold(rule).cloned();
+        let done = alert.over(event, false, &rule.schedule, step.now);
+        step.withhold(alert.replaced(untold));
         self.after(key.clone(), done, step);
     }
 

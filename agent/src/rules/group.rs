@@ -57,7 +57,8 @@ pub(super) struct Times {
 impl Alert {
     /// Where it is, for its group.
     pub(super) fn standing(&self, schedule: &Schedule) -> Standing {
-        let (ready, fires) = (self.phase == Phase::Ready, self.phase == Phase::Firing);
+        let ready = self.phase == Phase::Ready;
+        let fires = matches!(self.phase, Phase::Firing | Phase::Ending(..));
         let firing = fires.then(|| self.told_at());
         Standing { ready, firing, due: self.due(schedule) }
     }
@@ -130,15 +131,19 @@ impl Group {
         Some(later(self.times.sent_at?, rule.schedule.group.as_ref()?.interval))
     }
 
-    pub(super) fn was_sent(&mut self, now: Timestamp) {
-        let sent = self.times.sent.saturating_add(1);
-        self.times = Times { send_at: None, sent_at: Some(now), sent };
+    /// It was sent, with news or not: what is repeated holds up no news.
+    pub(super) fn was_sent(&mut self, now: Timestamp, with_news: bool) {
+        self.times.sent = self.times.sent.saturating_add(1);
+        if with_news {
+            (self.times.send_at, self.times.sent_at) = (None, Some(now));
+        }
     }
 }
 
 impl Times {
     /// Those of two groups that become one.
     pub(super) fn join(&mut self, other: Self) {
+        self.send_at = self.send_at.into_iter().chain(other.send_at).min();
         self.sent_at = self.sent_at.max(other.sent_at);
         self.sent = self.sent.max(other.sent);
     }

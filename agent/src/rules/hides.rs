@@ -75,9 +75,11 @@ impl Pattern {
             (Self::Range(wide), Self::Numbers(narrow)) => narrow.iter().all(|number| wide.contains(*number)),
             (Self::Range(wide), Self::Range(narrow)) => wide.covers(narrow),
             (Self::Prefix(wide), Self::Prefix(narrow)) => narrow.starts_with(wide),
-            (Self::Prefix(wide), Self::Glob(narrow, _)) => {
-                narrow.glob().split(['*', '?', '[', '{', '\\']).next().is_some_and(|text| text.starts_with(wide))
-            }
+            (Self::Prefix(wide), Self::Glob(narrow, _)) => narrow
+                .glob()
+                .split(['*', '?', '[', '{', '\\'])
+                .next()
+                .is_some_and(|text| text.starts_with(wide)),
             (Self::Glob(..) | Self::Regex(_) | Self::Prefix(_), Self::Any(narrow)) => {
                 narrow.iter().all(|text| self.fits_text(text))
             }

@@ -22,6 +22,7 @@ mod settle;
 mod silence;
 mod step;
 mod time_interval;
+mod untold;
 mod verdict;
 
 use std::sync::Arc;

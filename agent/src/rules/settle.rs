@@ -41,15 +41,11 @@ impl Alerts {
         }
         // What is in the past and was not sent waits for what is in its way.
         next = earliest(next, send_at.filter(|at| *at > now));
+        let with_news = !sent.is_empty();
+        sent.extend(self.free_repeats(policy, (key, &group), (now, &mut next)));
         if !sent.is_empty() {
             self.send(policy, (key, &mut group), sent, (now, decisions));
-        }
-        let repeats = self.free_repeats(policy, (key, &group), (now, &mut next));
-        if !repeats.is_empty() {
-            // What is news waits for its own time.
-            let send_at = group.times.send_at;
-            self.send(policy, (key, &mut group), repeats, (now, decisions));
-            group.times.send_at = send_at;
+            group.was_sent(now, with_news);
         }
         next = earliest(next, group.next_repeat(rule, now));
         self.put_back((key, rule), group, (before, next), now);
@@ -87,9 +83,7 @@ impl Alerts {
         if due.is_empty() || self.free(policy, key, due, (now, next)).is_empty() {
             return Vec::new();
         }
-        // What was sent a moment ago as news needs no repetition.
-        let firing = group.firing.iter().filter(|(told_at, _)| *told_at < now).map(|(_, member)| member);
-        let firing = self.told(key, firing).collect();
+        let firing = self.told(key, group.firing.iter().map(|(_, member)| member)).collect();
         self.free(policy, key, firing, (now, next))
     }
 
@@ -206,7 +200,6 @@ impl Alerts {
                 nth: group.times.sent,
             });
         }
-        group.was_sent(now);
     }
 }
 

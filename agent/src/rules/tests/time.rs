@@ -238,13 +238,21 @@ fn what_comes_again_soon_goes_on() {
     play.turn(10, "n", Critical, Passing);
     play.turn(40, "n", Passing, Critical);
     play.turn(50, "n", Critical, Passing);
-    play.said(300, &["0 sent n@0:critical", "40 keep_firing_for n@40:critical", "110 sent n@50:passing #1"]);
+    play.said(
+        300,
+        &[
+            "0 sent n@0:critical",
+            "40 keep_firing_for n@10:passing",
+            "40 keep_firing_for n@40:critical",
+            "110 sent n@50:passing #1",
+        ],
+    );
 
     let mut play = Play::failing(schedule());
     play.turn(0, "n", Passing, Critical);
     play.turn(10, "n", Critical, Passing);
     play.turn(40, "n", Passing, Warning);
-    play.said(300, &["0 sent n@0:critical", "40 sent n@40:warning #1"]);
+    play.said(300, &["0 sent n@0:critical", "40 keep_firing_for n@10:passing", "40 sent n@40:warning #1"]);
 }
 
 #[test]
@@ -298,9 +306,8 @@ fn what_is_told_again_neither_holds_up_news_nor_is_put_off_by_it() {
             "150 sent a@0:critical {} #2",
             "210 sent a@0:critical {} #3",
             "270 sent a@0:critical {} #4",
-            "330 sent b@45:critical {} #5",
-            "330 sent a@0:critical {} #6",
-            "390 sent a@0:critical+b@45:critical {} #7",
+            "330 sent a@0:critical+b@45:critical {} #5",
+            "390 sent a@0:critical+b@45:critical {} #6",
         ],
     );
     // News comes oftener than the repeats.
@@ -342,6 +349,33 @@ fn what_is_repeated_leaves_out_what_is_silenced_and_does_not_hurry_for_it() {
             "130 sent a@130:warning {} #3",
             "230 sent a@130:warning {} #4",
             "250 sent b@20:critical+a@130:warning {} #5",
+        ],
+    );
+}
+
+#[test]
+fn what_counts_as_going_on_is_repeated_and_its_end_is_withheld_if_it_comes_again() {
+    let schedule = Schedule {
+        keep_firing_for: seconds(300),
+        repeat_interval: Some(seconds(100)),
+        ..Schedule::default()
+    };
+    let mut play = Play::all(schedule);
+    play.turn(0, "n", Passing, Critical);
+    play.turn(50, "n", Critical, Passing);
+    play.turn(250, "n", Passing, Critical);
+    play.turn(260, "n", Critical, Passing);
+    play.turn(270, "n", Passing, Warning);
+    play.said(
+        350,
+        &[
+            "0 sent n@0:critical",
+            "100 sent n@0:critical #1",
+            "200 sent n@0:critical #2",
+            "250 keep_firing_for n@50:passing",
+            "250 keep_firing_for n@250:critical",
+            "270 keep_firing_for n@260:passing",
+            "270 sent n@270:warning #3",
         ],
     );
 }
@@ -443,7 +477,7 @@ fn it_keeps_firing_from_when_it_was_over_first() {
     play.turn(0, "n", Passing, Critical);
     play.turn(10, "n", Critical, Warning);
     play.turn(50, "n", Warning, Passing);
-    play.said(200, &["0 sent n@0:critical", "110 sent n@50:passing #1"]);
+    play.said(200, &["0 sent n@0:critical", "50 keep_firing_for n@10:warning", "110 sent n@50:passing #1"]);
 }
 
 #[test]
