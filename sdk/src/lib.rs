@@ -10,7 +10,7 @@
 //! granted and run. Begin your own with
 //!
 //! ```text
-//! lictor plugin new chat
+//! lictor plugin new chat                  # with a checkout of Lictor: --sdk path/to/lictor/sdk
 //! ```
 //!
 //! # Write it

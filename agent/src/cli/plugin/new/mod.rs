@@ -31,6 +31,9 @@ const JAVASCRIPT: &[File] = &[
     ("wit/plugin.wit", CONTRACT),
 ];
 
+/// Letters of a name.
+const NAME_MAX: usize = 64;
+
 /// In any language.
 const COMMON: &[File] = &[
     ("tests/critical.toml", include_str!("critical.toml")),
@@ -70,13 +73,18 @@ pub(super) fn new(args: &NewArgs) -> Result<()> {
     if *lang != Lang::Rust && sdk.is_some() {
         bail!("use --sdk: only plugins in Rust are built with the SDK");
     }
-    let sdk = sdk.as_deref().map_or_else(|| Ok(format!("\"{}\"", env!("CARGO_PKG_VERSION"))), path_of)?;
+    let published = || Ok(format!("version = \"{}\"", env!("CARGO_PKG_VERSION")));
+    let sdk = sdk.as_deref().map_or_else(published, path_of)?;
     let files = match lang {
         Lang::Rust => RUST,
         Lang::Python => PYTHON,
         Lang::Javascript => JAVASCRIPT,
     };
     let folder = Path::new(name);
+    ensure!(
+        !folder.exists(),
+        "make the folder {name}: it is there already; write another name, or move it away"
+    );
     fs::create_dir(folder).with_context(|| format!("make the folder {name}"))?;
     for (file, text) in files.iter().chain(COMMON) {
         let path = folder.join(file);
@@ -88,6 +96,73 @@ pub(super) fn new(args: &NewArgs) -> Result<()> {
     say(&format!("Made {name}/. What to run next is in {name}/README.md.\n"))
 }
 
+/// Names that cargo, Rust or the project's own dependencies have.
+const TAKEN: [&str; 63] = [
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "build",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "deps",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "examples",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "incremental",
+    "let",
+    "lictor-sdk",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc-macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "serde",
+    "serde-json",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+];
+
 /// What cargo takes for a package, and Rust for a type.
 fn check_name(name: &str) -> Result<()> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -96,6 +171,11 @@ fn check_name(name: &str) -> Result<()> {
         begins && name.chars().all(fits) && !name.ends_with('-') && !name.contains("--"),
         "name the plugin {name:?}: write small letters, digits and single `-`, beginning with a letter"
     );
+    ensure!(
+        !TAKEN.contains(&name),
+        "name the plugin {name:?}: that is taken by Rust, or by what the project needs"
+    );
+    ensure!(name.len() <= NAME_MAX, "name the plugin {name:?}: write at most {NAME_MAX} letters");
     Ok(())
 }
 
@@ -122,7 +202,7 @@ fn path_of(folder: &Path) -> Result<String> {
     }
     let path = path.to_str().with_context(|| format!("write down the path {shown}: it is no text"))?;
     // JSON's texts are TOML's too.
-    Ok(format!("{{ path = {} }}", serde_json::Value::from(path)))
+    Ok(format!("path = {}", serde_json::Value::from(path)))
 }
 
 #[cfg(test)]
@@ -137,6 +217,10 @@ mod tests {
         for name in ["", "Chat", "1a", "-a", "a-", "a--b", "a_b", "a/b", "ä", ".."] {
             assert!(check_name(name).unwrap_err().to_string().contains("small letters"), "{name}");
         }
+        for name in TAKEN {
+            assert!(check_name(name).unwrap_err().to_string().contains("taken"), "{name}");
+        }
+        assert!(check_name(&"a".repeat(NAME_MAX + 1)).is_err());
         assert_eq!(["chat", "my-chat", "a1-2b"].map(type_name), ["Chat", "MyChat", "A12b"]);
     }
 }
