@@ -173,7 +173,12 @@ fn a_new_plugin_builds_and_its_tests_hold() {
     check(&home, &[&["plugin", "test", "my-hook"], &config[..]].concat(), 0, &["27 attempts, 0 failed"]);
     check(&home, &["plugin", "inspect", "my-hook"], 0, &["plugin     my-hook 0.1.0"]);
 
-    check(&home, &["plugin", "new", "my-hook"], 1, &["failed to make the folder my-hook: File exists"]);
+    check(
+        &home,
+        &["plugin", "new", "my-hook"],
+        1,
+        &["failed to make the folder my-hook: it is there already"],
+    );
     check(&home, &["plugin", "new", "My Hook"], 1, &["small letters"]);
     check(&home, &["plugin", "new", "other", "--sdk", "my-hook"], 1, &["its package is not lictor-sdk"]);
     assert!(!home.path("other").exists());

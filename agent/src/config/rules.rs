@@ -67,23 +67,33 @@ pub(super) fn conditions(placed: Vec<Placed>) -> Vec<Matcher> {
 /// A warning where no event of these types has what the condition looks at.
 pub(super) fn never(on: &[EventType], matcher: &Matcher, place: &Place) -> Option<Fault> {
     let Matcher { attribute, pattern } = matcher;
-    // A result says what is another, so nothing is hidden behind it.
-    let says_so = *attribute == Attribute::Coalesced && matches!(pattern, Pattern::Flag(true));
-    let has = |kind: EventType| {
-        attribute.is_of(kind)
-            && (!says_so || matches!(kind, EventType::CheckOutput | EventType::DeliveryDead))
-    };
+    let has = |kind: EventType| attribute.is_of(kind) && can_be(kind, matcher);
     if on.is_empty() || on.iter().any(|kind| has(*kind)) || matches!(pattern, Pattern::Present(false)) {
         return None;
     }
     let list = |kinds: Vec<EventType>| kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let others = EventType::ALL.into_iter().filter(|kind| has(*kind)).collect();
-    let problem = format!("no event of {} has `{attribute}`, so this never holds", list(on.to_vec()));
+    let such = if on.iter().any(|kind| attribute.is_of(*kind)) { "such a " } else { "" };
+    let problem = format!("no event of {} has {such}`{attribute}`, so this never holds", list(on.to_vec()));
     Some(
         Fault::at(place.clone(), problem)
             .help(format!("events of these types have it: {}", list(others)))
             .warning(),
     )
+}
+
+/// Can what an event of this type has ever fit, as far as the type says what that is?
+fn can_be(kind: EventType, Matcher { attribute, pattern }: &Matcher) -> bool {
+    match (kind, attribute) {
+        (EventType::CheckOutput | EventType::DeliveryDead, Attribute::Coalesced) => true,
+        // A result says what is another, so nothing is hidden behind it.
+        (_, Attribute::Coalesced) => !matches!(pattern, Pattern::Flag(true)),
+        // Consul's own check is critical for as long as it is there.
+        (EventType::MaintenanceStarted, Attribute::To) | (EventType::MaintenanceEnded, Attribute::From) => {
+            matches!(pattern, Pattern::Present(true)) || pattern.fits_text("critical")
+        }
+        _ => true,
+    }
 }
 
 /// What the rule names: one or several.
