@@ -184,7 +184,7 @@ fn a_new_plugin_builds_and_its_tests_hold() {
     assert!(!home.path("other").exists());
     check(&home, &["plugin", "new", "other"], 0, &[]);
     let manifest = fs::read_to_string(home.path("other/Cargo.toml")).unwrap();
-    assert!(manifest.contains(r#"lictor-sdk = "0.1.0""#), "{manifest}");
+    assert!(manifest.contains(r#"lictor-sdk = { version = "0.1.0","#), "{manifest}");
     check(
         &home,
         &["plugin", "test", "other"],
