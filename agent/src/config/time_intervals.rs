@@ -70,24 +70,13 @@ fn doubt(item: Entry<'_>, interval: &TimeInterval, earlier: &[TimeInterval]) {
 }
 
 fn interval(table: &mut Table<'_>) -> Option<TimeInterval> {
-    let mut earlier: Vec<Range<i16>> = Vec::new();
     let times = table.get("times", |entry| {
-        entry.some("a list of times", |item| {
-            let range = times(item)?;
-            if earlier.iter().any(|known| known.start < range.end && range.start < known.end) {
-                item.warn(
-                    "this time overlaps one before it",
-                    "write one that holds from the first to the last",
-                );
-            }
-            earlier.push(range.clone());
-            Some(range)
-        })
+        apart(entry, "a list of times", times, |one, other| one.start < other.end && other.start < one.end)
     });
-    let weekdays = table.get("weekdays", |entry| apart(entry, "a list of weekdays", weekdays));
-    let days = table.get("days_of_month", days);
-    let months = table.get("months", |entry| apart(entry, "a list of months", months));
-    let years = table.get("years", |entry| apart(entry, "a list of years", years));
+    let weekdays = table.get("weekdays", |entry| apart(entry, "a list of weekdays", weekdays, overlap));
+    let days = table.get("days_of_month", |entry| apart(entry, "a list of days", days_of_month, same_days));
+    let months = table.get("months", |entry| apart(entry, "a list of months", months, overlap));
+    let years = table.get("years", |entry| apart(entry, "a list of years", years, overlap));
     let zone = table.get("location", zone);
     if !["times", "weekdays", "days_of_month", "months", "years"].iter().any(|key| table.contains(key)) {
         return table.wrong("this time interval holds at all times", format!("say when, such as {TIMES}"));
@@ -102,36 +91,32 @@ fn interval(table: &mut Table<'_>) -> Option<TimeInterval> {
     })
 }
 
-/// Days of the month, of which ranges that are counted from the same end should not overlap.
-fn days(entry: Entry<'_>) -> Option<Vec<(i16, i16)>> {
-    let mut earlier: Vec<(i16, i16)> = Vec::new();
-    entry.some("a list of days", |item| {
-        let (first, last) = days_of_month(item)?;
-        let of_one_end =
-            |&(from, to): &(i16, i16)| [from, to, first, last].iter().all(|day| (*day < 0) == (first < 0));
-        if earlier.iter().filter(|days| of_one_end(days)).any(|(from, to)| *from <= last && first <= *to) {
-            item.warn("this overlaps one before it", "write one that holds from the first to the last");
-        }
-        earlier.push((first, last));
-        Some((first, last))
-    })
-}
-
 /// A list of ranges, of which none should overlap another.
-fn apart(
+fn apart<T: Clone>(
     entry: Entry<'_>,
     what: &str,
-    read: impl Fn(Entry<'_>) -> Option<RangeInclusive<i16>>,
-) -> Option<Vec<RangeInclusive<i16>>> {
-    let mut earlier: Vec<RangeInclusive<i16>> = Vec::new();
+    read: impl Fn(Entry<'_>) -> Option<T>,
+    overlap: impl Fn(&T, &T) -> bool,
+) -> Option<Vec<T>> {
+    let mut earlier: Vec<T> = Vec::new();
     entry.some(what, |item| {
         let range = read(item)?;
-        if earlier.iter().any(|known| known.start() <= range.end() && range.start() <= known.end()) {
+        if earlier.iter().any(|known| overlap(known, &range)) {
             item.warn("this overlaps one before it", "write one that holds from the first to the last");
         }
         earlier.push(range.clone());
         Some(range)
     })
+}
+
+fn overlap(one: &RangeInclusive<i16>, other: &RangeInclusive<i16>) -> bool {
+    one.start() <= other.end() && other.start() <= one.end()
+}
+
+/// As far as they are counted from the same end of the month.
+fn same_days(one: &(i16, i16), other: &(i16, i16)) -> bool {
+    let of_one_end = [one.1, other.0, other.1].iter().all(|day| (*day < 0) == (one.0 < 0));
+    of_one_end && one.0 <= other.1 && other.0 <= one.1
 }
 
 fn times(entry: Entry<'_>) -> Option<Range<i16>> {
