@@ -74,7 +74,9 @@ fn interval(table: &mut Table<'_>) -> Option<TimeInterval> {
         apart(entry, "a list of times", times, |one, other| one.start < other.end && other.start < one.end)
     });
     let weekdays = table.get("weekdays", |entry| apart(entry, "a list of weekdays", weekdays, overlap));
-    let days = table.get("days_of_month", |entry| apart(entry, "a list of days", days_of_month, same_days));
+    let days = table.get("days_of_month", |entry| {
+        apart(entry, "a list of days", days_of_month, |one, other| same_days(*one, *other))
+    });
     let months = table.get("months", |entry| apart(entry, "a list of months", months, overlap));
     let years = table.get("years", |entry| apart(entry, "a list of years", years, overlap));
     let zone = table.get("location", zone);
@@ -114,7 +116,7 @@ fn overlap(one: &RangeInclusive<i16>, other: &RangeInclusive<i16>) -> bool {
 }
 
 /// As far as they are counted from the same end of the month.
-fn same_days(one: &(i16, i16), other: &(i16, i16)) -> bool {
+fn same_days(one: (i16, i16), other: (i16, i16)) -> bool {
     let of_one_end = [one.1, other.0, other.1].iter().all(|day| (*day < 0) == (one.0 < 0));
     of_one_end && one.0 <= other.1 && other.0 <= one.1
 }
