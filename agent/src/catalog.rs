@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -290,8 +291,9 @@ impl KeyValue {
 /// One thing in an answer of Consul.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Of the checks of a node, a service or a datacenter.
-    Check(Check),
+    /// Of the checks of a node, a service or a datacenter. What is the same as in the answer before is the same object,
+    /// as it is in what is known of the watch.
+    Check(Arc<Check>),
     /// Of the instances of a service, or of all on a node.
     Instance(Instance),
     /// Of the services of a datacenter.

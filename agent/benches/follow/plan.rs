@@ -1,6 +1,7 @@
 //! The pure cost of a flipped check: from all checks of an answer to what is to be committed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use lictor::catalog::{Check, CheckStatus, Entry, LocalNode};
@@ -41,14 +42,14 @@ fn flips(count: usize, runs: usize) -> (Samples, Samples) {
         by_status: false,
         user_events: None,
     };
-    let mut checks: Vec<_> = (0..count).map(check).collect();
+    let mut checks: Vec<_> = (0..count).map(check).map(Arc::new).collect();
     let first = routing.plan(&Known::default(), place, answer(&checks, 1), now);
     let mut known = Known { states: first.states, history: History::Live, borrowed: None };
     let query = Query { watch: "checks/state/any".into(), name: "checks/state/any".into() };
     let mut alerts = Alerts::default();
     for run in 0..runs {
         let index = (count + 1_000 + run) as u64;
-        flip(&mut checks[run * STRIDE % count], index);
+        flip(Arc::make_mut(&mut checks[run * STRIDE % count]), index);
         let answer = answer(&checks, index);
         let start = Instant::now();
         let plan = routing.plan(&known, place, answer, now);
@@ -71,8 +72,8 @@ fn flip(check: &mut Check, index: u64) {
     };
 }
 
-fn answer(checks: &[Check], index: u64) -> Answer {
-    Answer { entries: checks.iter().cloned().map(Entry::Check).collect(), index, reset: false }
+fn answer(checks: &[Arc<Check>], index: u64) -> Answer {
+    Answer { entries: checks.iter().map(Arc::clone).map(Entry::Check).collect(), index, reset: false }
 }
 
 fn node() -> LocalNode {

@@ -165,7 +165,7 @@ impl Stage {
                 _ => check(number, status, index),
             }
         };
-        let entries = (0..CHECKS).map(check).map(Entry::Check).collect();
+        let entries = (0..CHECKS).map(|number| Entry::Check(check(number).into())).collect();
         let answer = Answer { entries, index, reset: false };
         let stop = CancellationToken::new();
         assert!(self.pipeline.take(&mut self.known, &node(), answer, &stop).await.is_continue());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName};
 
-use super::{Garbage, WaitIndex, Watch};
+use super::{Before, Garbage, WaitIndex, Watch};
 use crate::catalog::Entry;
 
 pub(super) const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
@@ -31,11 +31,12 @@ pub struct Answer<T> {
     pub too_old: bool,
 }
 
-/// Reads an answer of `watch`, beside the node `here`.
+/// Reads an answer of `watch`, beside the node `here` and after the one `before`.
 pub(super) fn answer(
     headers: &HeaderMap,
-    body: &[u8],
+    body: Vec<u8>,
     (watch, here): (&Watch, &str),
+    before: &mut Before,
 ) -> Result<Answer<Vec<Entry>>, Garbage> {
     let text = |name| text(headers, name);
     let last_contact = text(LAST_CONTACT).and_then(|millis| millis.parse().ok()).map(Duration::from_millis);
@@ -45,7 +46,7 @@ pub(super) fn answer(
         known_leader: known_leader.map(|value| value == "true"),
         filtered_by_acls: text(FILTERED).is_some_and(|value| value == "true"),
         too_old: watch.consistency.is_too_old(last_contact),
-        value: watch.what.read(body, here)?,
+        value: watch.what.read(body, here, before)?,
     })
 }
 

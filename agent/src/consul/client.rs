@@ -21,7 +21,7 @@ use url::Url;
 use super::answer::{Answer, INDEX, answer, position};
 use super::error::{ClientError, Garbage, SetupError};
 use super::token::TokenSource;
-use super::{BasicAuth, Settings, WaitIndex, Watch, transport, wire};
+use super::{BasicAuth, Before, Settings, WaitIndex, Watch, transport, wire};
 use crate::catalog::{Entry, LocalNode, Right};
 use crate::chain::chain;
 
@@ -109,16 +109,18 @@ impl Client {
 
     /// What `watch` asks for, beside the node `here`; with an index, once something is newer.
     ///
-    /// What is not known to Consul is empty; that is no error.
+    /// What is not known to Consul is empty; that is no error. `before` is the answer before this one, and then it is this
+    /// one: what is the same in both is not read twice.
     pub async fn entries(
         &self,
         watch: &Watch,
         here: &str,
         query: Query,
+        before: &mut Before,
     ) -> Result<Answer<Vec<Entry>>, ClientError> {
         let url = self.question(watch, here, query);
         let (headers, body) = self.get_or_nothing(&url, watch, &query).await?;
-        answer(&headers, &body, (watch, here)).map_err(|source| self.garbage(&url, source))
+        answer(&headers, body, (watch, here), before).map_err(|source| self.garbage(&url, source))
     }
 
     /// The same as [`entries`](Self::entries), at once and as a handler of a watch of Consul gets it: JSON.

@@ -33,6 +33,7 @@ pub use token::TokenError;
 pub(crate) use transport::provide_crypto;
 pub use wait_index::{IndexError, Progress, WaitIndex};
 pub use watch::{Consistency, Watch, What};
+pub use wire::Before;
 
 /// Reads bytes as an answer of each kind, whatever comes of it: for the fuzzer, which looks for a panic.
 #[doc(hidden)]
@@ -50,6 +51,11 @@ pub fn read_as_each_kind(body: &[u8]) {
         What::ConnectRoots,
         What::ConnectLeaf(name()),
     ];
-    drop(kinds.map(|what| what.read(body, "n1")));
+    // Twice, since an answer is read beside the one before.
+    let mut before = Before::default();
+    drop(
+        [&kinds, &kinds]
+            .map(|kinds| kinds.each_ref().map(|what| what.read(body.to_vec(), "n1", &mut before))),
+    );
     drop((wire::failures(body), wire::local_node(body), wire::first_denied(body)));
 }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{Garbage, filter, wire};
+use super::{Before, Garbage, filter, wire};
 use crate::catalog::{Entry, Resource, Right};
 
 /// What a check has, for filters.
@@ -359,26 +359,26 @@ impl What {
         }
     }
 
-    /// Reads an answer of the agent of the node `here`.
-    pub(super) fn read(&self, body: &[u8], here: &str) -> Result<Vec<Entry>, Garbage> {
+    /// Reads an answer of the agent of the node `here`, after the one `before`.
+    pub(super) fn read(&self, body: Vec<u8>, here: &str, before: &mut Before) -> Result<Vec<Entry>, Garbage> {
         fn all<T>(found: Vec<T>, entry: fn(T) -> Entry) -> Vec<Entry> {
             found.into_iter().map(entry).collect()
         }
         Ok(match self {
             Self::NodeChecks | Self::ServiceChecks(_) | Self::StateChecks(_) => {
-                all(wire::checks(body)?, Entry::Check)
+                all(before.checks(body)?, Entry::Check)
             }
-            Self::Service { .. } => all(wire::instances(body)?, Entry::Instance),
-            Self::Node(_) => all(wire::of_node(body)?, Entry::Instance),
-            Self::Services => all(wire::services(body)?, Entry::Service),
-            Self::Nodes => all(wire::nodes(body)?, Entry::Node),
-            Self::Key(_) | Self::KeyPrefix(_) => all(wire::keys(body)?, Entry::Key),
-            Self::Events(_) => all(wire::user_events(body)?, Entry::UserEvent),
+            Self::Service { .. } => all(wire::instances(&body)?, Entry::Instance),
+            Self::Node(_) => all(wire::of_node(&body)?, Entry::Instance),
+            Self::Services => all(wire::services(&body)?, Entry::Service),
+            Self::Nodes => all(wire::nodes(&body)?, Entry::Node),
+            Self::Key(_) | Self::KeyPrefix(_) => all(wire::keys(&body)?, Entry::Key),
+            Self::Events(_) => all(wire::user_events(&body)?, Entry::UserEvent),
             Self::AgentService(_) => {
-                wire::own_service(body, here)?.map(Entry::Instance).into_iter().collect()
+                wire::own_service(&body, here)?.map(Entry::Instance).into_iter().collect()
             }
-            Self::ConnectRoots => all(wire::roots(body)?, Entry::Root),
-            Self::ConnectLeaf(_) => vec![Entry::Leaf(wire::leaf(body)?)],
+            Self::ConnectRoots => all(wire::roots(&body)?, Entry::Root),
+            Self::ConnectLeaf(_) => vec![Entry::Leaf(wire::leaf(&body)?)],
         })
     }
 }

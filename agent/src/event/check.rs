@@ -6,6 +6,7 @@
 //! `CreateIndex`. One whose agent restarted with its data does not, so there the kind of check
 //! decides: those that Consul makes itself always say something when they fail.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ use crate::catalog::{Check, CheckStatus};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckState {
     /// As Consul has it now.
-    pub check: Check,
+    pub check: Arc<Check>,
     /// It has run since it was registered or its agent started; before that its status is Consul's default.
     pub ran: bool,
     /// Its last real result; none before its very first run.
@@ -41,7 +42,7 @@ const ALWAYS_SPEAK: [&str; 5] = ["http", "tcp", "udp", "grpc", "h2ping"];
 
 impl CheckState {
     /// The state of `check` after the state `old`.
-    pub fn follow(old: Option<&Self>, check: Check, Clock { now, timing, first }: Clock<'_>) -> Self {
+    pub fn follow(old: Option<&Self>, check: Arc<Check>, Clock { now, timing, first }: Clock<'_>) -> Self {
         let same = old.filter(|old| old.check.create_index == check.create_index);
         // What was written after it was registered has run, or its agent told of it once more.
         let was_written = first && old.is_none() && check.create_index != check.modify_index;
@@ -143,7 +144,7 @@ fn kinds(changed: &Changed<'_>) -> Vec<EventType> {
 /// Where an answer has only checks of some state, one that is no longer there has another state or is gone, and one
 /// that is there was perhaps registered long ago.
 fn of_one_state(changed: &Changed<'_>) -> Vec<EventType> {
-    let check = changed.new.or(changed.old).map(|state| &state.check);
+    let check = changed.new.or(changed.old).map(|state| &*state.check);
     match (changed.old, changed.new) {
         _ if check.is_some_and(Check::is_maintenance) => kinds(changed),
         (Some(_), None) => vec![EventType::CheckStatus],
@@ -170,10 +171,10 @@ fn says_other(old: &CheckState, new: &CheckState) -> bool {
 
 /// It was written, and nothing that a person could see is another.
 fn coalesced(old: &CheckState, new: &CheckState) -> bool {
-    let Check { modify_index, .. } = old.check;
+    let Check { modify_index, .. } = *old.check;
     old.check.modify_index != new.check.modify_index
         && old.ran == new.ran
-        && Check { modify_index, ..new.check.clone() } == old.check
+        && Check { modify_index, ..Check::clone(&new.check) } == *old.check
 }
 
 /// An event about the new state, or the last one of a check that is gone.
@@ -300,7 +301,7 @@ mod tests {
         let mut told = Vec::new();
         for (second, answer) in (1..).zip(answers) {
             let new = answer.map(|(status, output, create_index)| {
-                CheckState::follow(state.as_ref(), check(status, output, create_index), clock(second))
+                CheckState::follow(state.as_ref(), check(status, output, create_index).into(), clock(second))
             });
             let health = Health::unknown();
             let context = Context { now: at(second), ..context(&node, &health, by_status) };
@@ -372,7 +373,7 @@ mod tests {
     fn an_agent_that_restarts_with_its_data_is_no_outage_where_consul_makes_the_check() {
         let state = |kind: &str, status, output: &str, old: Option<&CheckState>| {
             let check = Check { kind: kind.into(), ..check(status, output, 7) };
-            CheckState::follow(old, check, clock(1))
+            CheckState::follow(old, check.into(), clock(1))
         };
         for (kind, counts) in [("http", false), ("tcp", false), ("script", true), ("ttl", true), ("", true)] {
             let before = state(kind, Passing, "ok", None);
@@ -411,7 +412,7 @@ mod tests {
     fn what_failed_before_it_was_first_seen_is_no_news_later() {
         let seen = |kind: &str, modify_index| {
             let check = Check { kind: kind.into(), modify_index, ..check(Critical, "", 7) };
-            CheckState::follow(None, check, Clock { first: true, ..clock(1) })
+            CheckState::follow(None, check.into(), Clock { first: true, ..clock(1) })
         };
         assert_eq!(seen("ttl", 9).due_at(&TIMING), None);
         assert_eq!(seen("ttl", 7).due_at(&TIMING), Some(at(6)), "it never ran");
@@ -420,7 +421,7 @@ mod tests {
 
     #[test]
     fn it_is_known_when_a_silent_check_will_count() {
-        let state = |status, output| CheckState::follow(None, check(status, output, 7), clock(1));
+        let state = |status, output| CheckState::follow(None, check(status, output, 7).into(), clock(1));
         let silent = state(Critical, "");
         assert_eq!(silent.due_at(&TIMING), Some(at(6)));
         let counted = CheckState::follow(Some(&silent), silent.check.clone(), clock(6));
@@ -437,7 +438,8 @@ mod tests {
         let mut told = Vec::new();
         for (second, answer) in (1..).zip(&answers) {
             let (status, output, create_index) = answer.unwrap();
-            let new = CheckState::follow(state.as_ref(), check(status, output, create_index), clock(second));
+            let new =
+                CheckState::follow(state.as_ref(), check(status, output, create_index).into(), clock(second));
             if state.as_ref() != Some(&new) {
                 let changed = Changed { key: "web1/service:web", old: state.as_ref(), new: Some(&new) };
                 told.extend(kinds(&changed).into_iter().map(|kind| (kind, second)));
@@ -454,7 +456,7 @@ mod tests {
 
     #[test]
     fn who_sees_one_state_and_who_sees_all_tell_of_other_events() {
-        let down = CheckState::follow(None, check(Critical, "refused", 7), clock(1));
+        let down = CheckState::follow(None, check(Critical, "refused", 7).into(), clock(1));
         let changed = Changed { key: "web1/service:web", old: None, new: Some(&down) };
         let id = |by_status| {
             let (node, health) = (node(), Health::unknown());
@@ -473,7 +475,7 @@ mod tests {
             &["check.registered ->critical 2", "check.status ->critical 2", "check.status critical>- 2"],
         );
         let written = |check| Check { modify_index: 9, ..check };
-        let new = CheckState::follow(None, written(check(Critical, "refused", 7)), clock(1));
+        let new = CheckState::follow(None, written(check(Critical, "refused", 7)).into(), clock(1));
         let changed = Changed { key: "web1/service:web", old: None, new: Some(&new) };
         assert_eq!(of_one_state(&changed), [EventType::CheckStatus]);
     }

@@ -125,7 +125,7 @@ mod tests {
             modify_index: 1,
         };
         let state = CheckState {
-            check,
+            check: check.into(),
             ran,
             result: ran.then_some(status),
             since: jiff::Timestamp::UNIX_EPOCH,

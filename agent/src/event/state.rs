@@ -1,6 +1,7 @@
 //! The states of the things that a watch follows, and the events that tell of their changes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -158,7 +159,7 @@ impl State {
     #[must_use]
     pub fn aged(&self, clock: Clock<'_>) -> Self {
         match self {
-            Self::Check(old) => Self::Check(CheckState::follow(Some(old), old.check.clone(), clock)),
+            Self::Check(old) => Self::Check(CheckState::follow(Some(old), Arc::clone(&old.check), clock)),
             other => other.clone(),
         }
     }

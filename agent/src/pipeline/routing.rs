@@ -87,7 +87,7 @@ impl Borrowed {
     /// The change is to something that those queries asked for.
     fn tells(&self, change: &Change<State>) -> bool {
         match change {
-            Change::Added(_, state) => self.has(state.check().map(|state| &state.check)),
+            Change::Added(_, state) => self.has(state.check().map(|state| &*state.check)),
             Change::Modified { .. } | Change::Removed(..) => true,
         }
     }

@@ -59,7 +59,11 @@ fn plan(history: History, before: Vec<Check>, now: Vec<Check>) -> Plan {
 }
 
 fn plan_of(routing: &Routing, known: &Known, checks: Vec<Check>) -> Plan {
-    let answer = Answer { entries: checks.into_iter().map(Entry::Check).collect(), index: 7, reset: false };
+    let answer = Answer {
+        entries: checks.into_iter().map(|check| Entry::Check(check.into())).collect(),
+        index: 7,
+        reset: false,
+    };
     let place = Place {
         node: &node(),
         datacenter: "dc1",

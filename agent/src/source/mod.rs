@@ -12,6 +12,7 @@ mod state;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -19,7 +20,7 @@ use tracing::debug;
 
 use crate::catalog::{Check, Entry, LocalNode};
 use crate::chain::chain;
-use crate::consul::{Client, ClientError, Query, WaitIndex};
+use crate::consul::{Before, Client, ClientError, Query, WaitIndex};
 pub use crate::consul::{Watch, What};
 pub use shown::Shown;
 use shown::rights;
@@ -55,12 +56,19 @@ pub enum Update {
     Recovered,
 }
 
+/// What the answers so far have shown.
+#[derive(Debug)]
+struct Seen {
+    before: Before,
+    shown: Shown,
+}
+
 /// Follows one watch.
 #[derive(Debug)]
 pub struct Source {
     client: Client,
     watch: Watch,
-    shown: Shown,
+    seen: Seen,
     state: State,
     pending: VecDeque<Update>,
 }
@@ -79,7 +87,8 @@ impl Source {
         (committed, shown): (Option<WaitIndex>, Shown),
     ) -> Self {
         let state = State::new(watch.clone(), wait, committed);
-        Self { client, watch, shown, state, pending: VecDeque::new() }
+        let seen = Seen { before: Before::default(), shown };
+        Self { client, watch, seen, state, pending: VecDeque::new() }
     }
 
     /// Waits for the next update.
@@ -96,7 +105,7 @@ impl Source {
                 sleep_until(at).await;
             }
             let asked = Instant::now();
-            let heard = ask(&self.client, &self.watch, &mut self.shown, next.ask).await;
+            let heard = ask(&self.client, &self.watch, &mut self.seen, next.ask).await;
             if let Heard::Failed { reason } = &heard {
                 debug!(reason, "A query to Consul failed.");
             }
@@ -106,10 +115,10 @@ impl Source {
     }
 }
 
-async fn ask(client: &Client, watch: &Watch, shown: &mut Shown, ask: Ask<'_>) -> Heard {
+async fn ask(client: &Client, watch: &Watch, seen: &mut Seen, ask: Ask<'_>) -> Heard {
     let heard = match ask {
         Ask::Node => client.local_node().await.map(Heard::Node),
-        Ask::Entries { node, query } => entries(client, watch, shown, (node, query)).await,
+        Ask::Entries { node, query } => entries(client, watch, seen, (node, query)).await,
     };
     heard.unwrap_or_else(|error| Heard::Failed { reason: chain(&error) })
 }
@@ -117,10 +126,10 @@ async fn ask(client: &Client, watch: &Watch, shown: &mut Shown, ask: Ask<'_>) ->
 async fn entries(
     client: &Client,
     watch: &Watch,
-    shown: &mut Shown,
+    Seen { before, shown }: &mut Seen,
     (node, query): (&str, Query),
 ) -> Result<Heard, ClientError> {
-    let mut answer = client.entries(watch, node, query).await?;
+    let mut answer = client.entries(watch, node, query, before).await?;
     if watch.what == What::NodeChecks {
         complete(client, &mut answer.value).await;
     }
@@ -160,7 +169,7 @@ async fn complete(client: &Client, entries: &mut [Entry]) {
 
 fn silent(entry: &mut Entry) -> Option<&mut Check> {
     match entry {
-        Entry::Check(check) if check.says_nothing() => Some(check),
+        Entry::Check(check) if check.says_nothing() => Some(Arc::make_mut(check)),
         _ => None,
     }
 }

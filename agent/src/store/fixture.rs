@@ -31,7 +31,7 @@ pub(crate) fn state(key: &str, status: CheckStatus) -> State {
         modify_index: 7,
     };
     State::Check(CheckState {
-        check,
+        check: check.into(),
         ran: true,
         result: Some(status),
         since: at(0),

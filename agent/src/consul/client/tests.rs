@@ -59,7 +59,10 @@ fn reply(status: u16, index: Option<&str>, body: impl Into<Body>) -> Reply {
 }
 
 async fn ask(settings: &Settings, query: Query) -> Result<Answer<Vec<Entry>>, ClientError> {
-    Client::new(settings).unwrap().entries(&What::NodeChecks.into(), "n1", query).await
+    Client::new(settings)
+        .unwrap()
+        .entries(&What::NodeChecks.into(), "n1", query, &mut Before::default())
+        .await
 }
 
 #[track_caller]
@@ -90,8 +93,8 @@ async fn a_query_says_all_that_is_set_and_the_answer_all_that_came() {
     settings.partition = Some("p".into());
     let query =
         Query { index: Some(WaitIndex::new(4)), wait: Duration::from_millis(1_500), consistent: true };
-    let answer =
-        Client::new(&settings).unwrap().entries(&What::NodeChecks.into(), "a/b?c", query).await.unwrap();
+    let (client, mut before) = (Client::new(&settings).unwrap(), Before::default());
+    let answer = client.entries(&What::NodeChecks.into(), "a/b?c", query, &mut before).await.unwrap();
 
     assert_eq!((answer.index.get(), answer.known_leader, answer.filtered_by_acls), (5, Some(false), true));
     assert_eq!((answer.value.len(), answer.value[0].check().unwrap().modify_index), (1, 5));
@@ -229,7 +232,8 @@ async fn a_unix_socket_is_asked_and_named_in_errors() {
     });
     let address = format!("unix://{}", path.display()).parse().unwrap();
     let client = Client::new(&Settings { address, ..Settings::default() }).unwrap();
-    assert_eq!(client.entries(&What::NodeChecks.into(), "n1", AT_ONCE).await.unwrap().index.get(), 7);
+    let answer = client.entries(&What::NodeChecks.into(), "n1", AT_ONCE, &mut Before::default()).await;
+    assert_eq!(answer.unwrap().index.get(), 7);
     let error = client.local_node().await.unwrap_err().to_string();
     assert_eq!(error, format!(r#"query unix://{}:/v1/agent/self: status 500 "no""#, path.display()));
     assert_eq!(seen.lock().unwrap().len(), 2);

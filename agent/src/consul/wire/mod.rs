@@ -7,6 +7,7 @@
 //! Invariant: no bytes make this panic.
 
 mod agent;
+mod before;
 mod entries;
 mod rights;
 
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub(super) use agent::{leaf, own_service, roots};
+pub use before::Before;
 pub(super) use entries::{instances, keys, nodes, of_node, services, user_events};
 pub(super) use rights::{first_denied, question};
 
@@ -63,7 +65,7 @@ struct AgentConfig {
 }
 
 /// Reads a list of checks; `null` is an empty one.
-pub(super) fn checks(body: &[u8]) -> Result<Vec<catalog::Check>, Garbage> {
+fn checks(body: &[u8]) -> Result<Vec<catalog::Check>, Garbage> {
     let list: Option<Vec<Check>> = serde_json::from_slice(body)?;
     list.unwrap_or_default().into_iter().map(Check::read).collect()
 }

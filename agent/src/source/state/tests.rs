@@ -1,6 +1,7 @@
 //! Scripts: what is heard, what is passed on, what is asked next.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::*;
 use crate::catalog::{Check, CheckStatus};
@@ -59,7 +60,7 @@ fn failed() -> Say {
 
 /// An answer with this index and a check for each `id@modify_index`.
 fn checks(index: u64, checks: &str) -> Say {
-    let value = checks.split_whitespace().map(check_of).map(Entry::Check).collect();
+    let value = checks.split_whitespace().map(|word| Entry::Check(check_of(word).into())).collect();
     let answer = Answer {
         value,
         index: WaitIndex::new(index),
@@ -434,6 +435,7 @@ fn a_check_that_speaks_is_news_though_the_catalog_did_not_change() {
     let edit = |edit: fn(&mut Check)| {
         checks(7, "a@7").edit(|answer| {
             if let Entry::Check(check) = &mut answer.value[0] {
+                let check = Arc::make_mut(check);
                 check.status = CheckStatus::Critical;
                 edit(check);
             }
