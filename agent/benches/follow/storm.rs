@@ -3,6 +3,7 @@
 //!
 //! In rounds, one watcher alive at a time. All follow `/v1/health/state/any`.
 
+use std::fs::{self, File};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
@@ -14,10 +15,11 @@ use crate::connection::Connection;
 use crate::flips::Flips;
 use crate::place::Place;
 use crate::running::Running;
+use crate::support::guest;
 use crate::table::{Samples, Table};
 use crate::transitions::Lines;
 use crate::usage;
-use crate::watchers::{Job, Scope, consul_watch, counting_bare, filing_lictor};
+use crate::watchers::{Job, LICTOR, Scope, consul_watch, counting_bare, idle_lictor};
 
 const CHECKS: usize = 1_000;
 const FLIPS: usize = 10_000;
@@ -61,12 +63,13 @@ impl Found {
 pub(crate) fn measure(place: &Place) -> Table {
     println!("Measuring many flips …");
     register(place);
-    let watchers: [fn(&Job<'_>) -> Command; 3] = [counting_bare, filing_lictor, consul_watch];
+    fs::write(place.path("misbehave.wasm"), guest::guest()).unwrap();
+    let watchers: [fn(&Job<'_>) -> Command; 3] = [counting_bare, idle_lictor, consul_watch];
     let mut found = [const { Found::new() }; 3];
     for round in 1..=ROUNDS {
         println!("  round {round} of {ROUNDS}");
-        for (watcher, found) in watchers.iter().zip(&mut found) {
-            watch(place, *watcher, found);
+        for (at, (watcher, found)) in watchers.iter().zip(&mut found).enumerate() {
+            watch(place, (*watcher, at == LICTOR), found);
         }
     }
     table(&found)
@@ -87,12 +90,13 @@ fn id(number: usize) -> String {
     format!("many-{number:04}")
 }
 
-/// One round of one watcher.
-fn watch(place: &Place, watcher: fn(&Job<'_>) -> Command, found: &mut Found) {
-    let file = place.path("noted");
-    let mut lines = Lines::new(&file);
+/// One round of one watcher. What Lictor has delivered stands in its log.
+fn watch(place: &Place, (watcher, is_lictor): (fn(&Job<'_>) -> Command, bool), found: &mut Found) {
+    let (file, log) = (place.path("noted"), place.path("watcher.log"));
+    File::create(&file).unwrap();
     let job = Job { place, scope: Scope::Datacenter, agent: &place.address(), file: &file };
-    let running = Running::start(watcher(&job), place.path("watcher.log"));
+    let running = Running::start(watcher(&job), log.clone());
+    let mut lines = if is_lictor { Lines::of(&log, "Delivered.") } else { Lines::of(&file, "") };
     warm_up(place, &running, &mut lines);
     let before = finish(&mut lines, usize::MAX);
     let (id, cpu_before) = (running.id(), usage::cpu(running.id()));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
 use crate::bare::Check;
@@ -33,24 +33,27 @@ pub(crate) fn follow(address: &str, path: &str, file: &Path) -> ! {
     }
 }
 
-/// Counts the lines that others write to a file, each read once.
+/// Counts the lines with a word that others write to a file, each read once.
 pub(crate) struct Lines {
-    file: File,
+    file: BufReader<File>,
+    word: &'static str,
+    line: String,
     count: usize,
 }
 
 impl Lines {
-    /// Makes the file anew, and empty.
-    pub(crate) fn new(path: &Path) -> Self {
-        File::create(path).unwrap();
-        Self { file: File::open(path).unwrap(), count: 0 }
+    /// Of a file that is there; each line has the empty word.
+    pub(crate) fn of(path: &Path, word: &'static str) -> Self {
+        Self { file: BufReader::new(File::open(path).unwrap()), word, line: String::new(), count: 0 }
     }
 
     /// How many there are now.
     pub(crate) fn count(&mut self) -> usize {
-        let mut new = Vec::new();
-        self.file.read_to_end(&mut new).unwrap();
-        self.count += new.split(|byte| *byte == b'\n').count() - 1;
+        // A line that is not whole yet goes on with the next look.
+        while self.file.read_line(&mut self.line).unwrap() > 0 && self.line.ends_with('\n') {
+            self.count += usize::from(self.line.contains(self.word));
+            self.line.clear();
+        }
         self.count
     }
 }

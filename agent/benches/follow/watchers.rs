@@ -86,10 +86,10 @@ fn noting_lictor(job: &Job<'_>) -> Command {
     run(job, &job.scope.matches(), &receiver)
 }
 
-/// Lictor with a file that gets each change of a status.
-pub(crate) fn filing_lictor(job: &Job<'_>) -> Command {
-    let receiver = format!("plugin = \"file\"\nconfig = {{ path = \"{}\" }}", job.file.display());
-    run(job, "", &receiver)
+/// Lictor with a plugin that does nothing with each change of a status, as the handler of `consul watch` does nothing.
+pub(crate) fn idle_lictor(job: &Job<'_>) -> Command {
+    let plugin = job.place.path("misbehave.wasm");
+    run(job, "", &format!("plugin = \"{}\"\nconfig = {{ do = \"ok\" }}", plugin.display()))
 }
 
 fn run(job: &Job<'_>, matches: &str, receiver: &str) -> Command {

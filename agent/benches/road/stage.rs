@@ -162,10 +162,10 @@ impl Stage {
             let status = of(number);
             match before.get(number) {
                 Some(before) if before.status == status => before.clone(),
-                _ => check(number, status, index),
+                _ => check(number, status, index).into(),
             }
         };
-        let entries = (0..CHECKS).map(|number| Entry::Check(check(number).into())).collect();
+        let entries = (0..CHECKS).map(check).map(Entry::Check).collect();
         let answer = Answer { entries, index, reset: false };
         let stop = CancellationToken::new();
         assert!(self.pipeline.take(&mut self.known, &node(), answer, &stop).await.is_continue());
