@@ -28,7 +28,7 @@ impl Before {
     /// Reads a list of checks, to which this is the one before; then it is that list. `null` is an empty one.
     pub(in crate::consul) fn checks(&mut self, body: Vec<u8>) -> Result<Vec<Arc<catalog::Check>>, Garbage> {
         let Some(checks) = self.beside(&body) else {
-            // It is empty, written in another way than Consul does, or makes no sense; the reader of all of it says what.
+            // It is empty, or makes no sense; the reader of all of it says what.
             let checks = super::checks(&body)?;
             *self = Self::default();
             return Ok(checks.into_iter().map(Arc::new).collect());
@@ -38,7 +38,7 @@ impl Before {
         Ok(self.checks.iter().map(|(_, check)| Arc::clone(check)).collect())
     }
 
-    /// The checks of a list without spaces between them, if it is one.
+    /// The checks of a list, if it is one with some.
     fn beside(&self, body: &[u8]) -> Option<Vec<Placed>> {
         let mut found = Vec::with_capacity(self.checks.len());
         let mut places = None;
@@ -59,10 +59,12 @@ impl Before {
             };
             next = same.or_else(|| self.place_of(&check, next, &mut places)).map_or(next, |known| known + 1);
             found.push((at..at + length, check));
-            at += length + 1;
-            match body.get(at - 1)? {
-                b',' => {}
-                b']' if body[at..].trim_ascii().is_empty() => return Some(found),
+            // An agent in development mode writes each field on a line of its own.
+            let rest = rest[length..].trim_ascii_start();
+            at = body.len() - rest.len() + 1;
+            match rest {
+                [b',', ..] => {}
+                [b']', end @ ..] if end.trim_ascii().is_empty() => return Some(found),
                 _ => return None,
             }
         }
@@ -112,12 +114,24 @@ mod tests {
         Value::from(checks).to_string().into_bytes()
     }
 
-    /// Which of the second list are the same objects as in the first one.
+    fn pretty(list: &[u8]) -> Vec<u8> {
+        let value: Value = serde_json::from_slice(list).unwrap();
+        let mut body = serde_json::to_vec_pretty(&value).unwrap();
+        body.push(b'\n');
+        body
+    }
+
+    /// Which of the second list are the same objects as in the first one, however the two are written.
     fn same(first: &[(u8, u8)], second: &[(u8, u8)]) -> Vec<bool> {
-        let mut before = Before::default();
-        let known = before.checks(list(first)).unwrap();
-        let is_known = |check| known.iter().any(|known| Arc::ptr_eq(known, check));
-        before.checks(list(second)).unwrap().iter().map(is_known).collect()
+        let of = |first, second| {
+            let mut before = Before::default();
+            let known = before.checks(first).unwrap();
+            let is_known = |check| known.iter().any(|known| Arc::ptr_eq(known, check));
+            before.checks(second).unwrap().iter().map(is_known).collect()
+        };
+        let same = of(list(first), list(second));
+        assert_eq!(same, of(pretty(&list(first)), pretty(&list(second))));
+        same
     }
 
     #[test]
@@ -151,8 +165,7 @@ mod tests {
         (checks, prop::bool::weighted(0.1), damage).prop_map(|(checks, is_pretty, damage)| {
             let mut body = list(&checks);
             if is_pretty {
-                let value: Value = serde_json::from_slice(&body).unwrap();
-                body = serde_json::to_vec_pretty(&value).unwrap();
+                body = pretty(&body);
             }
             if let Some((at, byte)) = damage {
                 let at = at.index(body.len());
