@@ -25,6 +25,10 @@ const STATEMENTS: usize = 32;
 /// the store's own does that much earlier, beside the work; this is for when it does not keep up.
 const LOG_PAGES: u32 = 32_768;
 
+/// Pages of the database that a connection keeps in memory (512 KiB); the rest is the system's to keep. What is written
+/// next to each other is read again soon, and that is little, however long the lists are.
+pub(super) const CACHE_PAGES: u32 = 128;
+
 /// What a power cut may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -159,6 +163,7 @@ pub(super) fn configure(connection: &Connection, durability: Durability) -> rusq
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(()))?;
+    connection.pragma_update(None, "cache_size", CACHE_PAGES)?;
     // Else each statement that a partial index may serve is compiled again for every call, since its
     // parameters could make another plan the better one.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

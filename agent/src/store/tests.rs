@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::fixture::{at, attempts, commit, delivery, event, limit_pages, nothing, nothing_follows, state};
+use super::open::CACHE_PAGES;
 use super::schema::{APPLICATION_ID, VERSION};
 use super::thread::{QUIET, ROWS};
 use super::*;
@@ -75,6 +76,7 @@ async fn a_new_database_is_signed_and_set_up() {
         ("journal_mode", "wal".to_owned()),
         ("synchronous", "1".to_owned()),
         ("foreign_keys", "1".to_owned()),
+        ("cache_size", CACHE_PAGES.to_string()),
         ("busy_timeout", "5000".to_owned()),
     ] {
         assert_eq!(pragma(&store, name).await, want, "{name}");
