@@ -1,7 +1,8 @@
 //! Compiled components, kept on disk, so that a start takes milliseconds.
 //!
-//! A file's name is the digest of the wasm and that of everything that shapes its code (wasmtime's version,
-//! our settings, this processor), so a stale file is never found; it is only left behind. A file has its name
+//! A file's name is the digest of the wasm and that of what shapes its code (wasmtime's version, our settings), so
+//! a stale file is never found; it is only left behind. What was compiled for another processor is refused by
+//! wasmtime, and replaced. A file has its name
 //! only once all of it is on the disk, so that a power cut leaves none that is damaged, and none has to be read
 //! as a whole: a start maps it, and reads what it runs.
 //!
@@ -18,6 +19,8 @@ use std::path::{Path, PathBuf};
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use crate::compiler::Code;
 
 /// Permission bits that let others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -48,22 +51,18 @@ impl Cache {
             Ok(component) => component,
             Err(error) => {
                 let path = path.display();
-                tracing::warn!(%path, error, "A cached plugin is damaged, so it is compiled anew.");
+                tracing::warn!(%path, error, "A cached plugin cannot be used, so it is compiled anew.");
                 None
             }
         }
     }
 
     /// Keeps a compiled component for the next start.
-    pub(crate) fn store(&self, engine: &Engine, digest: &str, component: &Component) {
+    pub(crate) fn store(&self, engine: &Engine, digest: &str, code: &Code) {
         let path = self.path(engine, digest);
-        let written = component
-            .serialize()
-            .map_err(|error| format!("{error:#}"))
-            .and_then(|code| write(&path, &code).map_err(|error| error.to_string()));
-        if let Err(error) = written {
+        if let Err(error) = write(&path, code.bytes()) {
             let path = path.display();
-            tracing::warn!(%path, error, "A compiled plugin was not cached; the next start compiles it again.");
+            tracing::warn!(%path, %error, "A compiled plugin was not cached; the next start compiles it again.");
         }
     }
 
@@ -118,16 +117,17 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+    use crate::compiler::{compile, settings};
     use crate::test_support::EMPTY;
 
     #[test]
     fn a_file_that_is_cut_off_or_empty_is_not_used() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path().join("cwasm")).unwrap();
-        let engine = Engine::default();
+        let engine = Engine::new(&settings()).unwrap();
         assert!(cache.load(&engine, "d").is_none(), "there is nothing yet");
 
-        cache.store(&engine, "d", &Component::from_binary(&engine, EMPTY).unwrap());
+        cache.store(&engine, "d", &compile(EMPTY).unwrap());
         let path = cache.path(&engine, "d");
         let whole = fs::read(&path).unwrap();
         assert!(cache.load(&engine, "d").is_some());
@@ -147,7 +147,7 @@ mod tests {
     fn what_is_no_code_is_not_used() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path().join("cwasm")).unwrap();
-        let engine = Engine::default();
+        let engine = Engine::new(&settings()).unwrap();
         write(&cache.path(&engine, "d"), EMPTY).unwrap();
         assert!(cache.load(&engine, "d").is_none());
     }

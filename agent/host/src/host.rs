@@ -20,10 +20,11 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Config, Enabled, Engine, EngineWeak, PoolingAllocationConfig};
+use wasmtime::{Enabled, Engine, EngineWeak, PoolingAllocationConfig};
 
 use crate::bindings::{self, PluginPre};
 use crate::cache::Cache;
+use crate::compiler::{self, Code};
 use crate::guest::Guest;
 use crate::heavy::{self, Lanes};
 use crate::inspect::{self, LoadError};
@@ -45,9 +46,6 @@ const MANY: usize = 16;
 /// How long the end of dropped calls is waited for. They are dropped within a tick, if the machine is not
 /// overloaded.
 const CLOSE: Duration = Duration::from_secs(1);
-
-/// The guest's stack. Deep recursion ends in a trap here, long before the thread's own stack does.
-const STACK: usize = 512 << 10;
 
 /// Modules of an instance: the guest's own and those that adapt it.
 const CORES: u32 = 8;
@@ -105,8 +103,9 @@ pub struct Host {
 impl Host {
     /// Makes the engine, the linker and the guests' threads.
     pub fn new(settings: HostSettings) -> Result<Self, HostError> {
-        let engine = Engine::new(&config(settings.instances))
-            .map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        let mut config = compiler::settings();
+        config.enable_compiler(false).allocation_strategy(pool(settings.instances));
+        let engine = Engine::new(&config).map_err(|error| HostError::Engine(format!("{error:#}")))?;
         let linker = link(&engine).map_err(|error| HostError::Engine(format!("{error:#}")))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.workers.max(1))
@@ -168,7 +167,10 @@ impl Host {
     pub fn keep<'a>(&self, cache_dir: PathBuf, plugins: impl IntoIterator<Item = &'a Plugin>) {
         if let Some(cache) = Cache::open(cache_dir) {
             for plugin in plugins {
-                cache.store(&self.shared.engine, plugin.digest(), plugin.component());
+                match Code::of(plugin.component()) {
+                    Ok(code) => cache.store(&self.shared.engine, plugin.digest(), &code),
+                    Err(error) => tracing::warn!(%error, "A compiled plugin was not kept."),
+                }
             }
         }
     }
@@ -207,12 +209,13 @@ impl Host {
 
     fn compile(&self, wasm: &[u8], digest: &str) -> Result<Component, LoadError> {
         let engine = &self.shared.engine;
-        let component =
-            Component::from_binary(engine, wasm).map_err(|error| LoadError::Link(format!("{error:#}")))?;
-        if let Some(cache) = &self.cache {
-            cache.store(engine, digest, &component);
-        }
-        Ok(component)
+        let failed = |error| LoadError::Link(format!("{error:#}"));
+        let code = compiler::compile(wasm).map_err(failed)?;
+        let kept = self.cache.as_ref().and_then(|cache| {
+            cache.store(engine, digest, &code);
+            cache.load(engine, digest)
+        });
+        kept.map_or_else(|| code.component(engine).map_err(failed), Ok)
     }
 }
 
@@ -310,17 +313,6 @@ fn start_ticker(engine: EngineWeak, calls: Arc<Calls>) -> io::Result<Thread> {
     };
     let thread = thread::Builder::new().name("plugin-epoch".into()).spawn(tick)?;
     Ok(thread.thread().clone())
-}
-
-fn config(instances: u32) -> Config {
-    let mut config = Config::new();
-    config.epoch_interruption(true).max_wasm_stack(STACK);
-    // No guest finds on its stack what another one left there, and a call that is over leaves little of it in memory.
-    config.async_stack_zeroing(true);
-    // A crash is told in the guest's own words, so its code needs no maps of where it came from, which take memory.
-    config.generate_address_map(false).native_unwind_info(false).wasm_backtrace_max_frames(None);
-    config.allocation_strategy(pool(instances));
-    config
 }
 
 /// Instances take turns with the same memory, emptied in between: to map it anew for each call, and to fault

@@ -17,6 +17,7 @@
 
 mod bindings;
 mod cache;
+mod compiler;
 mod ending;
 mod guest;
 mod heavy;
