@@ -1,4 +1,5 @@
-//! Builds the plugins that the binary embeds, with the cargo that builds the binary.
+//! Builds the plugins that the binary embeds, with the cargo that builds the binary, and lists the files of the SDK, which
+//! `lictor plugin new` gives to a project.
 //!
 //! They are a workspace of their own, for another target and with another profile. The build goes to a target
 //! directory of its own, because this cargo holds the lock on its own one until this script ends. That directory
@@ -71,6 +72,37 @@ fn run() -> Result<(), Box<dyn Error>> {
         let digits: Vec<_> = Sha256::digest(&wasm).iter().map(|byte| format!("{byte:02x}")).collect();
         fs::write(out.join(&file), wasm)?;
         fs::write(out.join(format!("{plugin}.sha256")), digits.concat())?;
+    }
+    list_sdk(&out)
+}
+
+/// Writes `sdk.rs`: the files of the SDK with their texts, by their paths in it.
+fn list_sdk(out: &Path) -> Result<(), Box<dyn Error>> {
+    let agent = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let sdk = agent.parent().ok_or("the agent has no parent directory")?.join("sdk");
+    let mut files = Vec::new();
+    for folder in ["src", "events", "wit"] {
+        println!("cargo::rerun-if-changed={}", sdk.join(folder).display());
+        files_below(&sdk.join(folder), &mut files)?;
+    }
+    files.sort();
+    let mut list = String::from("const SDK: &[File] = &[\n");
+    for file in files {
+        list += &format!("    ({:?}, include_str!({file:?})),\n", file.strip_prefix(&sdk)?);
+    }
+    fs::write(out.join("sdk.rs"), list + "];\n")?;
+    Ok(())
+}
+
+/// All files of a folder and of those in it.
+fn files_below(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files_below(&path, files)?;
+        } else {
+            files.push(path);
+        }
     }
     Ok(())
 }

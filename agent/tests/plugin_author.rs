@@ -149,9 +149,7 @@ async fn the_chat_plugin_is_tested_inspected_granted_and_run() {
 #[test]
 fn a_new_plugin_builds_and_its_tests_hold() {
     let home = Home::new();
-    let sdk = repository().join("sdk");
-    let sdk = sdk.to_str().unwrap();
-    check(&home, &["plugin", "new", "my-hook", "--sdk", sdk], 0, &["my-hook/README.md"]);
+    check(&home, &["plugin", "new", "my-hook"], 0, &["my-hook/README.md"]);
     let folder = home.path("my-hook");
     // What is locked for the plugins of ours, so that nothing is fetched.
     fs::copy(repository().join("plugins/Cargo.lock"), folder.join("Cargo.lock")).unwrap();
@@ -182,9 +180,11 @@ fn a_new_plugin_builds_and_its_tests_hold() {
     check(&home, &["plugin", "new", "My Hook"], 1, &["small letters"]);
     check(&home, &["plugin", "new", "other", "--sdk", "my-hook"], 1, &["its package is not lictor-sdk"]);
     assert!(!home.path("other").exists());
-    check(&home, &["plugin", "new", "other"], 0, &[]);
+    check(&home, &["plugin", "new", "email"], 1, &["a plugin that Lictor carries"]);
+    let sdk = repository().join("sdk");
+    check(&home, &["plugin", "new", "other", "--sdk", sdk.to_str().unwrap()], 0, &[]);
     let manifest = fs::read_to_string(home.path("other/Cargo.toml")).unwrap();
-    assert!(manifest.contains(r#"lictor-sdk = { version = "0.1.0","#), "{manifest}");
+    assert!(manifest.contains(&format!("lictor-sdk = {{ path = {sdk:?},")), "{manifest}");
     check(
         &home,
         &["plugin", "test", "other"],

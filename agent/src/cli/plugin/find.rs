@@ -1,12 +1,12 @@
 //! From what a person names to a component: a file, a project's folder, or a plugin that Lictor carries.
 
 use std::borrow::Cow;
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 
 use crate::bundled;
 use crate::config::BUNDLED;
@@ -58,51 +58,80 @@ pub(super) fn file(path: &Path) -> Result<Found> {
 
 /// The component of the project in this folder: what cargo built, else the only one in it or in its `target`.
 fn component(folder: &Path) -> Result<PathBuf> {
-    let shown = folder.display();
-    let manifest = folder.join("Cargo.toml");
-    if !manifest.exists() {
-        let target = folder.join("target");
-        let mut built = wasm(folder)?;
-        if built.is_empty() && target.is_dir() {
-            built = wasm(&target)?;
-        }
-        return match <[PathBuf; 1]>::try_from(built) {
-            Ok([path]) => Ok(path),
-            Err(built) if built.is_empty() => {
-                bail!(
-                    "find the component of {shown}: there is no .wasm file in it or its target; build it first"
-                )
-            }
-            Err(built) => {
-                bail!("find the component of {shown}: it has {} .wasm files; name one", built.len())
-            }
-        };
-    }
-    let text = fs::read_to_string(&manifest).with_context(|| format!("read {}", manifest.display()))?;
-    let manifest: toml::Table =
-        toml::from_str(&text).with_context(|| format!("read {}", manifest.display()))?;
-    let Some(package) = manifest.get("package").and_then(|package| package.get("name")?.as_str()) else {
-        bail!("find the plugin in {shown}: its Cargo.toml has no [package] name");
-    };
-    let file = format!("{BUILT}/{}.wasm", package.replace('-', "_"));
-    let Some(path) = targets(folder)?.into_iter().map(|target| target.join(&file)).find(|path| path.exists())
-    else {
-        bail!(
-            "find the component of {shown}: build it first, with cargo build --release --target wasm32-wasip2"
-        );
-    };
-    if is_older(&path, &folder.join("src"))? {
+    let path = if folder.join("Cargo.toml").exists() { cargos(folder)? } else { only_one(folder)? };
+    let path = path.canonicalize().with_context(|| format!("look at {}", path.display()))?;
+    if is_older(&path, folder)? {
         tracing::warn!(path = %path.display(), "The component is older than its sources: build it anew.");
     }
     Ok(path)
 }
 
-/// Where cargo may have built: in the folder that it was told, else in that of the package or its workspace.
-fn targets(folder: &Path) -> Result<Vec<PathBuf>> {
-    let told: Option<OsString> = std::env::var_os("CARGO_TARGET_DIR");
-    let folder = folder.canonicalize().with_context(|| format!("look at {}", folder.display()))?;
-    let own = folder.ancestors().map(|folder| folder.join("target"));
-    Ok(told.map(PathBuf::from).into_iter().chain(own).collect())
+fn only_one(folder: &Path) -> Result<PathBuf> {
+    let (shown, target) = (folder.display(), folder.join("target"));
+    let mut built = wasm(folder)?;
+    if built.is_empty() && target.is_dir() {
+        built = wasm(&target)?;
+    }
+    match <[PathBuf; 1]>::try_from(built) {
+        Ok([path]) => Ok(path),
+        Err(built) if built.is_empty() => {
+            bail!("find the component of {shown}: there is no .wasm file in it or its target; build it first")
+        }
+        Err(built) => bail!("find the component of {shown}: it has {} .wasm files; name one", built.len()),
+    }
+}
+
+/// What we need of `cargo metadata`.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    target_directory: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    manifest_path: PathBuf,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    crate_types: Vec<String>,
+}
+
+/// Where cargo builds the component of the package in this folder; cargo knows of workspaces, names and settings.
+fn cargos(folder: &Path) -> Result<PathBuf> {
+    let shown = folder.display();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(folder)
+        .output()
+        .with_context(|| format!("ask cargo about {shown} (without cargo, name the .wasm file instead)"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("find the component of {shown}: cargo says: {}", said.trim());
+    }
+    let metadata: Metadata =
+        serde_json::from_slice(&output.stdout).context("read what cargo metadata says")?;
+    let manifest = folder.join("Cargo.toml").canonicalize().with_context(|| format!("look at {shown}"))?;
+    let own = metadata.packages.iter().find(|package| package.manifest_path == manifest);
+    let mut targets = own.into_iter().flat_map(|package| &package.targets);
+    let Some(target) = targets.find(|target| target.crate_types.iter().any(|kind| kind == "cdylib")) else {
+        bail!(
+            "find the component of {shown}: its Cargo.toml has no [lib] with crate-type = [\"cdylib\"], which makes one"
+        );
+    };
+    let path = metadata.target_directory.join(BUILT).join(format!("{}.wasm", target.name.replace('-', "_")));
+    if !path.exists() {
+        bail!(
+            "find the component of {shown}: there is no {}; build it first, with cargo build --release --target \
+             wasm32-wasip2",
+            path.display()
+        );
+    }
+    Ok(path)
 }
 
 /// The components in a folder.
@@ -111,11 +140,33 @@ fn wasm(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files(folder)?.into_iter().filter(is_wasm).collect())
 }
 
-/// Whether a file of the folder was written after the component.
-fn is_older(component: &Path, sources: &Path) -> Result<bool> {
+/// Whether a file of the project was written after the component.
+fn is_older(component: &Path, project: &Path) -> Result<bool> {
     let written = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
-    let newest: Option<SystemTime> = files(sources)?.iter().filter_map(|path| written(path)).max();
+    let mut sources = Vec::new();
+    sources_below(project, &mut sources)?;
+    let newest =
+        sources.iter().filter(|path| !path.ends_with("Cargo.lock")).filter_map(|path| written(path)).max();
     Ok(newest.zip(written(component)).is_some_and(|(source, component)| source > component))
+}
+
+/// What a project is built of: all its files but those that tools write, that tests read, and text for people.
+fn sources_below(folder: &Path, sources: &mut Vec<PathBuf>) -> Result<()> {
+    let read = || -> std::io::Result<Vec<PathBuf>> {
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
+    };
+    for path in read().with_context(|| format!("read the folder {}", folder.display()))? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_of_tools =
+            name.starts_with(['.', '_']) || ["target", "node_modules", "tests"].contains(&&*name);
+        let is_text = path.extension().is_some_and(|extension| extension == "md" || extension == "wasm");
+        if path.is_dir() && !path.is_symlink() && !is_of_tools {
+            sources_below(&path, sources)?;
+        } else if path.is_file() && !is_of_tools && !is_text {
+            sources.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// The files of a folder, by name.

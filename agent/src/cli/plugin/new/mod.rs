@@ -31,6 +31,11 @@ const JAVASCRIPT: &[File] = &[
     ("wit/plugin.wit", CONTRACT),
 ];
 
+include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
+
+/// Where a project has its copy of the SDK.
+const SDK_FOLDER: &str = "lictor-sdk";
+
 /// Letters of a name.
 const NAME_MAX: usize = 64;
 
@@ -51,7 +56,7 @@ pub(in crate::cli) struct NewArgs {
     /// The language.
     #[arg(long, value_enum, default_value = "rust")]
     lang: Lang,
-    /// The folder of the SDK to build with; without it the published one of this version.
+    /// The folder of the SDK to build with; without it the project gets a copy of the one of this version.
     #[arg(long, value_name = "PATH")]
     sdk: Option<PathBuf>,
 }
@@ -73,8 +78,8 @@ pub(super) fn new(args: &NewArgs) -> Result<()> {
     if *lang != Lang::Rust && sdk.is_some() {
         bail!("use --sdk: only plugins in Rust are built with the SDK");
     }
-    let published = || Ok(format!("version = \"{}\"", env!("CARGO_PKG_VERSION")));
-    let sdk = sdk.as_deref().map_or_else(published, path_of)?;
+    let carried = *lang == Lang::Rust && sdk.is_none();
+    let sdk = sdk.as_deref().map_or_else(|| Ok(format!("path = {SDK_FOLDER:?}")), path_of)?;
     let files = match lang {
         Lang::Rust => RUST,
         Lang::Python => PYTHON,
@@ -89,15 +94,52 @@ pub(super) fn new(args: &NewArgs) -> Result<()> {
     for (file, text) in files.iter().chain(COMMON) {
         let path = folder.join(file);
         let text = text.replace("@NAME@", name).replace("@FILE@", &name.replace('-', "_"));
-        let text = text.replace("@TYPE@", &type_name(name)).replace("@SDK@", &sdk);
-        let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
-        made.with_context(|| format!("write {}", path.display()))?;
+        write(&path, &text.replace("@SDK@", &sdk))?;
+    }
+    if carried {
+        let folder = folder.join(SDK_FOLDER);
+        write(&folder.join("Cargo.toml"), &sdk_manifest())?;
+        for (file, text) in SDK {
+            write(&folder.join(file), text)?;
+        }
     }
     say(&format!("Made {name}/. What to run next is in {name}/README.md.\n"))
 }
 
-/// Names that cargo, Rust or the project's own dependencies have.
-const TAKEN: [&str; 63] = [
+fn write(path: &Path, text: &str) -> Result<()> {
+    let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, text));
+    made.with_context(|| format!("write {}", path.display()))
+}
+
+/// The SDK's manifest without what it has from its workspace, and without what its own tests need.
+fn sdk_manifest() -> String {
+    let manifest = include_str!("../../../../../sdk/Cargo.toml");
+    let own = [
+        ("version.workspace = true", concat!("version = \"", env!("CARGO_PKG_VERSION"), "\"")),
+        ("edition.workspace = true", "edition = \"2024\""),
+        ("rust-version.workspace = true", concat!("rust-version = \"", env!("CARGO_PKG_RUST_VERSION"), "\"")),
+        ("license.workspace = true", concat!("license = \"", env!("CARGO_PKG_LICENSE"), "\"")),
+        ("publish.workspace = true", "publish = false"),
+        ("serde.workspace = true", "serde = { version = \"1\", features = [\"derive\"] }"),
+        ("serde_json.workspace = true", "serde_json = \"1\""),
+    ];
+    let mut kept = true;
+    let mut text = String::new();
+    for line in manifest.lines() {
+        // Those of its tests are between the two comments.
+        kept =
+            (kept || line.starts_with("# The workspace's lints")) && !line.starts_with("# Only for `tests/");
+        if kept {
+            let written = own.iter().find(|(inherited, _)| *inherited == line).map_or(line, |(_, own)| own);
+            text.push_str(written);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Names that cargo, Rust, Lictor or the project's own dependencies have.
+const TAKEN: &[&str] = &[
     "abstract",
     "alloc",
     "as",
@@ -115,10 +157,12 @@ const TAKEN: [&str; 63] = [
     "do",
     "dyn",
     "else",
+    "email",
     "enum",
     "examples",
     "extern",
     "false",
+    "file",
     "final",
     "fn",
     "for",
@@ -144,6 +188,7 @@ const TAKEN: [&str; 63] = [
     "self",
     "serde",
     "serde-json",
+    "shell",
     "static",
     "std",
     "struct",
@@ -158,12 +203,13 @@ const TAKEN: [&str; 63] = [
     "unsized",
     "use",
     "virtual",
+    "webhook",
     "where",
     "while",
     "yield",
 ];
 
-/// What cargo takes for a package, and Rust for a type.
+/// What cargo takes for a package, and Lictor for no plugin that it carries.
 fn check_name(name: &str) -> Result<()> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
@@ -173,19 +219,10 @@ fn check_name(name: &str) -> Result<()> {
     );
     ensure!(
         !TAKEN.contains(&name),
-        "name the plugin {name:?}: that is taken by Rust, or by what the project needs"
+        "name the plugin {name:?}: that is taken by Rust, by what the project needs, or by a plugin that Lictor carries"
     );
     ensure!(name.len() <= NAME_MAX, "name the plugin {name:?}: write at most {NAME_MAX} letters");
     Ok(())
-}
-
-/// `my-chat` as `MyChat`.
-fn type_name(name: &str) -> String {
-    let words = name.split('-').map(|word| {
-        let mut letters = word.chars();
-        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
-    });
-    words.collect()
 }
 
 /// The dependency on the SDK in this folder.
@@ -210,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_becomes_a_package_and_a_type() {
+    fn a_name_is_that_of_a_package() {
         for name in ["chat", "my-chat", "a1-2b"] {
             check_name(name).unwrap();
         }
@@ -221,6 +258,27 @@ mod tests {
             assert!(check_name(name).unwrap_err().to_string().contains("taken"), "{name}");
         }
         assert!(check_name(&"a".repeat(NAME_MAX + 1)).is_err());
-        assert_eq!(["chat", "my-chat", "a1-2b"].map(type_name), ["Chat", "MyChat", "A12b"]);
+    }
+
+    #[test]
+    fn the_sdk_of_a_project_is_the_one_of_this_workspace_and_needs_nothing_of_it() {
+        let manifest = sdk_manifest();
+        let _: toml::Table = toml::from_str(&manifest).unwrap();
+        assert!(!manifest.contains("workspace =") && !manifest.contains("dev-dependencies"), "{manifest}");
+        let all: toml::Table = toml::from_str(include_str!("../../../../../Cargo.toml")).unwrap();
+        let ours: toml::Table = toml::from_str(&manifest).unwrap();
+        for name in ["serde", "serde_json"] {
+            let shared = &all["workspace"]["dependencies"][name];
+            let features = |of: &toml::Value| of.get("features").cloned();
+            let version = |of: &toml::Value| of.get("version").unwrap_or(of).clone();
+            let own = &ours["dependencies"][name];
+            assert_eq!(version(own), version(shared), "{name}");
+            // The workspace has one feature more, for the agent alone.
+            assert_eq!(features(own).is_some(), features(shared).is_some(), "{name}");
+        }
+        assert!(
+            SDK.iter().any(|(file, _)| *file == "src/lib.rs")
+                && SDK.iter().any(|(file, _)| *file == "wit/plugin.wit")
+        );
     }
 }
