@@ -210,7 +210,7 @@ fn calls_are_answered_as_the_author_says_and_what_fails_is_told() {
         &hook,
         1,
         &[
-            "FAIL check.status: retry-after, 429: slow down (after 7s)",
+            "FAIL check.status: retry-after, 429: slow down (after 7000 ms)",
             "http POST https://h.example/x",
             "1 attempt, 1 failed",
         ],

@@ -3,14 +3,11 @@
 //! Boundary: what is then granted is the operator's to say.
 
 use crate::kv_store::KEYS;
-use crate::smtp::Parties;
+use crate::smtp::{NO_RELAY, Parties};
 use crate::{
     AppendGrant, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, KvGrant, KvStoreGrant, Request,
     SmtpGrant, SmtpGrantSpec, kv, kv_store, refusal,
 };
-
-/// What stands for the relay, which no request names.
-const RELAY: &str = "smtps://smtp.example.com";
 
 /// The mails of all requests, which one grant has to cover.
 #[derive(Default)]
@@ -91,13 +88,13 @@ impl Mails {
 
     fn into_spec(self) -> SmtpGrantSpec {
         let from = self.sender().cloned();
-        SmtpGrantSpec { relay: RELAY.into(), from, to: self.recipients, ..SmtpGrantSpec::default() }
+        SmtpGrantSpec { relay: NO_RELAY.into(), from, to: self.recipients, ..SmtpGrantSpec::default() }
     }
 
     fn line(&self) -> String {
         let from = self.sender().map(|sender| format!(", from = {}", refusal::quote(sender)));
         let (from, to) = (from.unwrap_or_default(), refusal::quote_all(&self.recipients));
-        format!("allow.smtp = {{ relay = \"{RELAY}\"{from}, to = {to} }}")
+        format!("allow.smtp = {{ relay = \"{NO_RELAY}\"{from}, to = {to} }}")
     }
 }
 

@@ -90,6 +90,21 @@ impl Script {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).recorded.clone()
     }
 
+    /// What is written for answers that no call has taken so far.
+    pub fn unused(&self) -> Vec<&'static str> {
+        let answers = &self.state.lock().unwrap_or_else(PoisonError::into_inner).answers;
+        let left = [
+            ("exec", answers.exec.len()),
+            ("append", answers.append.len()),
+            ("http", answers.http.len()),
+            ("smtp", answers.smtp.len()),
+            ("watch", answers.watch.len()),
+            ("kv", answers.kv.len()),
+            ("kv_store", answers.kv_store.len()),
+        ];
+        left.into_iter().flat_map(|(kind, count)| std::iter::repeat_n(kind, count)).collect()
+    }
+
     pub(crate) fn exec(
         &self,
         command: Command,

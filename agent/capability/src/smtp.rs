@@ -20,6 +20,9 @@ use url::Url;
 
 use crate::{CallError, GrantError, refusal};
 
+/// What stands for the relay where none is named: in what a plugin needs, and in examples.
+pub(crate) const NO_RELAY: &str = "smtps://smtp.example.com";
+
 /// A mail server that takes mail for all the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relay {
@@ -229,7 +232,10 @@ impl SmtpGrant {
         let from = self.from.as_ref().map_or_else(|| "any address".to_owned(), ToString::to_string);
         let to: Vec<String> = self.to.iter().map(ToString::to_string).collect();
         let to = if to.is_empty() { "nobody".to_owned() } else { to.join(" or ") };
-        let mut words = vec![format!("may send mail through {}{user} from {from} to {to}", self.relay)];
+        let relay = self.relay.to_string();
+        let relay =
+            if relay == format!("{NO_RELAY}:465") { "the relay that its grant names" } else { &relay };
+        let mut words = vec![format!("may send mail through {relay}{user} from {from} to {to}")];
         if let Some(path) = &self.ca_file {
             words.push(format!("trusting only {}", path.display()));
         }

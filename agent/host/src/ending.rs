@@ -34,8 +34,9 @@ pub(crate) fn classify(error: &wasmtime::Error, guest: &Guest, stderr: &str, lim
     if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
         return CallFailure::Full(format!("there is no place for another call: {full}"));
     }
-    if let Some(I32Exit(status)) = error.downcast_ref() {
-        return CallFailure::Trapped(format!("the plugin exited with status {status} and gave no answer"));
+    // Its status is only whether it was 0, whatever the plugin said.
+    if error.downcast_ref::<I32Exit>().is_some() {
+        return CallFailure::Trapped("the plugin exited and gave no answer".into());
     }
     let last_words = last_words(stderr);
     let trap = error.downcast_ref::<Trap>();

@@ -23,7 +23,16 @@ pub(super) fn to_json(call: &Recorded) -> Value {
         }
         Asked::Append { path, data } => ("append", json!({ "path": path, "data": text(data) })),
         Asked::Http(request) => {
-            let headers: BTreeMap<_, _> = request.headers.iter().cloned().collect();
+            let mut headers = Map::new();
+            for (name, value) in &request.headers {
+                // A name that comes more than once has a list.
+                let value = Value::from(&value[..]);
+                match headers.get_mut(name) {
+                    None => drop(headers.insert(name.clone(), value)),
+                    Some(Value::Array(values)) => values.push(value),
+                    Some(first) => *first = Value::Array(vec![first.take(), value]),
+                }
+            }
             let mut what = json!({
                 "method": request.method, "url": request.url, "headers": headers, "body": text(&request.body),
             });
@@ -59,7 +68,8 @@ pub(super) fn in_words(call: &Recorded) -> String {
             format!("http {} {}{}", request.method, request.url, content(&request.body))
         }
         Asked::Smtp(mail) => {
-            format!("smtp from {} to {}, {:?}", mail.from, mail.to.join(", "), mail.subject)
+            let (to, body) = (mail.to.join(", "), content(mail.body.as_bytes()));
+            format!("smtp from {} to {to}, {:?}{body}", mail.from, mail.subject)
         }
         Asked::Watch => "watch: the list of the rule's watch".to_owned(),
         Asked::Kv(KvCall::Get(key)) => format!("kv get {key}"),

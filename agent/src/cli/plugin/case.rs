@@ -20,7 +20,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lictor_capability::{
     Answers, CallError, ExecOutput, ExitStatus, HttpResponse, KvAnswer, List, SmtpError,
 };
@@ -206,7 +206,12 @@ fn empty() -> String {
 
 impl Case {
     pub(super) fn read(path: &Path) -> Result<Self> {
-        read(path)
+        let case: Self = read(path)?;
+        let shown = path.display();
+        ensure!(case.attempt > 0, "read {shown}: attempt is 0, and attempts are counted from 1");
+        let is_empty = matches!(&case.event, Events::Several(events) if events.is_empty());
+        ensure!(!is_empty, "read {shown}: event names none, and a delivery has at least one");
+        Ok(case)
     }
 }
 

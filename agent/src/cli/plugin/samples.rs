@@ -8,6 +8,7 @@ use lictor_host::Event;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::config::nearest;
 use crate::event::EventType;
 
 /// The text of `sdk/events/<type>.json`, by its type.
@@ -72,12 +73,14 @@ pub(in crate::cli) fn sample(kind: &str) -> Option<Result<Event>> {
 
 /// The event that a word names: a type, or a file in `folder`.
 pub(super) fn named(word: &str, folder: &Path) -> Result<Event> {
-    if let Some(event) = sample(word) {
+    // As an event itself has its type, too.
+    if let Some(event) = sample(word.strip_prefix("lictor.").unwrap_or(word)) {
         return event;
     }
     let path = folder.join(word);
     let shown = path.display();
-    let help = || format!("read the event {shown}; write a file, or a type such as check.status");
+    let like = nearest(word, kinds()).unwrap_or("check.status");
+    let help = || format!("read the event {shown}; write a file, or a type such as {like}");
     let text = fs::read_to_string(&path).with_context(help)?;
     read(&text).with_context(|| format!("read the event {shown}"))
 }

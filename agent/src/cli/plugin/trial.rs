@@ -71,6 +71,10 @@ impl Trial {
         let (duration, peak_memory) = (report.duration, report.peak_memory);
         tried = Tried { needs, calls: script.recorded(), duration, peak_memory, ..tried };
         tried.faults = tried.judge(self.expect.as_ref());
+        let unused = script.unused();
+        if self.expect.is_some() && !unused.is_empty() {
+            tried.faults.push(format!("no call took these answers: {}", unused.join(", ")));
+        }
         tried
     }
 
@@ -106,7 +110,9 @@ fn ending(result: Result<String, Failure>) -> (Ending, String) {
     match result {
         Ok(receipt) => (Ending::Delivered, receipt),
         Err(Failure::Transient(why)) => (Ending::Transient, why),
-        Err(Failure::RetryAfter(why, wait)) => (Ending::RetryAfter, format!("{why} (after {wait:?})")),
+        Err(Failure::RetryAfter(why, wait)) => {
+            (Ending::RetryAfter, format!("{why} (after {} ms)", wait.as_millis()))
+        }
         Err(Failure::Permanent(why)) => (Ending::Permanent, why),
         Err(Failure::Refused(why)) => (Ending::Refused, why),
         Err(Failure::Trapped(why)) => (Ending::Trapped, why),
