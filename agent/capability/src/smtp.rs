@@ -7,6 +7,7 @@
 
 mod address;
 mod send;
+mod stream;
 
 #[cfg(test)]
 mod tests;

@@ -5,20 +5,22 @@
 //! Invariant: once the relay took the message, the mail counts as sent, whatever happens while we say
 //! good-bye: an error there would send it twice.
 
-use std::{path::PathBuf, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use lettre::{
     Message,
     message::header::{ContentType, MIME_VERSION_1_0},
     transport::smtp::{
         authentication::{Credentials, DEFAULT_MECHANISMS},
-        client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters},
+        client::{self, AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters},
         extension::ClientId,
         response::Response,
     },
 };
-use tokio::time::timeout;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_util::compat::FuturesAsyncReadCompatExt;
 
+use super::stream::Bounded;
 use super::{Login, Mail, Parties, Relay, Security, SmtpError, SmtpGrant};
 use crate::{GrantError, refusal, secret, trust};
 
@@ -64,7 +66,7 @@ impl Sender {
                 Some(login) => Some(credentials(login).await.map_err(SmtpError::Transient)?),
                 None => None,
             };
-            let mut connection = self.connect(&grant.relay).await.map_err(|error| classify(&error))?;
+            let mut connection = self.connect(&grant.relay).await?;
             if let Some(credentials) = credentials {
                 connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| classify(&error))?;
             }
@@ -82,17 +84,37 @@ impl Sender {
         Ok(words(&answer))
     }
 
-    async fn connect(&self, relay: &Relay) -> Result<AsyncSmtpConnection, lettre::transport::smtp::Error> {
+    async fn connect(&self, relay: &Relay) -> Result<AsyncSmtpConnection, SmtpError> {
+        let unreachable = |error: io::Error| SmtpError::Transient(format!("connect: {error}"));
+        let stream = TcpStream::connect((relay.host.as_str(), relay.port)).await.map_err(unreachable)?;
+        let peer = stream.peer_addr().map_err(unreachable)?;
+        self.greet(relay, (stream, peer)).await.map_err(|error| classify(&error))
+    }
+
+    async fn greet(
+        &self,
+        relay: &Relay,
+        (stream, peer): (TcpStream, SocketAddr),
+    ) -> Result<AsyncSmtpConnection, lettre::transport::smtp::Error> {
         // The default is an address literal, which any relay takes; a host's own name may be no valid one.
         let hello = ClientId::default();
-        let address = (relay.host.as_str(), relay.port);
-        let at_once = self.tls.clone().filter(|_| relay.security == Security::Tls);
-        let mut connection =
-            AsyncSmtpConnection::connect_tokio1(address, None, &hello, at_once, None).await?;
-        if let Some(tls) = self.tls.clone().filter(|_| relay.security == Security::StartTls) {
-            connection.starttls(tls, &hello).await?;
+        match (&self.tls, relay.security) {
+            (Some(tls), Security::Tls) => {
+                #[expect(deprecated, reason = "lettre has no other way to TLS on a stream of one's own")]
+                let mut stream = client::AsyncNetworkStream::use_existing_tokio1(Box::new(stream));
+                stream.upgrade_tls(tls.clone()).await?;
+                let stream = Bounded::new(stream.compat(), peer);
+                AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello).await
+            }
+            (tls, _) => {
+                let stream = Box::new(Bounded::new(stream, peer));
+                let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &hello).await?;
+                if let Some(tls) = tls {
+                    connection.starttls(tls.clone(), &hello).await?;
+                }
+                Ok(connection)
+            }
         }
-        Ok(connection)
     }
 }
 

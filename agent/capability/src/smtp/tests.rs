@@ -437,6 +437,16 @@ async fn the_relays_answer_decides_whether_to_try_again() {
 }
 
 #[tokio::test]
+async fn a_relay_that_does_not_stop_talking_is_not_listened_to() {
+    let line: &str = String::leak("220 ".to_owned() + &"x".repeat(1 << 20));
+    let lines: &str = String::leak("220-hi\r\n".repeat(100_000));
+    for endless in [line, lines] {
+        let text = || SmtpError::Transient("says more than 65536 bytes or 1000 lines".into());
+        check_answer("(connected)", endless, Err(text())).await;
+    }
+}
+
+#[tokio::test]
 async fn without_a_relay_a_mail_may_be_sent_later() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("smtp://{}", listener.local_addr().unwrap());
