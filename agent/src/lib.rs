@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod migrate;
 pub mod oci;
 pub mod pipeline;
+mod regular;
 pub mod rehearsal;
 pub mod rules;
 pub mod shutdown;

@@ -8,13 +8,15 @@
 //! Invariant: what is handed out has the size and the digest that its manifest names, and the manifest those that the
 //! index names.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+
+use crate::regular;
 
 /// The one version of the layout that there is.
 const VERSION: &str = "1.0.0";
@@ -31,8 +33,8 @@ const TAG: &str = "org.opencontainers.image.ref.name";
 /// Bytes of an index or a manifest, which registries do not take larger either.
 const JSON_MAX: u64 = 4 << 20;
 
-/// Bytes of a component that are read; whether a plugin may be so large is not decided here.
-const LAYER_MAX: u64 = 1 << 30;
+/// Bytes of a component that are read: no plugin may be larger.
+const LAYER_MAX: u64 = 32 << 20;
 
 /// Why there is no component. The message fits after "failed to".
 #[derive(Debug, thiserror::Error)]
@@ -206,12 +208,8 @@ fn parse<T: DeserializeOwned>(path: &Path) -> Result<T, LayoutError> {
     serde_json::from_slice(&bytes).map_err(|source| LayoutError::Json { path: path.to_owned(), source })
 }
 
-/// What is in the file, but no more than one byte beyond `max`.
 fn read(path: &Path, max: u64) -> Result<Vec<u8>, LayoutError> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(max.saturating_add(1)).read_to_end(&mut bytes));
-    read.map_err(|source| LayoutError::Read { path: path.to_owned(), source })?;
-    Ok(bytes)
+    regular::read(path, max).map_err(|source| LayoutError::Read { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("admin", &["consul", "metrics"]),
     ("catalog", &[]),
     ("migrate", &[]),
-    ("oci", &[]),
+    ("oci", &["regular"]),
     ("event", &["catalog"]),
     ("rules", &["catalog", "event"]),
     ("consul", &["catalog", "chain"]),

@@ -150,6 +150,12 @@ pub(crate) fn decide(grants: &[AppendGrant], path: &str) -> Result<Place, CallEr
         return Err(CallError::Refused(format!("append to {path} is never granted: {why}")));
     }
     grants.iter().find_map(|grant| grant.place(path)).ok_or_else(|| {
+        if path.contains('*') {
+            let path = refusal::shorten(&refusal::quote(path), 200);
+            return CallError::Refused(format!(
+                "append to {path} is granted only with its folder: a grant holds no `*`"
+            ));
+        }
         let path = refusal::quote(path);
         refusal::refused(format_args!("append to {path}"), format_args!("allow.append = [{path}]"))
     })

@@ -227,6 +227,11 @@ pub(crate) fn decide<'g>(
 }
 
 fn not_granted(argv: &[String]) -> CallError {
+    if let Some(program) = argv.first().filter(|program| !program.starts_with('/') || program.contains('*')) {
+        let program = refusal::shorten(&refusal::quote(program), 200);
+        let why = "a program is named by its absolute path, without `*`";
+        return CallError::Refused(format!("to run {program} is never granted: {why}"));
+    }
     let argv = refusal::quote_all(argv);
     refusal::refused(format_args!("run {argv}"), format_args!("allow.exec = [{{ command = {argv} }}]"))
 }
@@ -235,9 +240,11 @@ fn not_settable(grant: &ExecGrant, command: &Command) -> CallError {
     let missing: Vec<&str> =
         command.env.iter().map(|(name, _)| name.as_str()).filter(|name| !grant.lets_set(name)).collect();
     let env = refusal::quote_all(grant.env.iter().map(String::as_str).chain(missing.iter().copied()));
+    // Not a grant of its own, which would lack what this one says of the user and the folder.
+    let program = refusal::quote(&grant.program);
     refusal::refused(
-        format_args!("set {} for {}", missing.join(", "), refusal::quote(&grant.program)),
-        format_args!("allow.exec = [{{ command = {}, env = {env} }}]", refusal::quote_all(&command.argv)),
+        format_args!("set {} for {program}", missing.join(", ")),
+        format_args!("env = {env} in the grant of allow.exec for {program}"),
     )
 }
 

@@ -23,6 +23,8 @@ use target::{Scope, Target};
 
 use crate::{CallError, GrantError, refusal};
 
+/// Headers of a request: as many as servers commonly take.
+const HEADERS_MAX: usize = 100;
 /// Headers that say how a message ends, whom it is for, or what happens to its connection. They are set
 /// by the client alone: with them one request could be taken for two, or reach another host.
 const FORBIDDEN_HEADERS: [&str; 11] = [
@@ -186,6 +188,12 @@ pub(crate) fn covers(grants: &[HttpGrant], method: &str, url: &str) -> Result<()
 /// The request as the first grant that covers it lets it be sent.
 pub(crate) fn decide(grants: &[HttpGrant], request: HttpRequest) -> Result<Granted<'_>, CallError> {
     let (index, grant, method, target) = find(grants, &request.method, &request.url)?;
+    if request.headers.len() > HEADERS_MAX {
+        let count = request.headers.len();
+        return Err(CallError::Refused(format!(
+            "a request has at most {HEADERS_MAX} headers, and this has {count}"
+        )));
+    }
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
         let header = header_name(name).map_err(CallError::Refused)?;

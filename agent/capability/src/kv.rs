@@ -109,6 +109,9 @@ fn check(key: &str) -> Result<(), String> {
     if key.split('/').any(|part| matches!(part, "." | "..")) {
         return Err("it has a part `.` or `..`".to_owned());
     }
+    if key.starts_with('/') || key.contains("//") {
+        return Err("it has an empty part, and Consul serves no such key".to_owned());
+    }
     Ok(())
 }
 
@@ -145,7 +148,6 @@ mod tests {
             Err(r#"begin with "app" is not granted; it would be with: allow.kv = ["app"]"#),
         );
         check(&["app/"], "App/web", Err(r#"allow.kv = ["App/web"]"#));
-        check(&["app/"], "/app/web", Err("not granted"));
         check(&[], "app/web", Err("not granted"));
     }
 
@@ -158,6 +160,8 @@ mod tests {
             ("app/.\t./secret", "control"),
             ("app/\n", "control"),
             ("app/\0", "control"),
+            ("/app/web", "empty part"),
+            ("app//web", "empty part"),
         ] {
             check(&["app/"], key, Err(why));
         }
@@ -168,9 +172,13 @@ mod tests {
 
     #[test]
     fn a_wrong_grant_says_what_would_be_right() {
-        for (prefix, want) in
-            [("", "1 to 512"), ("app/*", "no pattern"), ("a/../b", "`..`"), ("a\n", "control")]
-        {
+        for (prefix, want) in [
+            ("", "1 to 512"),
+            ("app/*", "no pattern"),
+            ("a/../b", "`..`"),
+            ("a\n", "control"),
+            ("/a/", "empty"),
+        ] {
             let text = KvGrant::parse(prefix).unwrap_err().to_string();
             assert!(text.starts_with("read the kv grant ") && text.contains(want), "{text}");
         }

@@ -116,7 +116,8 @@ impl Grants {
         let kv = self.kv.iter().map(KvGrant::in_words);
         let kv_store = self.kv_store.iter().map(|grant| grant.in_words());
         let smtp = self.smtp.iter().map(SmtpGrant::in_words);
-        exec.chain(append).chain(http).chain(smtp).chain(watch).chain(kv).chain(kv_store).collect()
+        let all = exec.chain(append).chain(http).chain(smtp).chain(watch).chain(kv).chain(kv_store);
+        all.map(|words| refusal::plain(&words)).collect()
     }
 }
 

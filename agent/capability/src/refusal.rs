@@ -11,8 +11,12 @@ use crate::CallError;
 /// Bytes of a refusal that are kept. A guest chooses what is quoted in it, and it goes to the log.
 const MAX_TEXT: usize = 4096;
 
+/// Bytes of them that say what was asked, so that the line is seen however much that is.
+const MAX_WHAT: usize = 300;
+
 /// Says what is not granted and what `line` would grant it.
 pub(crate) fn refused(what: impl Display, line: impl Display) -> CallError {
+    let what = shorten(&what.to_string(), MAX_WHAT);
     CallError::Refused(shorten(&format!("{what} is not granted; it would be with: {line}"), MAX_TEXT))
 }
 
@@ -22,6 +26,18 @@ pub(crate) fn shorten(text: &str, limit: usize) -> String {
         return text.to_owned();
     }
     format!("{}…", &text[..text.floor_char_boundary(limit)])
+}
+
+/// The text without what a terminal would obey: each control character, and each that turns the direction of writing, as
+/// an escape.
+pub(crate) fn plain(text: &str) -> String {
+    const TURNS: [std::ops::RangeInclusive<char>; 4] =
+        ['\u{61c}'..='\u{61c}', '\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
+    let shown = |c: char| match c {
+        c if c.is_control() || TURNS.iter().any(|turns| turns.contains(&c)) => c.escape_unicode().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 /// A TOML string.
@@ -51,6 +67,11 @@ mod tests {
         assert_eq!(quote("a\"b\\c\nd\u{1b}e\u{85}ü"), r#""a\"b\\c\nd\u001Be\u0085ü""#);
         assert_eq!(quote_all(["a", "b c"]), r#"["a", "b c"]"#);
         assert_eq!(quote_all::<&str>([]), "[]");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        assert_eq!(plain("a\u{1b}[2J\u{202e}ü\n\u{2028}"), "a\\u{1b}[2J\\u{202e}ü\\u{a}\\u{2028}");
     }
 
     #[test]

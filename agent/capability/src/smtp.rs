@@ -278,7 +278,7 @@ pub(crate) fn decide<'g>(
         return Err(refusal::refused(
             "sending mail",
             format_args!(
-                "allow.smtp = {{ relay = \"smtps://smtp.example.com\", from = {}, to = {} }}",
+                "allow.smtp = {{ relay = \"{NO_RELAY}\", from = {}, to = {} }}",
                 refusal::quote(&from),
                 refusal::quote_all(everyone())
             ),
@@ -288,7 +288,7 @@ pub(crate) fn decide<'g>(
         let from = refusal::quote(&from);
         return Err(refusal::refused(
             format_args!("mail from {from}"),
-            format_args!("allow.smtp.from = {from}"),
+            format_args!("from = {from} in allow.smtp"),
         ));
     }
     let is_strange = |to: &&Mailbox| !grant.to.iter().any(|pattern| pattern.matches(&to.email));
@@ -299,6 +299,6 @@ pub(crate) fn decide<'g>(
     let granted = grant.to.iter().map(ToString::to_string);
     Err(refusal::refused(
         format_args!("mail to {}", strange.join(", ")),
-        format_args!("allow.smtp.to = {}", refusal::quote_all(granted.chain(strange.iter().cloned()))),
+        format_args!("to = {} in allow.smtp", refusal::quote_all(granted.chain(strange.iter().cloned()))),
     ))
 }

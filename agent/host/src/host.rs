@@ -67,8 +67,8 @@ const TABLE_RESIDENT: usize = 4 << 10;
 /// Bytes that an unused stack keeps: what most calls use of it.
 const STACK_RESIDENT: usize = 8 << 10;
 
-/// Bytes of a component. The largest of practice hold a Python interpreter, 18 MB.
-const WASM: usize = 32 << 20;
+/// Bytes of a component at most. The largest of practice hold a Python interpreter, 18 MB.
+pub const COMPONENT_MAX: usize = 32 << 20;
 
 /// How a host is made.
 #[derive(Clone, Debug)]
@@ -141,8 +141,8 @@ impl Host {
     /// Like [`load`](Self::load), for bytes whose SHA-256 (in hexadecimal digits) is known: where their
     /// compiled code is cached they are not read, so that a part of our own binary takes no memory.
     pub fn load_known(&self, wasm: &[u8], digest: &str) -> Result<Plugin, LoadError> {
-        if wasm.len() > WASM {
-            return Err(LoadError::TooLarge { size: wasm.len(), limit: WASM });
+        if wasm.len() > COMPONENT_MAX {
+            return Err(LoadError::TooLarge { size: wasm.len(), limit: COMPONENT_MAX });
         }
         let component = match self.cached(digest) {
             Some(component) => component,
@@ -211,6 +211,8 @@ impl Host {
         let engine = &self.shared.engine;
         let failed = |error| LoadError::Link(format!("{error:#}"));
         let code = compiler::compile(wasm).map_err(failed)?;
+        // The compiler leaves tens of megabytes.
+        memory::give_back();
         let kept = self.cache.as_ref().and_then(|cache| {
             cache.store(engine, digest, &code);
             cache.load(engine, digest)
@@ -388,8 +390,8 @@ mod tests {
     fn a_component_may_have_a_size_and_not_more() {
         let host = host(None);
         let at = |size| host.load(&vec![0; size]).err().unwrap();
-        assert!(matches!(at(WASM), LoadError::Damaged(_)));
-        assert!(matches!(at(WASM + 1), LoadError::TooLarge { limit: WASM, .. }));
+        assert!(matches!(at(COMPONENT_MAX), LoadError::Damaged(_)));
+        assert!(matches!(at(COMPONENT_MAX + 1), LoadError::TooLarge { limit: COMPONENT_MAX, .. }));
     }
 
     #[tokio::test]

@@ -3,9 +3,11 @@
 //! Compiling costs a tenth of a second to many seconds, and its errors speak of wasm. Most wrong files can
 //! be told from their outermost names alone, in the words of the person who has to repair them.
 //!
-//! Boundary: names only. Whether the types behind the names are right is found when the plugin is linked.
+//! Boundary: names only, of interfaces and of their functions. Whether the types behind them are right is found when the
+//! plugin is linked.
 
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::component_types::ComponentEntityType;
+use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -21,6 +23,18 @@ const HANDLER: &str = "handler";
 /// What a plugin may import of the contract. `types` holds only types, so importing it means nothing.
 const TYPES: &str = "types";
 const CAPABILITIES: [&str; 8] = ["exec", "append", "http", "smtp", "watch", "kv", "kv-store", "log"];
+
+/// The functions of each of these, in their order: a later contract of the same number may have more.
+const FUNCTIONS: [&[&str]; 8] = [
+    &["run"],
+    &["append"],
+    &["send"],
+    &["send"],
+    &["current"],
+    &["get", "keys"],
+    &["get", "set", "delete"],
+    &["log"],
+];
 
 /// How a component begins, and a module.
 const MAGIC: &[u8] = b"\0asm";
@@ -59,8 +73,12 @@ pub enum LoadError {
         /// The version that this host serves.
         known: &'static str,
     },
-    /// It wants what no plugin can have.
-    #[error("give it what it imports: Lictor has no {}", .0.join(", "))]
+    /// It wants what no plugin can have, or only in a newer Lictor.
+    #[error(
+        "give it what it imports: this Lictor, whose contract is {VERSION}, has no {}{}",
+        .0.join(", "),
+        if .0.iter().any(|name| name.starts_with(PACKAGE)) { "; run it in a newer Lictor" } else { "" }
+    )]
     Imports(Vec<String>),
     /// Its names are right, but its types or its code are not.
     #[error("link it: {0}")]
@@ -86,9 +104,37 @@ pub struct Inspected {
 pub fn inspect(wasm: &[u8]) -> Result<Inspected, LoadError> {
     let names = Names::read(wasm)?;
     let imports = names.capabilities()?;
+    let strangers = strangers(wasm, &names.imports);
+    if !strangers.is_empty() {
+        return Err(LoadError::Imports(strangers));
+    }
     let handler = names.exports.iter().find(|name| contract_interface(name) == Some(HANDLER));
     let contract = handler.and_then(|name| name.split_once('@')).map_or(VERSION, |(_, version)| version);
     Ok(Inspected { contract: contract.to_owned(), imports, debug_info: names.debug_info })
+}
+
+/// The functions that a component imports of interfaces of the contract, and that these do not have. None where it cannot
+/// be told: then the compiler has something to say.
+fn strangers(wasm: &[u8], imports: &[String]) -> Vec<String> {
+    let Ok(types) = Validator::new_with_features(WasmFeatures::all()).validate_all(wasm) else {
+        return Vec::new();
+    };
+    let types = types.as_ref();
+    let mut strangers = Vec::new();
+    for import in imports {
+        let known =
+            CAPABILITIES.iter().zip(FUNCTIONS).find(|(name, _)| contract_interface(import) == Some(name));
+        let Some((_, known)) = known else { continue };
+        let item = types.component_item_for_import(import).map(|item| &item.ty);
+        let Some(ComponentEntityType::Instance(instance)) = item else { continue };
+        let functions = types[*instance]
+            .exports
+            .iter()
+            .filter(|(_, item)| matches!(item.ty, ComponentEntityType::Func(_)));
+        let strange = functions.filter(|(name, _)| !known.contains(&name.as_str()));
+        strangers.extend(strange.map(|(name, _)| format!("{import}#{name}")));
+    }
+    strangers
 }
 
 /// The same of a compiled component, whose wasm need not be at hand.
@@ -243,8 +289,8 @@ mod tests {
             ],
             &handler,
             Err(
-                "give it what it imports: Lictor has no wasi:http/types@0.2.0, wasi:clocks/timezone@0.2.0, lictor:plugin/dns@0.1.0, env, \
-                 wasi:io/poll@0.3.0",
+                "give it what it imports: this Lictor, whose contract is 0.1, has no wasi:http/types@0.2.0, \
+                 wasi:clocks/timezone@0.2.0, lictor:plugin/dns@0.1.0, env, wasi:io/poll@0.3.0; run it in a newer Lictor",
             ),
         );
         let newer = Err(
@@ -260,6 +306,21 @@ mod tests {
         let none = "find lictor:plugin/handler among its exports: it is a component, but not a plugin of Lictor; it \
              exports wasi:cli/run@0.2.6";
         check(&ours, &["wasi:cli/run@0.2.6"], Err(none));
+    }
+
+    #[test]
+    fn the_functions_are_those_of_the_contract() {
+        let mut found = std::collections::BTreeMap::<&str, Vec<&str>>::new();
+        let mut interface = "";
+        for line in include_str!("../../../sdk/wit/plugin.wit").lines() {
+            if let Some(name) = line.strip_prefix("interface ") {
+                interface = name.trim_end_matches(" {");
+            } else if let Some((name, _)) = line.trim_start().split_once(": func(") {
+                found.entry(interface).or_default().push(name);
+            }
+        }
+        found.remove(HANDLER);
+        assert_eq!(found, CAPABILITIES.into_iter().zip(FUNCTIONS.map(<[_]>::to_vec)).collect());
     }
 
     #[test]

@@ -33,7 +33,7 @@ mod plugin;
 mod text;
 mod wasi;
 
-pub use host::{Host, HostError, HostSettings, digest};
+pub use host::{COMPONENT_MAX, Host, HostError, HostSettings, digest};
 pub use inspect::{Inspected, LoadError, inspect};
 pub use limits::Limits;
 pub use log::LogRate;

@@ -34,6 +34,12 @@ fn an_import_that_no_plugin_can_have_is_named() {
 }
 
 #[test]
+fn a_function_that_only_a_newer_contract_has_is_named_before_anything_is_compiled() {
+    let newer = patched("run", "rum");
+    check(&newer, "has no lictor:plugin/exec@0.1.0#rum; run it in a newer Lictor");
+}
+
+#[test]
 fn a_component_with_other_types_is_refused_before_it_is_called() {
     // A field of the delivery: exports are only checked against an instance.
     let Err(error) = host().load(&patched("attempt", "attemqt")) else { panic!("it was loaded") };

@@ -1,6 +1,7 @@
 //! Keys of Consul, for receivers whose plugins may read them.
 
 use lictor_capability::{CallError, Keys, KvAnswer, KvCall, KvReading};
+use tracing::warn;
 
 use crate::chain::chain;
 use crate::consul::{Client, ClientError, Garbage};
@@ -38,14 +39,21 @@ fn bounded(prefix: &str, keys: Vec<String>) -> Result<Vec<String>, CallError> {
     )))
 }
 
-fn failed(error: &ClientError) -> CallError {
+/// What a plugin is told of it. It need not know where Consul is, or what stands before it; the log has all.
+pub(super) fn failed(error: &ClientError) -> CallError {
+    warn!(error = chain(error), "Consul does not answer a plugin's question.");
     match error {
-        ClientError::Timeout { .. } => CallError::TimedOut(chain(error)),
-        ClientError::Garbage { source: Garbage::TooLong { .. }, .. } => CallError::Failed(format!(
-            "{}; the receiver's `limits.response` is the most that is read",
-            chain(error)
+        ClientError::Timeout { after, .. } => {
+            CallError::TimedOut(format!("Consul does not answer within {} s", after.as_secs_f32()))
+        }
+        ClientError::Garbage { source: Garbage::TooLong { limit }, .. } => CallError::Failed(format!(
+            "the answer has more than {limit} bytes; the receiver's `limits.response` is the most that is read"
         )),
-        error => CallError::Failed(chain(error)),
+        ClientError::Status { code, .. } => CallError::Failed(format!("Consul answers with status {code}")),
+        ClientError::Garbage { .. } => CallError::Failed("Consul's answer makes no sense".to_owned()),
+        ClientError::Token(_) | ClientError::Unreachable { .. } | ClientError::Missing { .. } => {
+            CallError::Failed("Consul cannot be asked".to_owned())
+        }
     }
 }
 
@@ -60,7 +68,7 @@ mod tests {
         let url = || "http://c/v1/kv/a".to_owned();
         let late = failed(&ClientError::Timeout { url: url(), after: Duration::from_secs(10) });
         assert!(
-            matches!(&late, CallError::TimedOut(text) if text.contains("no answer within 10 s")),
+            matches!(&late, CallError::TimedOut(text) if text.contains("not answer within 10 s") && !text.contains("http")),
             "{late}"
         );
         let long = failed(&ClientError::Garbage { url: url(), source: Garbage::TooLong { limit: 7 } });

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use lictor_capability::{CallError, List, Lists, Reading};
 
+use super::keys;
 use super::receivers::Ready;
-use crate::chain::chain;
 use crate::config::{Config, Fault, Faults};
 use crate::consul::{Client, Watch};
 
@@ -36,7 +36,7 @@ impl Lists for Watched {
                 let here = self.client.local_node().await?;
                 self.client.list(watch, &here.name).await
             };
-            let (index, body) = read.await.map_err(|error| failed(chain(&error)))?;
+            let (index, body) = read.await.map_err(|error| keys::failed(&error))?;
             Ok(List { index: index.get(), body })
         })
     }

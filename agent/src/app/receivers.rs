@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use serde_json::Value;
 use crate::bundled;
 use crate::chain::chain;
 use crate::config::{Fault, Faults, Look, PluginRef, Receiver, nearest};
-use crate::oci;
+use crate::{oci, regular};
 
 mod surroundings;
 
@@ -98,7 +97,9 @@ fn read(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
         return oci::component(path).map_err(|error| (format!("failed to {}", chain(&error)), help));
     }
     let help = "put it there, or name another file";
-    fs::read(path).map_err(|error| (format!("failed to read the plugin {}: {error}", path.display()), help))
+    // One byte more is enough to be told that it is too large.
+    let read = regular::read(path, lictor_host::COMPONENT_MAX as u64);
+    read.map_err(|error| (format!("failed to read the plugin {}: {error}", path.display()), help))
 }
 
 /// Is this the code that the receiver is pinned to?

@@ -155,7 +155,7 @@ fn a_refusal_says_what_would_cover_it() {
     assert_eq!(
         refused(&[grant(&["/bin/x"])], &asked),
         CallError::Refused(
-            r#"set HOME for "/bin/x" is not granted; it would be with: allow.exec = [{ command = ["/bin/x"], env = ["HOME"] }]"#.into()
+            r#"set HOME for "/bin/x" is not granted; it would be with: env = ["HOME"] in the grant of allow.exec for "/bin/x""#.into()
         )
     );
 }

@@ -14,7 +14,7 @@ use std::{
 
 use reqwest::{
     Client, Response,
-    header::{HeaderValue, USER_AGENT},
+    header::{HeaderName, HeaderValue, USER_AGENT},
     redirect, retry,
 };
 use rustls::ClientConfig;
@@ -28,6 +28,8 @@ use crate::{CallError, GrantError, refusal, secret, trust};
 const AGENT: &str = concat!("lictor/", env!("CARGO_PKG_VERSION"));
 /// How long an unused connection is kept. Shorter than servers do, so that it is seldom closed under us.
 const IDLE: Duration = Duration::from_secs(15);
+/// Bytes of an answer's headers that are taken however small the limit is: who wants no body still gets an answer.
+const HEADERS_MIN: usize = 8 << 10;
 /// Bytes of an error's causes that are told.
 const MAX_CAUSE: usize = 500;
 
@@ -142,6 +144,13 @@ fn client(tls: ClientConfig, resolver: Resolver) -> Result<Client, GrantError> {
 async fn read(mut response: Response, keep: usize) -> Result<HttpResponse, String> {
     let status = response.status().as_u16();
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    let size: usize = response.headers().iter().map(length).sum();
+    if size > keep.max(HEADERS_MIN) {
+        return Err(format!(
+            "the answer has {size} bytes of headers; the receiver's `limits.response` is the most"
+        ));
+    }
     let headers =
         response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
     let mut body = Vec::new();
@@ -172,7 +181,8 @@ fn not_local(grant: &HttpGrant, inward: &Inward) -> CallError {
             "a way to {}, of this machine or its link, where {} leads,",
             inward.address, inward.name
         ),
-        format_args!("allow.http = [{{ url = {url}, local = true }}]"),
+        // Not a grant of its own, which would lack what this one says of methods, headers and trust.
+        format_args!("local = true in the grant of allow.http for {url}"),
     )
 }
 

@@ -248,12 +248,25 @@ async fn a_name_that_leads_to_this_machine_is_refused_unless_that_is_granted() {
         clients.send(decide(&grants, request("POST", &url)).unwrap(), KEEP).await
     };
     let Err(CallError::Refused(text)) = send("hooks.example.com", false).await else { panic!("it was sent") };
-    let line = format!("allow.http = [{{ url = \"http://hooks.example.com:{port}/echo\", local = true }}]");
+    let line =
+        format!("local = true in the grant of allow.http for \"http://hooks.example.com:{port}/echo\"");
     assert!(text.contains("127.0.0.1") && text.ends_with(&line), "{text}");
     assert!(seen.lock().unwrap().is_empty(), "nothing arrived");
     for (host, local) in [("hooks.example.com", true), ("localhost", false), ("127.0.0.1", false)] {
         assert_eq!(send(host, local).await.unwrap().status, 200, "{host}");
     }
+}
+
+#[test]
+fn a_request_has_a_most_of_headers() {
+    let grants = [HttpGrant::parse(spec("http://h/x")).unwrap()];
+    let with = |count: usize| {
+        let headers = (0..count).map(|number| (format!("x-{number}"), "y".to_owned())).collect();
+        decide(&grants, HttpRequest { headers, ..request("POST", "http://h/x") })
+            .map(|granted| granted.headers.len())
+    };
+    assert_eq!(with(HEADERS_MAX), Ok(HEADERS_MAX));
+    assert!(matches!(with(25_000), Err(CallError::Refused(text)) if text.contains("and this has 25000")));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::bundled;
 use crate::config::BUNDLED;
-use crate::oci;
+use crate::{oci, regular};
 
 /// Where cargo leaves what it builds for plugins, below its target folder.
 const BUILT: &str = "wasm32-wasip2/release";
@@ -50,7 +50,7 @@ pub(super) fn file(path: &Path) -> Result<Found> {
     let wasm = if path.is_dir() {
         oci::component(path)?
     } else {
-        fs::read(path).with_context(|| format!("read {shown}"))?
+        regular::read(path, lictor_host::COMPONENT_MAX as u64).with_context(|| format!("read {shown}"))?
     };
     let sha256 = Cow::Owned(lictor_host::digest(&wasm));
     Ok(Found { shown, wasm: Cow::Owned(wasm), sha256, carried: false })

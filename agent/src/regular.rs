@@ -1,0 +1,51 @@
+//! Files that a person named for a plugin: read only if they are files, and only as far as they may be long. A pipe would
+//! have whoever reads it wait, and a device would have no end.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// What is in the file, but no more than one byte beyond `max`.
+pub(crate) fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    // A pipe is opened without waiting for who writes to it.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn only_a_file_is_read_and_only_so_far() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "four").unwrap();
+        assert_eq!(read(&file, 4).unwrap(), b"four");
+        assert_eq!(read(&file, 2).unwrap(), b"fou");
+
+        let pipe = dir.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+        for other in [pipe.as_path(), dir.path(), Path::new("/dev/zero")] {
+            assert_eq!(
+                read(other, 4).unwrap_err().to_string(),
+                "it is no regular file",
+                "{}",
+                other.display()
+            );
+        }
+    }
+}
