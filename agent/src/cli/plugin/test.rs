@@ -45,18 +45,15 @@ pub(super) fn test(args: &TestArgs) -> Result<bool> {
     let host = sandbox(&args.cache)?;
     let plugin = load(&host, &found)?;
     let limits = Limits { memory: usize::from(args.memory) << 20, ..Limits::default() };
-    let mut tried = Vec::new();
-    runtime()?.block_on(async {
-        for trial in trials {
-            tried.push(trial.run(&plugin, &limits).await);
-        }
-    });
-    let wrong = tried.iter().filter(|tried| !tried.is_right()).count();
-    if args.json {
-        say(&json_lines(&tried.iter().map(super::trial::Tried::to_json).collect::<Vec<_>>())?)?;
-    } else {
-        let shown: String = tried.iter().map(super::trial::Tried::in_words).collect();
-        say(&format!("{shown}{}, {wrong} failed\n", counted(tried.len(), "attempt")))?;
+    let (runtime, attempts, mut wrong) = (runtime()?, trials.len(), 0);
+    for trial in trials {
+        // What it logs is told meanwhile, so each is shown as it ends.
+        let tried = runtime.block_on(trial.run(&plugin, &limits));
+        wrong += usize::from(!tried.is_right());
+        say(&if args.json { json_lines(&[tried.to_json()])? } else { tried.in_words() })?;
+    }
+    if !args.json {
+        say(&format!("{}, {wrong} failed\n", counted(attempts, "attempt")))?;
     }
     Ok(wrong == 0)
 }
