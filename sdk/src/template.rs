@@ -2,17 +2,20 @@
 //!
 //! A template knows the event's `id`, `source`, `type`, `subject`, `time` and `data`, the delivery's `rule`,
 //! `receiver`, `environment` and `node`, and `events`, the list of all events with the same attributes. Nothing
-//! is escaped. A name that does not exist is an error. What has no value for an event (the `from` of a check's
-//! first result) is none: it is shown as `none`, is false in a condition, and `{{ data.from or "new" }}` works.
+//! is escaped. What has no value for an event (the `from` of a check's first result) is none, and is shown as `none`.
+//! What only events of another type have is undefined, and to show it is an error. Both are false in a condition, so
+//! `{{ data.value or "-" }}` and `{% if data.output %}` work for each event of any type.
 //!
-//! Filters: `default`, `first`, `indent`, `items`, `join`, `last`, `length`, `lower`, `replace`, `title`, `tojson`,
-//! `trim`, `upper`. Tests: `defined`, `undefined`, `none`, `startingwith`, `endingwith`.
+//! Filters: `default`, `first`, `indent`, `items`, `join`, `last`, `length`, `lines`, `lower`, `replace`, `title`, `tojson`,
+//! `trim`, `upper`. Tests: `defined`, `endingwith`, `none`, `startingwith`, `undefined`. Brackets cut:
+//! `{{ data.output[:200] }}`.
 //!
-//! A configuration's field can be a [`Template`]: then a template that cannot be parsed, or that names what no
-//! event has, is refused together with the configuration.
+//! A configuration's field can be a [`Template`]: then a template that cannot be parsed, that names what no event has, or
+//! that asks for another filter or test, is refused together with the configuration.
 
 use std::{borrow::Cow, error::Error, fmt};
 
+use minijinja::machinery::{Instruction, Instructions, get_compiled_template};
 use minijinja::value::ValueKind;
 use minijinja::{Environment, UndefinedBehavior, Value, context, escape_formatter, filters, tests as is};
 use serde::Deserialize;
@@ -118,7 +121,8 @@ impl TryFrom<String> for Template {
             environment.template_from_str(&source).map_err(|error| TemplateError(explain(&error)))?;
         let mut names: Vec<_> = parsed.undeclared_variables(true).into_iter().collect();
         names.sort_unstable();
-        match names.iter().find_map(|name| unknown(name)) {
+        let instructions = &get_compiled_template(&parsed).instructions;
+        match names.iter().find_map(|name| unknown(name)).or_else(|| impossible(instructions)) {
             None => Ok(Self(source.into())),
             Some(why) => Err(TemplateError(why)),
         }
@@ -132,8 +136,41 @@ fn unknown(name: &str) -> Option<String> {
     if !NAMES.contains(&first) {
         return Some(format!("unknown name `{first}`, expected one of {}", NAMES.join(", ")));
     }
-    let member = second.filter(|member| first == "data" && !DATA.contains(member))?;
-    Some(format!("unknown name `data.{member}`, expected one of {}", DATA.join(", ")))
+    second.filter(|_| first == "data").and_then(unknown_data)
+}
+
+/// What is wrong with `data.member`, if anything.
+fn unknown_data(member: &str) -> Option<String> {
+    let is_unknown = !DATA.contains(&member);
+    is_unknown.then(|| format!("unknown name `data.{member}`, expected one of {}", DATA.join(", ")))
+}
+
+/// What would fail whatever it is rendered for, and where. The engine itself finds that out only then.
+fn impossible(instructions: &Instructions<'_>) -> Option<String> {
+    let all: Vec<_> = (0..).map_while(|at| instructions.get(at)).collect();
+    let is_shadowed = all.iter().any(|instruction| matches!(instruction, Instruction::StoreLocal("data")));
+    (0..).zip(&all).find_map(|(at, instruction)| {
+        let why = match instruction {
+            Instruction::ApplyFilter(name, ..) if !FILTERS.contains(name) => {
+                format!("unknown filter `{name}`, expected one of {}", FILTERS.join(", "))
+            }
+            Instruction::PerformTest(name, ..) if !TESTS.contains(name) => {
+                format!("unknown test `{name}`, expected one of {}", TESTS.join(", "))
+            }
+            Instruction::CallMethod(name, _) if !LOOP_METHODS.contains(name) => {
+                format!("unknown method `{name}`, use a filter: one of {}", FILTERS.join(", "))
+            }
+            Instruction::GetItem if !is_shadowed => {
+                let [.., Instruction::Lookup("data"), Instruction::LoadConst(member)] = &all[..at] else {
+                    return None;
+                };
+                unknown_data(member.as_str()?)?
+            }
+            _ => return None,
+        };
+        let line = u32::try_from(at).ok().and_then(|at| instructions.get_line(at));
+        Some(on_line(line, why))
+    })
 }
 
 impl Template {
@@ -182,10 +219,50 @@ fn all(delivery: &Delivery) -> Result<Vec<Value>, Failure> {
     delivery.events.iter().map(attributes).collect()
 }
 
-/// Only the filters and tests that texts of events call for: all of minijinja's add a third to the component.
+/// A list of names, and the function that makes each of them known.
+macro_rules! known {
+    ($names:ident by $all:ident with $add:ident: $($name:literal = $function:path),* $(,)?) => {
+        const $names: &[&str] = &[$($name),*];
+
+        fn $all(environment: &mut Environment<'_>) {
+            $(environment.$add($name, $function);)*
+        }
+    };
+}
+
+// Only what texts of events call for: all of minijinja's add a third to the component.
+known! { FILTERS by add_filters with add_filter:
+    "default" = filters::default,
+    "first" = filters::first,
+    "indent" = filters::indent,
+    "items" = filters::items,
+    "join" = filters::join,
+    "last" = filters::last,
+    "length" = filters::length,
+    "lines" = filters::lines,
+    "lower" = filters::lower,
+    "replace" = filters::replace,
+    "title" = filters::title,
+    "tojson" = filters::tojson,
+    "trim" = filters::trim,
+    "upper" = filters::upper,
+}
+
+known! { TESTS by add_tests with add_test:
+    "defined" = is::is_defined,
+    "endingwith" = is::is_endingwith,
+    "none" = is::is_none,
+    "startingwith" = is::is_startingwith,
+    "undefined" = is::is_undefined,
+}
+
+/// What alone can be called: on `loop`.
+const LOOP_METHODS: [&str; 2] = ["changed", "cycle"];
+
 fn environment<'source>() -> Environment<'source> {
     let mut environment = Environment::empty();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // To show what is undefined is an error, to ask whether it is there is none.
+    environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     environment.set_debug(true);
     // JSON's words, not Python's.
     environment.set_formatter(|output, state, value| match value.kind() {
@@ -194,32 +271,22 @@ fn environment<'source>() -> Environment<'source> {
         _ => escape_formatter(output, state, value),
     });
 
-    environment.add_filter("default", filters::default);
-    environment.add_filter("first", filters::first);
-    environment.add_filter("indent", filters::indent);
-    environment.add_filter("items", filters::items);
-    environment.add_filter("join", filters::join);
-    environment.add_filter("last", filters::last);
-    environment.add_filter("length", filters::length);
-    environment.add_filter("lower", filters::lower);
-    environment.add_filter("replace", filters::replace);
-    environment.add_filter("title", filters::title);
-    environment.add_filter("tojson", filters::tojson);
-    environment.add_filter("trim", filters::trim);
-    environment.add_filter("upper", filters::upper);
-
-    environment.add_test("defined", is::is_defined);
-    environment.add_test("endingwith", is::is_endingwith);
-    environment.add_test("none", is::is_none);
-    environment.add_test("startingwith", is::is_startingwith);
-    environment.add_test("undefined", is::is_undefined);
+    add_filters(&mut environment);
+    add_tests(&mut environment);
     environment
 }
 
 /// What is wrong and where, without the name that the engine gives to a template from a string.
 fn explain(error: &minijinja::Error) -> String {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    error.line().map_or(detail.clone(), |line| format!("line {line}: {detail}"))
+    on_line(error.line(), detail)
+}
+
+fn on_line(line: Option<usize>, what: String) -> String {
+    match line {
+        Some(line) => format!("line {line}: {what}"),
+        None => what,
+    }
 }
 
 fn attributes(event: &Event) -> Result<Value, Failure> {
@@ -290,8 +357,23 @@ mod tests {
     #[test]
     fn what_an_event_does_not_have_is_an_error_that_names_it() {
         check("{{ data.notes }}", Err("template: line 1: `data.notes` is undefined"));
+        check("{{ data.notes | upper }}", Err("template: line 1: `data.notes` is undefined"));
         check("{% if data.notes is defined %}a{% else %}b{% endif %}", Ok("b"));
         check("{{ data.notes | default('nothing') }}", Ok("nothing"));
+    }
+
+    #[test]
+    fn what_only_other_events_have_is_false_in_a_condition() {
+        check("{{ data.value or '-' }}", Ok("-"));
+        check("{{ data['value'] or '-' }}", Ok("-"));
+        check("{% if data.value %}a{% elif not data.notes and data.to %}b{% endif %}", Ok("b"));
+        check("{{ 'a' if data.node_meta else 'b' }}", Ok("b"));
+    }
+
+    #[test]
+    fn a_text_can_be_cut() {
+        check("{{ data.service[:3] }}", Ok("<we"));
+        check("{{ \"a\nb\" | lines | first }}", Ok("a"));
     }
 
     #[test]
@@ -300,6 +382,43 @@ mod tests {
         check("{{ data.output or 'new' }}", Ok("new"));
         check("{% if data.output %}a{% else %}b{% endif %}", Ok("b"));
         check("{{ data.output is none }}", Ok("true"));
+    }
+
+    #[test]
+    fn what_no_rendering_could_do_is_refused_with_its_line() {
+        let filters = "default, first, indent, items, join, last, length, lines, lower, replace, title, tojson, trim, upper";
+        let tests = "defined, endingwith, none, startingwith, undefined";
+        for (template, want) in [
+            (
+                "\n{{ data.output | truncate(20) }}",
+                format!("line 2: unknown filter `truncate`, expected one of {filters}"),
+            ),
+            (
+                "{% if data.to %}\n\n{{ id | upper | e }}{% endif %}",
+                format!("line 3: unknown filter `e`, expected one of {filters}"),
+            ),
+            (
+                "{% filter escape %}x{% endfilter %}",
+                format!("line 1: unknown filter `escape`, expected one of {filters}"),
+            ),
+            ("{{ data.port is even }}", format!("line 1: unknown test `even`, expected one of {tests}")),
+            ("{{ data.port is not even }}", format!("line 1: unknown test `even`, expected one of {tests}")),
+            (
+                "{{ data.output.strip() }}",
+                format!("line 1: unknown method `strip`, use a filter: one of {filters}"),
+            ),
+        ] {
+            check_refused(template, &want);
+        }
+        let refused = |template: &str| Template::try_from(template.to_owned()).unwrap_err().to_string();
+        let text = refused("{{ id }}\n{{ data[\"servce\"] }}");
+        assert!(
+            text.starts_with("line 2: unknown name `data.servce`, expected one of datacenter,"),
+            "{text}"
+        );
+        check("{% for data in events %}{{ data['id'] }}{% endfor %}", Ok("e1e2"));
+        check("{% for e in events %}{{ loop.cycle('a', 'b') }}{% endfor %}", Ok("ab"));
+        check("{{ data[('serv' ~ 'ice')] }}{{ data['service_tags'][0] }}", Ok("<web>a"));
     }
 
     #[test]
