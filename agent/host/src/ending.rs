@@ -58,14 +58,26 @@ fn bytes(count: usize) -> String {
     format!("{} {name}", count / unit)
 }
 
-/// What a runtime wrote when it gave up: a Rust panic with its place, else the last line.
+/// Bytes of the line before a panic that are told.
+const BEFORE: usize = 400;
+
+/// What a runtime wrote when it gave up: a Rust panic with its place, else the last line. What was written before a panic
+/// is told with it, since the runtimes of other languages are made in Rust, too: Python's tells the exception, and panics.
 fn last_words(stderr: &str) -> Option<String> {
-    let panic = stderr.rfind("panicked at ").map(|start| &stderr[start..]);
-    let words = match panic {
-        Some(panic) => panic.split("\nnote: ").next()?,
-        None => stderr.lines().rfind(|line| !line.trim().is_empty())?,
+    let last_line = |text: &str| {
+        let line = text.lines().rfind(|line| !line.trim().is_empty())?;
+        Some(line.trim().to_owned())
     };
-    Some(text::one_line(words, WORDS))
+    let Some(start) = stderr.rfind("panicked at ") else {
+        return last_line(stderr).map(|line| text::one_line(&line, WORDS));
+    };
+    let panic = text::one_line(stderr[start..].split("\nnote: ").next()?, WORDS);
+    // Without the beginning of the panic's own line, which names the thread.
+    let before = stderr[..start].rsplit_once('\n').and_then(|(before, _)| last_line(before));
+    Some(match before {
+        Some(before) => format!("{panic}; before that: {}", text::one_line(&before, BEFORE)),
+        None => panic,
+    })
 }
 
 #[cfg(test)]
@@ -83,9 +95,26 @@ mod tests {
         check("\n \n", None);
         check("memory allocation of 9 bytes failed\n", Some("memory allocation of 9 bytes failed"));
         check(
-            "started\n\nthread 'main' (1) panicked at src/lib.rs:7:9:\nno: \"x\"\nnote: run with `RUST_BACKTRACE=1`",
+            "\nthread 'main' (1) panicked at src/lib.rs:7:9:\nno: \"x\"\nnote: run with `RUST_BACKTRACE=1`",
             Some("panicked at src/lib.rs:7:9: no: \"x\""),
         );
+        check(
+            "asked 3\n\nthread 'main' (1) panicked at src/lib.rs:7:9:\nno\nnote: run with `RUST_BACKTRACE=1`",
+            Some("panicked at src/lib.rs:7:9: no; before that: asked 3"),
+        );
+        check(
+            "Traceback (most recent call last):\n  File \"/0/plugin.py\", line 54, in handle\n    data[\"the reason\"]\n    \
+             ~~~~^^^^^^^^^^^^^^\nKeyError: 'the reason'\n\nthread '<unnamed>' (1) panicked at \
+             runtime/src/lib.rs:1293:29:\nPython function threw an unexpected exception\nnote: run with \
+             `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
+            Some(
+                "panicked at runtime/src/lib.rs:1293:29: Python function threw an unexpected exception; before that: \
+                 KeyError: 'the reason'",
+            ),
+        );
+        let long = format!("{}\nthread 'main' panicked at a.rs:1:1:\nno", "x".repeat(BEFORE + 1));
+        let told = format!("panicked at a.rs:1:1: no; before that: {} […]", "x".repeat(BEFORE));
+        check(&long, Some(&told));
     }
 
     #[test]
