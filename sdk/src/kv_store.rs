@@ -3,35 +3,37 @@
 //! They are the receiver's alone, there after a restart, and bounded by its grant, `allow.kv_store`. What is set is kept
 //! at once and whole, however the call ends.
 //!
-//! A plugin that calls only when a service has failed three times in a row:
+//! A plugin that calls only when a check has failed three times in a row:
 //!
 //! ```
-//! use lictor_sdk::{CallError, Request, kv_store};
+//! use lictor_sdk::{CallError, Event, Request, kv_store};
 //!
 //! /// What `requests` names.
 //! fn needs() -> Request {
 //!     Request::kv_store(16 << 10)
 //! }
 //!
-//! /// Counts a failure of this service, and says whether it is the third.
-//! fn is_third(service: &str) -> Result<bool, CallError> {
-//!     let failures = kv_store::get(service)?.and_then(|bytes| bytes.first().copied()).unwrap_or(0) + 1;
+//! /// Counts a failure of this check, and says whether it is the third. The subject names node and check, also where the
+//! /// check belongs to no service.
+//! fn is_third(event: &Event) -> Result<bool, CallError> {
+//!     let key = &event.subject;
+//!     let failures = kv_store::get(key)?.and_then(|bytes| bytes.first().copied()).unwrap_or(0) + 1;
 //!     if failures == 3 {
-//!         kv_store::delete(service)?;
+//!         kv_store::delete(key)?;
 //!         return Ok(true);
 //!     }
-//!     kv_store::set(service, [failures])?;
+//!     kv_store::set(key, [failures])?;
 //!     Ok(false)
 //! }
 //!
 //! # #[cfg(not(target_family = "wasm"))]
 //! # fn main() {
-//! # use lictor_sdk::testing::Host;
+//! # use lictor_sdk::testing::{Host, sample};
 //! let host = Host::start();
-//! host.keep("web", [1]);
-//! assert_eq!(is_third("web"), Ok(false));
-//! assert_eq!(is_third("web"), Ok(true));
-//! assert_eq!(host.kept("web"), None);
+//! host.keep("web1/service:web", [1]);
+//! assert_eq!(is_third(&sample("check.status")), Ok(false));
+//! assert_eq!(is_third(&sample("check.status")), Ok(true));
+//! assert_eq!(host.kept("web1/service:web"), None);
 //! # }
 //! # #[cfg(target_family = "wasm")]
 //! # fn main() {}

@@ -16,11 +16,15 @@
 //! ```
 //!
 //! It belongs to the test's thread, so tests do not see each other. It checks no grants: what the plugin asks for
-//! is the test's to judge. What the test gives no answer for succeeds: a command exits with 0, a request is
-//! answered with an empty 200, a mail is taken, a watch has an empty list, Consul has the keys of [`Host::set_key`]. What
-//! is kept with [`kv_store`] can be read again, until the host ends.
+//! is the test's to judge. Only what no grant could cover, such as a relative path or a URL without a host, is refused as
+//! Lictor does, and so is it to keep more with [`kv_store`] than the plugin's own request says. What else the test gives no
+//! answer for succeeds: a command exits with 0, a request is answered with an empty 200, a mail is taken, a watch has an
+//! empty list, Consul has the keys of [`Host::set_key`]. What is kept can be read again, until the host ends.
 //!
 //! [`kv_store`]: crate::kv_store
+
+mod form;
+mod schema;
 
 use std::{
     cell::RefCell,
@@ -28,6 +32,7 @@ use std::{
     marker::PhantomData,
 };
 
+pub use schema::check_schema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -86,6 +91,8 @@ struct State {
     keys: BTreeMap<String, Vec<u8>>,
     kv_store: VecDeque<CallError>,
     kept: BTreeMap<String, Vec<u8>>,
+    /// Bytes that may be kept, as the plugin requests them. None: there was no such request.
+    room: Option<u32>,
 }
 
 thread_local! {
@@ -176,6 +183,7 @@ impl Drop for Host {
 pub(crate) fn exec(command: &Command) -> Result<Output, CallError> {
     STATE.with_borrow_mut(|state| {
         state.calls.push(Call::Exec(command.clone()));
+        form::exec(command)?;
         let done = || Output { status: Status::Code(0), stdout: String::new(), stderr: String::new() };
         state.exec.pop_front().unwrap_or_else(|| Ok(done()))
     })
@@ -184,6 +192,7 @@ pub(crate) fn exec(command: &Command) -> Result<Output, CallError> {
 pub(crate) fn append(path: &str, data: &[u8]) -> Result<(), CallError> {
     STATE.with_borrow_mut(|state| {
         state.calls.push(Call::append(path, data));
+        form::append(path)?;
         state.append.pop_front().unwrap_or(Ok(()))
     })
 }
@@ -191,6 +200,7 @@ pub(crate) fn append(path: &str, data: &[u8]) -> Result<(), CallError> {
 pub(crate) fn http(request: &http::Request) -> Result<http::Response, CallError> {
     STATE.with_borrow_mut(|state| {
         state.calls.push(Call::Http(request.clone()));
+        form::http(request)?;
         let done = || http::Response { status: 200, headers: Vec::new(), body: Vec::new() };
         state.http.pop_front().unwrap_or_else(|| Ok(done()))
     })
@@ -199,6 +209,7 @@ pub(crate) fn http(request: &http::Request) -> Result<http::Response, CallError>
 pub(crate) fn smtp(message: &Message) -> Result<String, SendError> {
     STATE.with_borrow_mut(|state| {
         state.calls.push(Call::Smtp(message.clone()));
+        form::smtp(message)?;
         state.smtp.pop_front().unwrap_or_else(|| Ok("250 OK".into()))
     })
 }
@@ -210,41 +221,68 @@ pub(crate) fn watch() -> Result<Answer, CallError> {
     })
 }
 
-/// Remembers the call, and looks unless it is to fail.
-fn read<T>(call: Call, look: impl FnOnce(&BTreeMap<String, Vec<u8>>) -> T) -> Result<T, CallError> {
+/// Remembers the call, and looks unless it is to fail. `key` is what it names.
+fn read<T>(
+    call: Call,
+    key: &str,
+    look: impl FnOnce(&BTreeMap<String, Vec<u8>>) -> T,
+) -> Result<T, CallError> {
     STATE.with_borrow_mut(|state| {
         state.calls.push(call);
+        form::key(key)?;
         state.kv.pop_front().map_or_else(|| Ok(look(&state.keys)), Err)
     })
 }
 
 pub(crate) fn read_key(key: &str) -> Result<Option<Vec<u8>>, CallError> {
-    read(Call::ReadKey(key.into()), |keys| keys.get(key).cloned())
+    read(Call::ReadKey(key.into()), key, |keys| keys.get(key).cloned())
 }
 
 pub(crate) fn list_keys(prefix: &str) -> Result<Vec<String>, CallError> {
     let begins = |key: &&String| key.starts_with(prefix);
-    read(Call::ListKeys(prefix.into()), |keys| keys.keys().filter(begins).cloned().collect())
+    read(Call::ListKeys(prefix.into()), prefix, |keys| keys.keys().filter(begins).cloned().collect())
 }
 
-/// Remembers the call, and does it unless it is to fail.
-fn kept<T>(call: Call, act: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> Result<T, CallError> {
+/// Remembers the call, and does it unless it is to fail. `key` is what it names.
+fn kept<T>(
+    call: Call,
+    key: &str,
+    act: impl FnOnce(&mut State) -> Result<T, CallError>,
+) -> Result<T, CallError> {
     STATE.with_borrow_mut(|state| {
         state.calls.push(call);
-        state.kv_store.pop_front().map_or_else(|| Ok(act(&mut state.kept)), Err)
+        form::kept(key)?;
+        match state.kv_store.pop_front() {
+            Some(error) => Err(error),
+            None => act(state),
+        }
     })
 }
 
 pub(crate) fn kv_get(key: &str) -> Result<Option<Vec<u8>>, CallError> {
-    kept(Call::KvGet(key.into()), |kept| kept.get(key).cloned())
+    kept(Call::KvGet(key.into()), key, |state| Ok(state.kept.get(key).cloned()))
 }
 
 pub(crate) fn kv_set(key: &str, value: &[u8]) -> Result<(), CallError> {
-    kept(Call::KvSet(key.into(), value.into()), |kept| drop(kept.insert(key.into(), value.into())))
+    kept(Call::KvSet(key.into(), value.into()), key, |state| {
+        let others = state.kept.iter().filter(|(other, _)| *other != key);
+        let size =
+            others.map(|(key, value)| key.len() + value.len()).sum::<usize>() + key.len() + value.len();
+        if state.room.is_some_and(|room| size > room as usize) {
+            return Err(CallError::Refused(format!(
+                "keep {size} bytes between calls is not granted; it would be with: allow.kv_store = {{ size = \"{size}B\" }}"
+            )));
+        }
+        state.kept.insert(key.into(), value.into());
+        Ok(())
+    })
 }
 
 pub(crate) fn kv_delete(key: &str) -> Result<(), CallError> {
-    kept(Call::KvDelete(key.into()), |kept| drop(kept.remove(key)))
+    kept(Call::KvDelete(key.into()), key, |state| {
+        state.kept.remove(key);
+        Ok(())
+    })
 }
 
 pub(crate) fn log(level: Level, message: &str) {
@@ -352,39 +390,58 @@ pub fn requests<P: Plugin>(config: &Value) -> Result<Vec<Request>, String> {
 
 /// Has a plugin handle a delivery, as the host does.
 pub fn handle<P: Plugin>(delivery: &Delivery, config: &Value) -> Result<String, Failure> {
+    let sizes = requests::<P>(config).unwrap_or_default().into_iter().filter_map(|request| match request {
+        Request::KvStore(kept) => Some(kept.size),
+        _ => None,
+    });
+    let room = sizes.max();
+    STATE.with_borrow_mut(|state| state.room = room);
     plugin::handle::<P>(delivery, &config.to_string())
 }
 
-/// Compares the schema in a plugin's description with the configuration that it parses: `config` sets
-/// every field, each field is in the schema, is there required exactly if the plugin cannot do without it,
-/// and no other field is taken. Says what differs.
-pub fn check_schema<P: Plugin>(config: &Value) -> Result<(), String> {
-    let schema = P::describe().config_schema;
-    let schema: Value =
-        serde_json::from_str(&schema).map_err(|error| format!("the schema is no JSON: {error}"))?;
-    let fields = config.as_object().ok_or("the configuration is no object")?;
-    let parses = |config: &Value| plugin::parse::<P::Config>(&config.to_string());
-    parses(config).map_err(|error| format!("the configuration does not parse: {error}"))?;
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-    let properties = schema["properties"].as_object().ok_or("the schema has no properties")?;
-    if !properties.keys().eq(fields.keys()) {
-        let (named, set): (Vec<_>, Vec<_>) = (properties.keys().collect(), fields.keys().collect());
-        return Err(format!("the schema names {named:?}, the configuration sets {set:?}"));
+    use super::*;
+    use crate::{Description, kv_store};
+
+    /// Keeps as many bytes as it has been told, and has asked for ten.
+    struct Keeper;
+
+    #[derive(Deserialize)]
+    struct Config {
+        bytes: usize,
     }
-    for field in fields.keys() {
-        let mut without = fields.clone();
-        without.remove(field);
-        let needed = parses(&Value::Object(without)).is_err();
-        let required =
-            schema["required"].as_array().is_some_and(|names| names.contains(&field.as_str().into()));
-        if needed != required {
-            return Err(format!("{field}: required is {required} in the schema, {needed} in truth"));
+
+    impl Plugin for Keeper {
+        type Config = Config;
+
+        fn describe() -> Description {
+            unreachable!("nobody asks")
+        }
+
+        fn requests(_: &Config) -> Result<Vec<Request>, String> {
+            Ok(vec![Request::kv_store(10)])
+        }
+
+        fn handle(_: &Delivery, config: &Config) -> Result<String, Failure> {
+            kv_store::set("ab", vec![0; config.bytes])?;
+            Ok("kept".into())
         }
     }
-    let mut more = fields.clone();
-    more.insert("no-such-field".into(), Value::Null);
-    if parses(&Value::Object(more)).is_ok() || schema["additionalProperties"] != Value::Bool(false) {
-        return Err("an unknown field must be refused by schema and plugin".into());
+
+    #[test]
+    fn no_more_is_kept_than_the_plugin_requests() {
+        let host = Host::start();
+        let keep = |bytes: usize| handle::<Keeper>(&delivery([json!({})]), &json!({ "bytes": bytes }));
+        assert_eq!(keep(8), Ok("kept".into()));
+        assert_eq!(keep(8), Ok("kept".into()), "it is put in the place of what was there");
+        let text = "refused: keep 11 bytes between calls is not granted; it would be with: allow.kv_store = { size = \"11B\" }";
+        assert_eq!(keep(9), Err(Failure::permanent(text)));
+        host.keep("c", [0; 7]);
+        assert_eq!(keep(0), Ok("kept".into()));
+        assert!(keep(1).is_err());
+        assert_eq!(host.kept("ab"), Some(Vec::new()));
     }
-    Ok(())
 }

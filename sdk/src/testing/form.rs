@@ -1,0 +1,254 @@
+//! What the host takes from nobody, whatever is granted: calls that are wrong by their form alone.
+//!
+//! Boundary: words only, as Lictor's own say it. Lictor judges some forms more strictly, such as a path that is encoded many
+//! times over; no call of a plugin that works meets those by chance.
+
+use crate::{CallError, exec, http, smtp};
+
+/// Bytes of a key, of Consul's or of the kv-store's.
+const KEY_MAX: usize = 512;
+
+/// Headers that the client alone sets.
+const FORBIDDEN_HEADERS: [&str; 11] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+];
+
+fn refused(why: impl Into<String>) -> CallError {
+    CallError::Refused(why.into())
+}
+
+pub(super) fn exec(command: &exec::Command) -> Result<(), CallError> {
+    let mut texts = command.argv.iter().chain(command.env.iter().map(|(_, value)| value));
+    if texts.any(|text| text.contains('\0')) {
+        return Err(refused("a NUL in an argument or a variable is never granted"));
+    }
+    let is_name = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
+    if let Some((name, _)) = command.env.iter().find(|(name, _)| !is_name(name)) {
+        return Err(refused(format!("{name:?} is not a variable's name")));
+    }
+    match command.argv.first() {
+        Some(program) if program.starts_with('/') && !program.ends_with('/') => Ok(()),
+        _ => {
+            let argv = &command.argv;
+            Err(refused(format!("run {argv:?} is never granted: the program must be an absolute path")))
+        }
+    }
+}
+
+pub(super) fn append(path: &str) -> Result<(), CallError> {
+    let why = match path.strip_prefix('/') {
+        None => "the path is not absolute",
+        Some(_) if path.contains('\0') => "the path holds a NUL",
+        Some(below) if below.split('/').any(|part| matches!(part, "" | "." | "..")) => {
+            "the path ends in `/` or has an empty part, `.` or `..`"
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(refused(format!("append to {path:?} is never granted: {why}")))
+}
+
+pub(super) fn http(request: &http::Request) -> Result<(), CallError> {
+    if !is_token(&request.method) || request.method.eq_ignore_ascii_case("CONNECT") {
+        return Err(refused(format!("{:?} is not a method that can be granted", request.method)));
+    }
+    url(&request.url).map_err(|why| refused(format!("this URL is never granted: {why}")))?;
+    for (name, value) in &request.headers {
+        if !is_token(name) {
+            return Err(refused(format!("{name:?} is not a header's name")));
+        }
+        let name = name.to_ascii_lowercase();
+        if FORBIDDEN_HEADERS.contains(&name.as_str()) {
+            return Err(refused(format!("header {name} is set by the client alone")));
+        }
+        if !value.bytes().all(|byte| byte == b'\t' || (0x20..0x7f).contains(&byte)) {
+            return Err(refused(format!("header {name} holds a line end or control character")));
+        }
+    }
+    Ok(())
+}
+
+/// What HTTP takes for a method or a header's name.
+fn is_token(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !text.is_empty() && text.chars().all(fits)
+}
+
+fn url(text: &str) -> Result<(), &'static str> {
+    if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
+        return Err("it holds a space, a control character or a backslash");
+    }
+    let is_http = |scheme: &str| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    let Some((_, rest)) = text.split_once("://").filter(|(scheme, _)| is_http(scheme)) else {
+        return Err("it must begin with http:// or https://");
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
+    if authority.contains('@') {
+        return Err("it names a user; secrets belong in `header_files`");
+    }
+    if path.contains('#') {
+        return Err("it has a fragment, which is never sent");
+    }
+    let path = path.split('?').next().unwrap_or_default();
+    if path.split('/').any(|part| matches!(part, "." | "..")) {
+        return Err("its path holds `.` or `..`");
+    }
+    if authority.is_empty() || authority.starts_with(':') {
+        return Err("it names no host");
+    }
+    if port.is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err()) {
+        return Err("invalid port number");
+    }
+    Ok(())
+}
+
+pub(super) fn smtp(message: &smtp::Message) -> Result<(), smtp::SendError> {
+    if message.to.is_empty() {
+        return Err(smtp::SendError::Permanent("send a mail to nobody".into()));
+    }
+    for address in message.to.iter().chain([&message.from]) {
+        let why = match address.contains('@') {
+            _ if address.contains(char::is_control) => "it holds a control character",
+            true => continue,
+            false => "it has no @",
+        };
+        return Err(smtp::SendError::Permanent(format!("read {address:?} as a mail address: {why}")));
+    }
+    Ok(())
+}
+
+/// A key of Consul, or how keys begin.
+pub(super) fn key(key: &str) -> Result<(), CallError> {
+    let why = if key.is_empty() || key.len() > KEY_MAX {
+        format!("a key has 1 to {KEY_MAX} bytes, and this has {}", key.len())
+    } else if key.contains(char::is_control) {
+        "it holds a control character".into()
+    } else if key.split('/').any(|part| matches!(part, "." | "..")) {
+        "it has a part `.` or `..`".into()
+    } else {
+        return Ok(());
+    };
+    Err(refused(format!("to read the key {key:?} is never granted: {why}")))
+}
+
+/// A key of the kv-store.
+pub(super) fn kept(key: &str) -> Result<(), CallError> {
+    if key.is_empty() || key.len() > KEY_MAX {
+        let count = key.len();
+        return Err(CallError::Failed(format!("a key has 1 to {KEY_MAX} bytes, and this one has {count}")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+    use crate::{append, kv, kv_store, testing::Host};
+
+    /// It is refused, and no answer of the test is taken for it.
+    #[track_caller]
+    fn check<T: Debug>(answer: Result<T, CallError>, want: &str) {
+        let text = answer.unwrap_err().to_string();
+        assert!(text.contains(want), "{text}");
+    }
+
+    #[test]
+    fn a_program_and_its_variables_have_a_form() {
+        let _host = Host::start();
+        let run = |argv: &[&str]| exec::Command::new(argv.iter().copied()).run();
+        check(run(&["systemctl", "restart"]), "must be an absolute path");
+        check(run(&["/bin/"]), "must be an absolute path");
+        check(run(&[]), "must be an absolute path");
+        check(run(&["/bin/echo", "a\0"]), "a NUL");
+        check(exec::Command::new(["/bin/echo"]).env("A=B", "c").run(), "\"A=B\" is not a variable's name");
+        assert!(exec::Command::new(["/bin/echo", ""]).env("LICTOR_X", "=").run().is_ok());
+    }
+
+    #[test]
+    fn a_path_is_absolute_and_plain() {
+        let host = Host::start();
+        host.answer_append(Err(CallError::Failed("the disk is full".into())));
+        check(append::append("log", "x"), "append to \"log\" is never granted: the path is not absolute");
+        check(append::append("/var/log/", "x"), "ends in `/`");
+        check(append::append("/var/../log", "x"), "`..`");
+        check(append::append("/a\0", "x"), "a NUL");
+        check(append::append("/var/log/x", "x"), "the disk is full");
+        assert_eq!(host.calls().len(), 5, "what was asked for is told, also what was refused");
+    }
+
+    #[test]
+    fn a_request_is_one_that_can_be_sent() {
+        let _host = Host::start();
+        let send = |method: &str, url: &str| http::Request::new(method, url).send();
+        for method in ["", "PO ST", "GET\r\n", "CONNECT"] {
+            check(send(method, "http://h/"), "is not a method that can be granted");
+        }
+        for (url, why) in [
+            ("chat.example.com/x", "must begin with http://"),
+            ("ftp://h/", "must begin with http://"),
+            ("http:/h/", "must begin with http://"),
+            ("http://h/a b", "a space"),
+            ("http://h/a\\b", "a backslash"),
+            ("http://user:pass@h/", "names a user"),
+            ("http://h/a#b", "a fragment"),
+            ("http://h/a/../b", "`..`"),
+            ("http:///x", "no host"),
+            ("http://:80/x", "no host"),
+            ("http://h:99999/", "port"),
+            ("http://h:x/", "port"),
+        ] {
+            check(send("POST", url), why);
+        }
+        let with =
+            |name: &str, value: &str| http::Request::new("GET", "http://h/").header(name, value).send();
+        check(with("", "x"), "\"\" is not a header's name");
+        check(with("X Y", "x"), "\"X Y\" is not a header's name");
+        check(with("Host", "x"), "header host is set by the client alone");
+        check(with("X-Text", "a\nb"), "header x-text holds a line end");
+        check(with("X-Text", "ü"), "header x-text holds");
+        assert!(with("X-Text", "a\tb").is_ok());
+        for url in
+            ["http://h", "https://[::1]:8080/a?b=../c", "HTTP://h:80", "http://[::1]/", "http://h/a.b/..c"]
+        {
+            assert!(send("post", url).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_mail_has_recipients() {
+        let _host = Host::start();
+        let send = |from: &str, to: &[&str]| smtp::Message::new("d1", from, to.iter().copied()).send();
+        for (from, to) in
+            [("a@b.c", &[][..]), ("a@b.c", &["ops"]), ("a", &["a@b.c"]), ("a@b.c", &["a@b.c\r\nX"])]
+        {
+            assert!(matches!(send(from, to), Err(smtp::SendError::Permanent(_))), "{from} {to:?}");
+        }
+        assert!(send("Lictor <lictor@example.com>", &["ops@example.com"]).is_ok());
+    }
+
+    #[test]
+    fn a_key_has_a_length() {
+        let _host = Host::start();
+        let long = "k".repeat(KEY_MAX + 1);
+        check(kv_store::get(""), "a key has 1 to 512 bytes, and this one has 0");
+        check(kv_store::set(&long, "x"), "and this one has 513");
+        check(kv_store::delete(""), "a key has 1 to 512 bytes");
+        check(kv::get(""), "a key has 1 to 512 bytes, and this has 0");
+        check(kv::keys(&long), "and this has 513");
+        check(kv::get("app/../x"), "`..`");
+        check(kv::get("app/\n"), "a control character");
+        assert!(kv_store::set(&long[1..], "x").is_ok() && kv::get("app/web").is_ok());
+    }
+}
