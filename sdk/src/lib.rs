@@ -10,13 +10,16 @@
 //! granted and run. Begin your own with
 //!
 //! ```text
-//! lictor plugin new chat                  # with a checkout of Lictor: --sdk path/to/lictor/sdk
+//! lictor plugin new chat
 //! ```
+//!
+//! which makes a small plugin that works, and beside it a copy of this SDK.
 //!
 //! # Write it
 //!
-//! A plugin is a type that implements [`Plugin`], and one line that exports it. This is all of
-//! `src/lib.rs`; the crate's feature `template` gives it [`template`](#what-to-find-where).
+//! A plugin is a type that implements [`Plugin`], and one line that exports it. Put this, and the tests of the next part below
+//! it, into `src/lib.rs` in the place of what is there. Delete `config.schema.json`, which only the other one reads. The
+//! crate's feature `template` gives it [`template`](#what-to-find-where).
 //!
 #![cfg_attr(feature = "template", doc = "```")]
 #![cfg_attr(not(feature = "template"), doc = "```text")]
@@ -43,8 +46,12 @@
 //!     mention: Option<String>,
 //! }
 //!
+//! /// Such as `[production] web1/service:web: critical (connection refused)`.
+//! const TEXT: &str = "{% if environment %}[{{ environment }}] {% endif %}{{ subject }}: {{ data.to or type }}\
+//!     {% if data.output %} ({{ data.output | lines | first }}){% endif %}";
+//!
 //! fn default_text() -> Template {
-//!     Template::from_static("[{{ environment }}] {{ subject }}: {{ type }}")
+//!     Template::from_static(TEXT)
 //! }
 //!
 //! /// For the operator, and for whoever makes a form of it.
@@ -115,77 +122,114 @@
 //! # assert_eq!(testing::handle::<Chat>(&delivery, &config), Ok("posted 1 lines".into()));
 //! # let calls = host.calls();
 //! # let [Call::Http(request)] = calls.as_slice() else { panic!("{calls:?}") };
-//! # assert!(request.body.starts_with(br#"{"text":"@ops [production] web1/service:web"#));
+//! # assert!(request.body.starts_with(br#"{"text":"@ops [production] web1/service:web: critical (Get "#));
 //! # }
 //! # #[cfg(target_family = "wasm")]
 //! # fn main() {}
 //! ```
 //!
-//! Four things are worth knowing:
+//! Five things are worth knowing:
 //!
 //! - **Events are types.** [`Event::change`] gives one [`Change`] for each kind of event, such as
 //!   `Change::CheckStatus(Check { from, to, .. })`; [`Event::json`] reads the same data into a type of yours.
 //! - **A failure says whether to try again.** [`Failure::transient`]: after Lictor's own backoff.
 //!   [`Failure::retry_after`]: not before this time. [`Failure::permanent`]: never. With `?`, a call that was
-//!   refused is permanent, and one that failed or timed out is transient.
+//!   refused is permanent, and one that failed or timed out is transient. Any other error is made one:
+//!   `serde_json::from_str(text).map_err(Failure::permanent)?`.
 //! - **An attempt may repeat**, with the same [`Delivery`]`::id` and a higher `attempt`: hand the id on, so
 //!   that whoever gets it can tell a second attempt from a second event.
 //! - **Nothing is kept** from one call to the next: each one has an instance that nobody has used. What a plugin has to
 //!   remember it gives to [`kv_store`].
+//! - **What it prints is logged**, with the receiver and the delivery's id: `println!` at debug level, `eprintln!` at error
+//!   level, and [`log`] at the level that you choose.
 //!
 //! # Test it
 //!
 //! Its tests are plain `cargo test`: on any other target than wasm, `testing` takes the host's place. It has a
-//! [sample](testing::sample) of each type of event, remembers what the plugin asked for, and answers as the
-//! test says.
+//! [sample](testing::sample) of each type of event, remembers what the plugin asked for, answers as the test says, and
+//! refuses what Lictor takes from nobody. [`check_schema`](testing::check_schema) holds the schema against a configuration
+//! that sets every field. These are the end of `src/lib.rs`:
 //!
-//! ```
-//! # use lictor_sdk::{Delivery, Description, Failure, Plugin, Request, http};
-//! # struct Chat;
-//! # #[derive(serde::Deserialize)]
-//! # struct Config { url: String }
-//! # impl Plugin for Chat {
-//! #     type Config = Config;
-//! #     fn describe() -> Description {
-//! #         let (name, version) = ("chat".into(), "0.1.0".into());
-//! #         Description { name, version, summary: "Posts".into(), config_schema: "{}".into() }
-//! #     }
-//! #     fn requests(_: &Config) -> Result<Vec<Request>, String> { Ok(Vec::new()) }
-//! #     fn handle(_: &Delivery, config: &Config) -> Result<String, Failure> {
-//! #         match http::Request::new("POST", &config.url).send()?.status {
-//! #             502 => Err(Failure::transient("the chat answered 502")),
-//! #             _ => Ok("posted 1 lines".into()),
-//! #         }
-//! #     }
-//! # }
-//! # #[cfg(not(target_family = "wasm"))]
-//! # fn main() {
-//! use lictor_sdk::testing::{self, Call, Host};
+//! ```no_run
+//! #[cfg(test)]
+//! mod tests {
+//!     use lictor_sdk::testing::{self, Call, Host};
 //!
-//! let host = Host::start();
-//! host.answer_http(Ok(http::Response { status: 502, headers: Vec::new(), body: Vec::new() }));
-//! let delivery = testing::delivery_of([testing::sample("check.status")]);
-//! let config = serde_json::json!({ "url": "https://chat.example.com/x" });
-//! let answer = testing::handle::<Chat>(&delivery, &config);
-//! assert_eq!(answer, Err(Failure::transient("the chat answered 502")));
-//! assert!(matches!(host.calls().as_slice(), [Call::Http(request)] if request.method == "POST"));
-//! # }
-//! # #[cfg(target_family = "wasm")]
-//! # fn main() {}
+//!     use super::*;
+//!
+//!     #[test]
+//!     fn an_event_is_posted_as_the_operator_writes_it() {
+//!         let host = Host::start();
+//!         let delivery = testing::delivery_of([testing::sample("check.status"), testing::sample("kv.set")]);
+//!         let text = "{{ subject }} is {{ data.to | default('set') }}";
+//!         let config = json!({ "url": "https://chat.example.com/x", "text": text, "mention": "@ops" });
+//!         assert_eq!(testing::handle::<Chat>(&delivery, &config), Ok("posted 2 lines".into()));
+//!         let calls = host.calls();
+//!         let [Call::Http(request)] = calls.as_slice() else { panic!("{calls:?}") };
+//!         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+//!         assert_eq!(body["text"], "@ops web1/service:web is critical\napp/web/workers is set");
+//!     }
+//!
+//!     #[test]
+//!     fn the_default_text_says_what_happened() {
+//!         let text = |delivery: &Delivery| {
+//!             let host = Host::start();
+//!             testing::handle::<Chat>(delivery, &json!({ "url": "https://chat.example.com/x" })).unwrap();
+//!             let calls = host.calls();
+//!             let [Call::Http(request)] = calls.as_slice() else { panic!("{calls:?}") };
+//!             String::from_utf8(request.body.clone()).unwrap()
+//!         };
+//!         let output = "refused\nfor the third time";
+//!         let mut delivery = testing::delivery([json!({ "to": "critical", "output": output })]);
+//!         assert_eq!(text(&delivery), r#"{"text":"[production] n1/service:web: critical (refused)"}"#);
+//!         delivery.environment = String::new();
+//!         delivery.events = vec![testing::sample("kv.set")];
+//!         assert_eq!(text(&delivery), r#"{"text":"app/web/workers: lictor.kv.set"}"#);
+//!     }
+//!
+//!     #[test]
+//!     fn the_answer_decides_whether_it_is_tried_again() {
+//!         let answer = |status| {
+//!             let host = Host::start();
+//!             host.answer_http(Ok(http::Response { status, headers: Vec::new(), body: b"no".to_vec() }));
+//!             let delivery = testing::delivery_of([testing::sample("check.status")]);
+//!             testing::handle::<Chat>(&delivery, &json!({ "url": "https://chat.example.com/x" })).unwrap_err()
+//!         };
+//!         assert!(matches!(answer(429), Failure::RetryAfter(_, wait) if wait == Duration::from_secs(30)));
+//!         assert_eq!(answer(502), Failure::transient("the chat answered 502"));
+//!         assert_eq!(answer(404), Failure::permanent("the chat answered 404: no"));
+//!     }
+//!
+//!     #[test]
+//!     fn the_schema_is_true() {
+//!         let config = json!({ "url": "https://chat.example.com/x", "text": "{{ id }}", "mention": "@ops" });
+//!         testing::check_schema::<Chat>(&config).unwrap();
+//!         assert!(testing::requests::<Chat>(&json!({ "url": "chat.example.com" })).is_err());
+//!     }
+//! }
 //! ```
 //!
 //! # Build it
 //!
-//! A plugin is a library crate with `crate-type = ["cdylib", "rlib"]` (the second lets its tests run). Cargo
-//! alone builds it, once `rustup target add wasm32-wasip2` was said:
+//! Cargo alone builds it, once `rustup target add wasm32-wasip2` was said:
 //!
 //! ```text
 //! cargo build --release --target wasm32-wasip2
 //! ```
 //!
-//! A small component comes of this profile, which keeps the names for readable traps:
+//! This is what its `Cargo.toml` needs; that of `lictor plugin new` has it:
 //!
 //! ```toml
+//! # The component, and a library for its tests.
+//! [lib]
+//! crate-type = ["cdylib", "rlib"]
+//!
+//! [dependencies]
+//! lictor-sdk = { path = "lictor-sdk", features = ["template"] }
+//! serde = { version = "1", features = ["derive"] }
+//! serde_json = "1"
+//!
+//! # A small component that keeps its names, so that a crash can be read.
 //! [profile.release]
 //! opt-level = "s"
 //! lto = true
@@ -197,7 +241,7 @@
 //! # Try it
 //!
 //! `lictor plugin test .` runs the component in the real sandbox, where every call is answered and nothing is
-//! done. It runs the files of `tests/`, of which this is one:
+//! done. It runs the files of `tests/`. Make this of `tests/critical.toml`, which was about the plugin that was there:
 //!
 //! ```toml
 //! # A service fails: the people who look after it are called. Run by `lictor plugin test`.

@@ -23,8 +23,12 @@ pub struct Config {
     mention: Option<String>,
 }
 
+/// Such as `[production] web1/service:web: critical (connection refused)`.
+const TEXT: &str = "{% if environment %}[{{ environment }}] {% endif %}{{ subject }}: {{ data.to or type }}\
+    {% if data.output %} ({{ data.output | lines | first }}){% endif %}";
+
 fn default_text() -> Template {
-    Template::from_static("[{{ environment }}] {{ subject }}: {{ type }}")
+    Template::from_static(TEXT)
 }
 
 /// For the operator, and for whoever makes a form of it.
@@ -104,6 +108,23 @@ mod tests {
         let [Call::Http(request)] = calls.as_slice() else { panic!("{calls:?}") };
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         assert_eq!(body["text"], "@ops web1/service:web is critical\napp/web/workers is set");
+    }
+
+    #[test]
+    fn the_default_text_says_what_happened() {
+        let text = |delivery: &Delivery| {
+            let host = Host::start();
+            testing::handle::<Chat>(delivery, &json!({ "url": "https://chat.example.com/x" })).unwrap();
+            let calls = host.calls();
+            let [Call::Http(request)] = calls.as_slice() else { panic!("{calls:?}") };
+            String::from_utf8(request.body.clone()).unwrap()
+        };
+        let output = "refused\nfor the third time";
+        let mut delivery = testing::delivery([json!({ "to": "critical", "output": output })]);
+        assert_eq!(text(&delivery), r#"{"text":"[production] n1/service:web: critical (refused)"}"#);
+        delivery.environment = String::new();
+        delivery.events = vec![testing::sample("kv.set")];
+        assert_eq!(text(&delivery), r#"{"text":"app/web/workers: lictor.kv.set"}"#);
     }
 
     #[test]
