@@ -8,6 +8,9 @@ use crate::{CallError, exec, http, smtp};
 /// Bytes of a key, of Consul's or of the kv-store's.
 const KEY_MAX: usize = 512;
 
+/// Headers of a request.
+const HEADERS_MAX: usize = 100;
+
 /// Headers that the client alone sets.
 const FORBIDDEN_HEADERS: [&str; 11] = [
     "host",
@@ -36,13 +39,12 @@ pub(super) fn exec(command: &exec::Command) -> Result<(), CallError> {
     if let Some((name, _)) = command.env.iter().find(|(name, _)| !is_name(name)) {
         return Err(refused(format!("{name:?} is not a variable's name")));
     }
-    match command.argv.first() {
-        Some(program) if program.starts_with('/') && !program.ends_with('/') => Ok(()),
-        _ => {
-            let argv = &command.argv;
-            Err(refused(format!("run {argv:?} is never granted: the program must be an absolute path")))
-        }
+    let program = command.argv.first().map(String::as_str).unwrap_or_default();
+    if !program.starts_with('/') || program.ends_with('/') || program.contains('*') {
+        let why = "a program is named by its absolute path, without `*`";
+        return Err(refused(format!("to run {program:?} is never granted: {why}")));
     }
+    Ok(())
 }
 
 pub(super) fn append(path: &str) -> Result<(), CallError> {
@@ -62,6 +64,10 @@ pub(super) fn http(request: &http::Request) -> Result<(), CallError> {
         return Err(refused(format!("{:?} is not a method that can be granted", request.method)));
     }
     url(&request.url).map_err(|why| refused(format!("this URL is never granted: {why}")))?;
+    let count = request.headers.len();
+    if count > HEADERS_MAX {
+        return Err(refused(format!("a request has at most {HEADERS_MAX} headers, and this has {count}")));
+    }
     for (name, value) in &request.headers {
         if !is_token(name) {
             return Err(refused(format!("{name:?} is not a header's name")));
@@ -135,6 +141,8 @@ pub(super) fn key(key: &str) -> Result<(), CallError> {
         "it holds a control character".into()
     } else if key.split('/').any(|part| matches!(part, "." | "..")) {
         "it has a part `.` or `..`".into()
+    } else if key.starts_with('/') || key.contains("//") {
+        "it has an empty part, and Consul serves no such key".into()
     } else {
         return Ok(());
     };
@@ -168,9 +176,10 @@ mod tests {
     fn a_program_and_its_variables_have_a_form() {
         let _host = Host::start();
         let run = |argv: &[&str]| exec::Command::new(argv.iter().copied()).run();
-        check(run(&["systemctl", "restart"]), "must be an absolute path");
-        check(run(&["/bin/"]), "must be an absolute path");
-        check(run(&[]), "must be an absolute path");
+        check(run(&["systemctl", "restart"]), "by its absolute path");
+        check(run(&["/bin/"]), "by its absolute path");
+        check(run(&["/bin/*"]), "by its absolute path");
+        check(run(&[]), "to run \"\" is never granted: a program is named by its absolute path");
         check(run(&["/bin/echo", "a\0"]), "a NUL");
         check(exec::Command::new(["/bin/echo"]).env("A=B", "c").run(), "\"A=B\" is not a variable's name");
         assert!(exec::Command::new(["/bin/echo", ""]).env("LICTOR_X", "=").run().is_ok());
@@ -219,6 +228,10 @@ mod tests {
         check(with("X-Text", "a\nb"), "header x-text holds a line end");
         check(with("X-Text", "ü"), "header x-text holds");
         assert!(with("X-Text", "a\tb").is_ok());
+        let many = (0..=HEADERS_MAX).fold(http::Request::new("GET", "http://h/"), |request, number| {
+            request.header(format!("X-{number}"), "x")
+        });
+        check(many.send(), "at most 100 headers, and this has 101");
         for url in
             ["http://h", "https://[::1]:8080/a?b=../c", "HTTP://h:80", "http://[::1]/", "http://h/a.b/..c"]
         {
@@ -249,6 +262,7 @@ mod tests {
         check(kv::keys(&long), "and this has 513");
         check(kv::get("app/../x"), "`..`");
         check(kv::get("app/\n"), "a control character");
+        check(kv::keys("/app/"), "an empty part");
         assert!(kv_store::set(&long[1..], "x").is_ok() && kv::get("app/web").is_ok());
     }
 }
