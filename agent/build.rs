@@ -11,6 +11,7 @@
 use std::{
     env,
     error::Error,
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -88,7 +89,9 @@ fn list_sdk(out: &Path) -> Result<(), Box<dyn Error>> {
     files.sort();
     let mut list = String::from("const SDK: &[File] = &[\n");
     for file in files {
-        list += &format!("    ({:?}, include_str!({file:?})),\n", file.strip_prefix(&sdk)?);
+        let path = file.to_str().ok_or("the path of the SDK is no text")?;
+        let name = file.strip_prefix(&sdk)?.to_string_lossy();
+        writeln!(list, "    ({name:?}, include_str!({path:?})),")?;
     }
     fs::write(out.join("sdk.rs"), list + "];\n")?;
     Ok(())

@@ -25,9 +25,9 @@ const STATEMENTS: usize = 32;
 /// the store's own does that much earlier, beside the work; this is for when it does not keep up.
 const LOG_PAGES: u32 = 32_768;
 
-/// Pages of the database that a connection keeps in memory (512 KiB); the rest is the system's to keep. What is written
+/// Pages of the database that a connection keeps in memory (256 KiB); the rest is the system's to keep. What is written
 /// next to each other is read again soon, and that is little, however long the lists are.
-pub(super) const CACHE_PAGES: u32 = 128;
+pub(super) const CACHE_PAGES: u32 = 64;
 
 /// What a power cut may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

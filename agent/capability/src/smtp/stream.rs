@@ -39,7 +39,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
         let known = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
         let new = buffer.filled().get(known..).unwrap_or_default();
-        let lines = new.iter().filter(|byte| **byte == b'\n').count();
+        let lines = new.split(|byte| *byte == b'\n').count() - 1;
         let left = (this.bytes.checked_sub(new.len()), this.lines.checked_sub(lines));
         let (Some(bytes), Some(lines)) = left else {
             let text = format!("the relay says more than {BYTES} bytes or {LINES} lines");
