@@ -9,6 +9,7 @@
 //! Invariants: the number of arguments agrees with the grant unless it ends in `**`; a variable reaches the
 //! program only if its name is ours or listed in the grant, so no guest can set `LD_PRELOAD`.
 
+mod ending;
 mod run;
 mod tree;
 
@@ -17,6 +18,7 @@ mod tests;
 
 use std::{path::PathBuf, time::Duration};
 
+pub use ending::Programs;
 pub(crate) use run::run;
 
 use crate::{CallError, GrantError, account::Account, refusal, wildcard::Pattern};

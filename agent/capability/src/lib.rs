@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use account::{Account, Ids};
 pub use append::{AppendGrant, AppendGrantSpec};
-pub use exec::{Command, ExecGrant, ExecGrantSpec, ExecOutput, ExitStatus};
+pub use exec::{Command, ExecGrant, ExecGrantSpec, ExecOutput, ExitStatus, Programs};
 pub use http::{HttpGrant, HttpGrantSpec, HttpRequest, HttpResponse};
 pub use kv::{Keys, KvAnswer, KvCall, KvGrant, KvReading};
 pub use kv_store::{KEYS as KV_STORE_KEYS, KvStore, KvStoreCall, KvStoreGrant};
@@ -270,11 +270,12 @@ impl Capabilities {
         &self.grants
     }
 
-    /// Runs a program to its end. Dropping the future kills the program's process group.
-    pub async fn exec(&self, command: Command) -> Result<ExecOutput, CallError> {
+    /// Runs a program to its end. Dropping the future tells the program to end, with all that is below it, and leaves it to
+    /// `programs` to see to that.
+    pub async fn exec(&self, command: Command, programs: &Programs) -> Result<ExecOutput, CallError> {
         let granted = exec::decide(&self.grants.exec, &command, &exec::real_path);
         match &self.world {
-            World::Real(real) => exec::run(granted?, command, real.limits.exec_output).await,
+            World::Real(real) => exec::run(granted?, command, real.limits.exec_output, programs).await,
             World::Scripted(script) => {
                 let granted = granted.map(drop);
                 script.exec(command, granted)
@@ -480,7 +481,8 @@ mod tests {
             let (able, argv) = (Arc::clone(&able), strings(argv));
             // Spawned: the host needs futures that can move between threads.
             tokio::spawn(async move {
-                able.exec(Command { argv, env: Vec::new(), stdin: Vec::new(), timeout }).await
+                let command = Command { argv, env: Vec::new(), stdin: Vec::new(), timeout };
+                able.exec(command, &Programs::default()).await
             })
         };
         assert_eq!(run(&["/bin/echo", "hi"]).await.unwrap().unwrap().stdout, "hi\n");
@@ -527,7 +529,7 @@ mod tests {
             stdin: Vec::new(),
             timeout: Duration::from_secs(1),
         };
-        let output = able.exec(command.clone()).await.unwrap();
+        let output = able.exec(command.clone(), &Programs::default()).await.unwrap();
         assert_eq!((output.status, output.stdout.as_str()), (ExitStatus::Code(0), ""));
         assert_eq!(able.current("web").await.unwrap().body, b"[]");
         assert_eq!(able.kv(KvCall::Get("app/a".into())).await, Ok(KvAnswer::default()));

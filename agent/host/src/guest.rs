@@ -173,7 +173,8 @@ async fn start(
     capabilities: Arc<Capabilities>,
     command: capability::Command,
 ) -> Result<capability::ExecOutput, capability::CallError> {
-    let ran = shared.on_guests(async move { capabilities.exec(command).await }).await;
+    let programs = shared.programs.clone();
+    let ran = shared.on_guests(async move { capabilities.exec(command, &programs).await }).await;
     ran.unwrap_or_else(|error| {
         Err(capability::CallError::Failed(format!("Lictor's own part of it broke: {error}")))
     })

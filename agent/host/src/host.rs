@@ -15,9 +15,11 @@ use std::sync::atomic::{
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use lictor_capability::Programs;
 use sha2::{Digest, Sha256};
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinError;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Enabled, Engine, EngineWeak, PoolingAllocationConfig};
@@ -43,8 +45,8 @@ const LINGER: u32 = 100;
 /// Calls at once after which memory is given back at rest. Fewer leave little, and the next one would pay for it.
 const MANY: usize = 16;
 
-/// How long the end of dropped calls is waited for. They are dropped within a tick, if the machine is not
-/// overloaded.
+/// How long the end of dropped calls is waited for, with the programs that they ran. They are dropped within a tick, if the
+/// machine is not overloaded; the rest is what is left of a program's grace between TERM and KILL.
 const CLOSE: Duration = Duration::from_secs(1);
 
 /// Modules of an instance: the guest's own and those that adapt it.
@@ -121,6 +123,7 @@ impl Host {
             engine,
             guests,
             lanes,
+            programs: Programs::default(),
             runtime: Some(runtime),
             calls,
             has_served: AtomicBool::new(false),
@@ -175,15 +178,18 @@ impl Host {
         }
     }
 
-    /// Waits, for a second at most, until calls that were dropped have let go of what they held: the programs
-    /// that they ran are ended by then.
+    /// Waits, for a second, until calls that were dropped have let go of what they held, and the programs that they ran have
+    /// ended. Those that have not by then are killed.
     pub async fn close(&self) {
-        let all_ended = async {
+        let until = Instant::now() + CLOSE;
+        let all_dropped = async {
             while self.shared.calls.running.load(SeqCst) > 0 {
                 tokio::time::sleep(TICK).await;
             }
         };
-        if tokio::time::timeout(CLOSE, all_ended).await.is_err() {
+        let dropped = tokio::time::timeout_at(until, all_dropped).await.is_ok();
+        let ended = self.shared.programs.end(until.saturating_duration_since(Instant::now())).await;
+        if !dropped || !ended {
             tracing::warn!("A plugin's call did not end; what it ran may go on.");
         }
     }
@@ -237,6 +243,8 @@ pub(crate) struct Shared {
     pub(crate) guests: Handle,
     /// Where those run that would hold up the others.
     pub(crate) lanes: Lanes,
+    /// What dropped calls ran.
+    pub(crate) programs: Programs,
     /// The same, for the one who ends it. `None` only while we are dropped.
     runtime: Option<Runtime>,
     calls: Arc<Calls>,

@@ -118,6 +118,40 @@ async fn dropping_the_future_ends_the_call() {
 }
 
 #[tokio::test]
+async fn a_host_is_closed_when_the_programs_of_its_calls_have_ended_or_were_killed() {
+    let host =
+        Host::new(HostSettings { cache_dir: Some(common::guest::compiled()), workers: 1, instances: 4 });
+    let host = host.unwrap();
+    let plugin = host.load(common::guest::guest()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let note = |name: &str| dir.path().join(name);
+    let script = |name: &str, at_term: &str| {
+        let (up, at_term) =
+            (note(name).display().to_string(), at_term.replace("DIR", dir.path().to_str().unwrap()));
+        format!("trap '{at_term}' TERM; echo $$ >{up}.new; mv {up}.new {up}; while :; do sleep 0.02; done")
+    };
+    let tidy = script("tidy", "sleep 0.2; echo >DIR/cleaned; exit");
+    let stubborn = script("stubborn", "");
+    let handle = |script: &str| {
+        let command = ["/bin/sh", "-c", script];
+        plugin.handle(call(&exec(&command), patient(), may_run(&command)))
+    };
+    tokio::select! {
+        report = handle(&tidy) => panic!("it ended by itself: {:?}", report.result),
+        report = handle(&stubborn) => panic!("it ended by itself: {:?}", report.result),
+        () = until("both run", || note("tidy").exists() && note("stubborn").exists()) => {}
+    }
+    let pids = ["tidy", "stubborn"].map(|name| std::fs::read_to_string(note(name)).unwrap());
+    let begin = Instant::now();
+    host.close().await;
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    assert!(note("cleaned").exists());
+    for pid in pids {
+        assert!(!std::path::Path::new("/proc").join(pid.trim()).exists());
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_is_an_answer_and_giving_up_after_it_is_no_failure() {
     let command = ["/bin/true"];
     let goes_on = format!(r#"{{"do":"sleep","command":{command:?}}}"#);

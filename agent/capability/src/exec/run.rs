@@ -4,19 +4,21 @@
 //! Boundary: processes. Which command is granted was decided before.
 //!
 //! Invariants: a call whose time is over, or that is dropped, leaves no process behind that is of the program's group
-//! or below one that is; one that ended by itself does, so that a program may start a daemon. So a daemon, which has
-//! left the group and whose parent has ended, is out of reach.
+//! or below one that is: they get TERM, and KILL after the grace, which for a call that was dropped is for
+//! `exec/ending.rs` to see to. One that ended by itself does, so that a program may start a daemon. So a daemon, which
+//! has left the group and whose parent has ended, is out of reach.
 
 use std::{future::Future, io, pin::Pin, process::Stdio, time::Duration};
 
 use rustix::process::{Signal, geteuid};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
-    process::{Child, ChildStdin, Command as Process},
-    time::{sleep, timeout},
+    process::{ChildStdin, Command as Process},
+    time::{sleep, sleep_until, timeout},
 };
 
-use super::tree::Tree;
+use super::ending::{Program, Programs, Running};
+use super::tree::{GRACE, GRACE_POLL, Tree};
 use super::{Command, ExecGrant, ExecOutput, ExitStatus};
 use crate::account::{self, Account};
 use crate::{CallError, refusal};
@@ -25,10 +27,6 @@ use crate::{CallError, refusal};
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The one locale that every Debian has, and UTF-8, which the output is read as.
 const LANG: &str = "C.UTF-8";
-/// Between TERM and KILL.
-const GRACE: Duration = Duration::from_secs(5);
-/// How often processes that were told to end are looked at.
-const GRACE_POLL: Duration = Duration::from_millis(20);
 /// How long output is still read after the program ended. It is in the pipe already; only a daemon that
 /// the program left behind keeps the pipe open for longer.
 const DRAIN: Duration = Duration::from_millis(200);
@@ -37,23 +35,33 @@ const CHUNK: usize = 1024;
 /// Bytes of output in the text of an error.
 const MAX_QUOTED: usize = 1024;
 
-/// Runs the command and keeps the last `keep` bytes of each of its outputs.
-pub(crate) async fn run(grant: &ExecGrant, command: Command, keep: usize) -> Result<ExecOutput, CallError> {
+/// Runs the command and keeps the last `keep` bytes of each of its outputs. Dropped, it leaves the program to `programs`.
+pub(crate) async fn run(
+    grant: &ExecGrant,
+    command: Command,
+    keep: usize,
+    programs: &Programs,
+) -> Result<ExecOutput, CallError> {
     let failed = |why: &str| CallError::Failed(format!("run {}: {why}", grant.program));
     let mut process = process(grant, &command);
     if let Some(account) = &grant.account {
         run_as(account, &mut process).map_err(|why| failed(&why))?;
     }
     let mut child = process.spawn().map_err(|error| failed(&explain(grant, &error)))?;
-    let mut tree = Tree::led_by(&child);
+    let input = child.stdin.take();
+    let mut running = Running::new(child, programs.clone());
+    let Program { tree, output, errors } = &mut running.program;
     let (mut stdout, mut stderr) = (Tail::new(keep), Tail::new(keep));
-    let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let ending = {
         let pipes = async {
-            tokio::join!(feed(input, &command.stdin), stdout.fill(output), stderr.fill(errors));
+            tokio::join!(
+                feed(input, &command.stdin),
+                stdout.fill(output.as_mut()),
+                stderr.fill(errors.as_mut())
+            );
         };
         tokio::pin!(pipes);
-        supervise(&mut child, &mut tree, pipes, command.timeout).await
+        supervise(tree, pipes, command.timeout).await
     };
     let (stdout, stderr) = (stdout.into_text(), stderr.into_text());
     match ending.map_err(|error| failed(&error.to_string()))? {
@@ -115,7 +123,6 @@ enum Ending {
 
 /// Waits for the program's end, by itself or by us, while `pipes` moves its input and output.
 async fn supervise(
-    child: &mut Child,
     tree: &mut Tree,
     mut pipes: Pin<&mut impl Future<Output = ()>>,
     limit: Duration,
@@ -128,8 +135,7 @@ async fn supervise(
     loop {
         tokio::select! {
             biased;
-            status = child.wait() => {
-                tree.release();
+            status = tree.ended() => {
                 if open {
                     drop(timeout(DRAIN, pipes).await);
                 }
@@ -139,10 +145,9 @@ async fn supervise(
             () = &mut pipes, if open => open = false,
         }
     }
-    tree.signal(Signal::TERM);
-    let grace = sleep(GRACE);
+    let grace = sleep_until(tree.tell_to_end());
     tokio::pin!(grace);
-    // They are gone when those that are known are dead and nobody holds their output any more.
+    // They are gone when all are dead and nobody holds their output any more.
     while open || !tree.is_over() {
         tokio::select! {
             biased;
@@ -153,9 +158,7 @@ async fn supervise(
     }
     tree.signal(Signal::KILL);
     // Bounded, since a process that hangs in the kernel does not even obey KILL.
-    if timeout(GRACE, child.wait()).await.is_ok() {
-        tree.release();
-    }
+    drop(timeout(GRACE, tree.ended()).await);
     if open {
         drop(timeout(DRAIN, pipes).await);
     }

@@ -1,6 +1,6 @@
 //! Exec grants as tables; running real processes.
 
-use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep, timeout};
@@ -229,6 +229,11 @@ const KEEP: usize = 4096;
 /// Long enough for a script to have begun.
 const LIMIT: Duration = Duration::from_millis(300);
 
+/// For those who wait for the program's end.
+async fn run(grant: &ExecGrant, command: Command, keep: usize) -> Result<ExecOutput, CallError> {
+    super::run(grant, command, keep, &Programs::default()).await
+}
+
 async fn shell(script: &str, change: impl FnOnce(&mut Command)) -> Result<ExecOutput, CallError> {
     let mut asked = command(&["/bin/sh", "-c", script]);
     change(&mut asked);
@@ -303,7 +308,8 @@ async fn a_program_runs_as_whom_its_grant_names_and_in_no_other_group() {
     // With a group alone it stays who we are, and is in no other group either.
     let spec =
         ExecGrantSpec { command: strings(&script), group: Some("54322".into()), ..ExecGrantSpec::default() };
-    let output = super::run(&ExecGrant::from_spec(spec).unwrap(), command(&script), KEEP).await.unwrap();
+    let grant = ExecGrant::from_spec(spec).unwrap();
+    let output = super::run(&grant, command(&script), KEEP, &Programs::default()).await.unwrap();
     assert_eq!(output.stdout.trim_end(), "0\n54322\n54322\nGroups:", "{}", output.stderr);
     for (user, want) in [("54321", "write a `group` too"), ("nobody-of-that-name", "there is no user")] {
         let error = run(user, None).await.unwrap_err().to_string();
@@ -316,7 +322,8 @@ async fn a_program_runs_as_whom_its_grant_names_and_in_no_other_group() {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
     let program = program.to_str().unwrap();
     let grant = run_as(&[program], "nobody", None);
-    let error = super::run(&grant, command(&[program]), KEEP).await.unwrap_err().to_string();
+    let asked = command(&[program]);
+    let error = super::run(&grant, asked, KEEP, &Programs::default()).await.unwrap_err().to_string();
     assert!(error.contains("user nobody may not execute it"), "{error}");
 }
 
@@ -454,26 +461,166 @@ async fn the_grace_is_for_the_whole_group_not_for_its_leader_only() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_dropped_leaves_nothing_behind() {
-    let folder = tempfile::tempdir().unwrap();
-    let note = folder.path().join("pids");
-    let script = format!(
-        "trap '' TERM; sleep 30 & a=$!; setsid sleep 30 & echo $a $! $$ >{0}.new; mv {0}.new {0}; wait",
-        note.display()
-    );
-    let call = shell(&script, |_| ());
-    let written = async {
-        while !note.exists() {
-            sleep(Duration::from_millis(5)).await;
+async fn the_grace_of_others_is_not_over_when_their_leader_is_dead() {
+    let desk = Desk::new();
+    // Nobody holds the output any more when the leader, which does not catch TERM, is dead.
+    let script = format!("sh -c '{}' >/dev/null 2>&1 & wait", desk.cleaning("sleep 0.5"));
+    let begin = Instant::now();
+    let error = shell(&script, |asked| asked.timeout = LIMIT).await.unwrap_err();
+    assert!(matches!(error, CallError::TimedOut(_)), "{error:?}");
+    assert!(desk.has("cleaned"));
+    assert!(begin.elapsed() < Duration::from_secs(4), "no longer than it took: {:?}", begin.elapsed());
+}
+
+/// Where scripts leave notes.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.path(name).exists()
+    }
+
+    /// A script that is `up`, and when it gets TERM does this and has then `cleaned` up.
+    fn cleaning(&self, work: &str) -> String {
+        let folder = self.0.path().display();
+        format!(
+            "trap \"{work}; echo >{folder}/cleaned; exit\" TERM; {}; while :; do sleep 0.02; done",
+            self.up("$$")
+        )
+    }
+
+    /// Writes down who is up.
+    fn up(&self, pids: &str) -> String {
+        format!("echo {pids} >{0}.new; mv {0}.new {0}", self.path("up").display())
+    }
+
+    async fn wait_for(&self, name: &str) {
+        let written = async {
+            while !self.has(name) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), written).await.unwrap();
+    }
+
+    /// Runs a script until it is up, drops the call, and tells who was up.
+    async fn dropped(&self, script: &str, programs: &Programs) -> Vec<String> {
+        let grant = grant(&["/bin/sh", "-c", "*"]);
+        tokio::select! {
+            output = super::run(&grant, command(&["/bin/sh", "-c", script]), KEEP, programs) => panic!("{output:?}"),
+            () = self.wait_for("up") => {}
         }
-    };
-    tokio::select! {
-        output = call => panic!("{output:?}"),
-        written = timeout(Duration::from_secs(5), written) => written.unwrap(),
+        fs::read_to_string(self.path("up")).unwrap().split_whitespace().map(str::to_owned).collect()
     }
-    for pid in fs::read_to_string(&note).unwrap().split_whitespace() {
-        gone(pid).await;
+}
+
+/// They take no notice of TERM, and one of them has left the group.
+fn stubborn(desk: &Desk) -> String {
+    format!("trap '' TERM; sleep 30 & a=$!; setsid sleep 30 & {}; wait", desk.up("$a $! $$"))
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_tells_its_program_to_end_and_lets_it_clean_up() {
+    let (desk, programs) = (Desk::new(), Programs::default());
+    // More than a pipe holds, and nobody waits for it any more.
+    let script = desk.cleaning("head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2; sleep 0.3");
+    let begin = Instant::now();
+    let pids = desk.dropped(&script, &programs).await;
+    desk.wait_for("cleaned").await;
+    assert!(begin.elapsed() < Duration::from_secs(4), "told at once: {:?}", begin.elapsed());
+    reaped(&pids[0]).await;
+    assert!(programs.end(Duration::ZERO).await);
+}
+
+#[tokio::test]
+async fn who_takes_no_notice_when_its_call_is_dropped_is_killed_after_the_grace() {
+    let (desk, programs) = (Desk::new(), Programs::default());
+    let begin = Instant::now();
+    let pids = desk.dropped(&stubborn(&desk), &programs).await;
+    sleep(Duration::from_secs(3)).await;
+    assert!(pids.iter().all(|pid| is_alive(pid)));
+    while pids.iter().any(|pid| is_alive(pid)) {
+        assert!(begin.elapsed() < Duration::from_secs(15));
+        sleep(Duration::from_millis(20)).await;
     }
+    assert!(begin.elapsed() >= Duration::from_secs(5), "{:?}", begin.elapsed());
+    reaped(&pids[2]).await;
+}
+
+#[tokio::test]
+async fn at_the_end_of_all_the_grace_is_what_is_left_and_then_nothing_is() {
+    let programs = Programs::default();
+    assert!(programs.end(Duration::from_mins(1)).await, "there is nothing to wait for");
+    let (desk, other) = (Desk::new(), Desk::new());
+    let programs = Programs::default();
+    let mut pids = desk.dropped(&stubborn(&desk), &programs).await;
+    pids.extend(other.dropped(&other.cleaning("sleep 0.2"), &programs).await);
+    let begin = Instant::now();
+    assert!(programs.end(Duration::from_millis(800)).await);
+    let took = begin.elapsed();
+    assert!((Duration::from_millis(800)..Duration::from_secs(3)).contains(&took), "{took:?}");
+    assert!(other.has("cleaned"));
+    assert!(!pids.iter().any(|pid| is_alive(pid)));
+    for leader in [&pids[2], &pids[3]] {
+        reaped(leader).await;
+    }
+    // Whoever comes later has no grace left.
+    let late = Desk::new();
+    let pids = late.dropped(&stubborn(&late), &programs).await;
+    assert!(programs.end(Duration::ZERO).await);
+    assert!(!pids.iter().any(|pid| is_alive(pid)));
+}
+
+#[test]
+fn a_call_ends_with_its_runtime_and_its_program_is_told_so() {
+    for at_once in [false, true] {
+        let (desk, programs) = (Arc::new(Desk::new()), Programs::default());
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let script = desk.cleaning("echo bye >&2; sleep 0.2");
+        let asked = command(&["/bin/sh", "-c", &script]);
+        let left_to = programs.clone();
+        runtime
+            .spawn(async move { super::run(&grant(&["/bin/sh", "-c", "*"]), asked, KEEP, &left_to).await });
+        runtime.block_on(desk.wait_for("up"));
+        let pid = fs::read_to_string(desk.path("up")).unwrap();
+        if at_once {
+            runtime.shutdown_background();
+        } else {
+            drop(runtime);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            desk.wait_for("cleaned").await;
+            reaped(pid.trim()).await;
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_within_the_grace_of_its_deadline_gets_no_other_one() {
+    let (desk, programs) = (Desk::new(), Programs::default());
+    let script = format!(
+        "trap 'echo term >>{}' TERM; {}; while :; do sleep 0.02; done",
+        desk.path("term").display(),
+        desk.up("$$")
+    );
+    let mut asked = command(&["/bin/sh", "-c", &script]);
+    asked.timeout = LIMIT;
+    let grant = grant(&["/bin/sh", "-c", "*"]);
+    let begin = Instant::now();
+    let call = super::run(&grant, asked, KEEP, &programs);
+    assert!(timeout(Duration::from_secs(3), call).await.is_err());
+    reaped_within(fs::read_to_string(desk.path("up")).unwrap().trim(), Duration::from_secs(5)).await;
+    assert!(begin.elapsed() < Duration::from_secs(7), "{:?}", begin.elapsed());
+    assert_eq!(fs::read_to_string(desk.path("term")).unwrap(), "term\n");
 }
 
 #[tokio::test]
@@ -504,6 +651,19 @@ fn is_alive(pid: &str) -> bool {
             );
             false
         }
+    }
+}
+
+/// Nobody has to ask any more how it ended.
+async fn reaped(pid: &str) {
+    reaped_within(pid, Duration::from_secs(2)).await;
+}
+
+async fn reaped_within(pid: &str, limit: Duration) {
+    let begin = Instant::now();
+    while Path::new("/proc").join(pid).exists() {
+        assert!(begin.elapsed() < limit, "process {pid} is still there");
+        sleep(Duration::from_millis(10)).await;
     }
 }
 

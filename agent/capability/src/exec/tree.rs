@@ -6,14 +6,21 @@
 //! been reaped, another one through a handle that was opened and then found to be of the process that was meant.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::os::fd::OwnedFd;
+use std::process::ExitStatus;
+use std::time::Duration;
+use std::{fs, io};
 
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
 };
 use tokio::process::Child;
+use tokio::time::Instant;
 
+/// Between TERM and KILL.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
+/// How often processes that were told to end are looked at.
+pub(super) const GRACE_POLL: Duration = Duration::from_millis(20);
 /// How often processes are looked for that those made in between that are being killed.
 const ROUNDS: usize = 8;
 
@@ -30,34 +37,72 @@ struct Process {
 }
 
 /// One that is below the leader and in another group.
+#[derive(Debug)]
 struct Stray {
-    id: u32,
-    began: u64,
+    process: Process,
     handle: OwnedFd,
 }
 
-/// The processes of a call. Dropping it kills them at once: the call was cancelled, so its time is over, and at a
-/// shutdown nobody might be left to wait between TERM and KILL.
+/// The processes of a program.
+#[derive(Debug, Default)]
 pub(super) struct Tree {
-    leader: Option<Pid>,
+    /// The leader, until it is reaped: then its number is no longer ours.
+    child: Option<Child>,
     strays: Vec<Stray>,
+    /// Those of the group that were alive when it was looked last, for whether they still are: they are signalled as the
+    /// group.
+    members: Vec<Process>,
+    /// When those that were told to end have to be gone.
+    until: Option<Instant>,
 }
 
 impl Tree {
-    pub(super) fn led_by(child: &Child) -> Self {
-        let leader = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        Self { leader, strays: Vec::new() }
+    pub(super) fn led_by(child: Child) -> Self {
+        Self { child: Some(child), ..Self::default() }
     }
 
-    /// The leader was reaped: its number is no longer ours.
-    pub(super) fn release(&mut self) {
-        self.leader = None;
+    /// Waits for the leader's end, and reaps it. May be dropped and begun anew.
+    pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
+        let Some(child) = &mut self.child else { return Err(io::Error::other("it was reaped before")) };
+        let status = child.wait().await;
+        self.release();
+        status
+    }
+
+    /// Reaps the leader if it is dead.
+    pub(super) fn reap(&mut self) -> bool {
+        if self.child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None))) {
+            self.release();
+        }
+        self.is_reaped()
+    }
+
+    pub(super) fn is_reaped(&self) -> bool {
+        self.child.is_none()
+    }
+
+    fn release(&mut self) {
+        self.child = None;
         self.strays.clear();
+        self.members.clear();
+    }
+
+    fn leader(&self) -> Option<Pid> {
+        Pid::from_raw(self.child.as_ref()?.id()?.cast_signed())
+    }
+
+    /// Sends TERM, once, and says when the grace is over.
+    pub(super) fn tell_to_end(&mut self) -> Instant {
+        if let Some(until) = self.until {
+            return until;
+        }
+        self.signal(Signal::TERM);
+        *self.until.insert(Instant::now() + GRACE)
     }
 
     /// Signals all that there are. What is being killed may make others meanwhile, so it is looked again then.
     pub(super) fn signal(&mut self, signal: Signal) {
-        let Some(leader) = self.leader else { return };
+        let Some(leader) = self.leader() else { return };
         let rounds = if signal == Signal::KILL { ROUNDS } else { 1 };
         for _ in 0..rounds {
             let found_more = self.find_strays(leader);
@@ -73,21 +118,34 @@ impl Tree {
         }
     }
 
-    /// The leader and all strays are dead. Looks without reaping.
-    pub(super) fn is_over(&self) -> bool {
+    /// The leader, all others of its group and all strays are dead. Looks without reaping.
+    ///
+    /// All processes are looked through only when those are dead that are known.
+    pub(super) fn is_over(&mut self) -> bool {
+        let Some(leader) = self.leader() else { return true };
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let is_dead = |leader| !matches!(waitid(WaitId::Pid(leader), options), Ok(None));
-        self.leader.is_none_or(is_dead) && !self.strays.iter().any(Stray::is_alive)
+        let is_alive = matches!(waitid(WaitId::Pid(leader), options), Ok(None));
+        if is_alive || self.strays.iter().any(Stray::is_alive) || self.members.iter().any(Process::is_alive) {
+            return false;
+        }
+        let group = leader.as_raw_nonzero().get().cast_unsigned();
+        self.members =
+            processes().into_iter().filter(|process| process.group == group && !process.is_dead).collect();
+        self.members.is_empty()
     }
 
-    /// Adds those that have left the group since it was looked last, and says whether there are any.
+    /// Adds those that have left the group since it was looked last, and says whether there are any. They are found below any
+    /// of the group, since the leader may be dead.
     fn find_strays(&mut self, leader: Pid) -> bool {
         let leader = leader.as_raw_nonzero().get().cast_unsigned();
         let all = processes();
         let known = |process: &Process| {
-            self.strays.iter().any(|stray| (stray.id, stray.began) == (process.id, process.began))
+            let is_same =
+                |stray: &Stray| stray.process.id == process.id && stray.process.began == process.began;
+            self.strays.iter().any(is_same)
         };
-        let roots = all.iter().filter(|process| process.id == leader || known(process)).map(|one| one.id);
+        let is_ours = |process: &&Process| process.group == leader || known(process);
+        let roots = all.iter().filter(is_ours).map(|process| process.id);
         let below = below(&all, roots.collect());
         let strays = below.into_iter().filter(|process| process.group != leader && !known(process));
         let found: Vec<_> = strays.filter_map(Stray::catch).collect();
@@ -97,22 +155,21 @@ impl Tree {
     }
 }
 
-impl Drop for Tree {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
+impl Process {
+    fn is_alive(&self) -> bool {
+        look(self.id).is_some_and(|now| now.began == self.began && !now.is_dead)
     }
 }
 
 impl Stray {
     /// None: it is gone already, and its number may be another's.
     fn catch(process: Process) -> Option<Self> {
-        let Process { id, began, .. } = process;
-        let handle = pidfd_open(Pid::from_raw(id.cast_signed())?, PidfdFlags::empty()).ok()?;
-        look(id).filter(|now| now.began == began).map(|_| Self { id, began, handle })
+        let handle = pidfd_open(Pid::from_raw(process.id.cast_signed())?, PidfdFlags::empty()).ok()?;
+        look(process.id).filter(|now| now.began == process.began).map(|_| Self { process, handle })
     }
 
     fn is_alive(&self) -> bool {
-        look(self.id).is_some_and(|now| now.began == self.began && !now.is_dead)
+        self.process.is_alive()
     }
 }
 
