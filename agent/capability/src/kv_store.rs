@@ -2,14 +2,16 @@
 //!
 //! Boundary: parses and decides; `kv_store/file.rs` keeps what was granted.
 //!
-//! Invariant: what is kept is never more than the grant, however often and by however many calls at once it is
-//! written.
+//! Invariants: what is kept is never more than the grant, however often and by however many calls at once it is
+//! written. No call writes more than [`TIMES`] the grant, or [`LEAST`], to the disk: each change writes all that is
+//! kept, which no limit of the guest's own CPU time counts.
 
 mod file;
 
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 pub use file::KvStore;
@@ -22,6 +24,15 @@ pub const KEYS: u32 = 1000;
 /// Bytes of a key.
 const KEY_MAX: usize = 512;
 
+/// How often one call may write as much as is granted.
+const TIMES: u64 = 4;
+
+/// Bytes that any call may write, so that one that keeps little may change it often.
+const LEAST: u64 = 16 << 20;
+
+/// What a change costs at least: a file is written in blocks, and waited for.
+const BLOCK: u64 = 4 << 10;
+
 /// How much a plugin may keep for its receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvStoreGrant {
@@ -31,8 +42,8 @@ pub struct KvStoreGrant {
     pub keys: u32,
 }
 
-/// What is kept.
-pub(crate) type Values = BTreeMap<String, Vec<u8>>;
+/// What is kept; of a file that was read it is borrowed, since there may be much of it.
+pub(crate) type Values<'v> = BTreeMap<Cow<'v, str>, Cow<'v, [u8]>>;
 
 /// What is asked of what is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,23 +93,33 @@ impl KvStoreCall {
         }
     }
 
-    /// Does it with the values in `kept`, unless more would be kept then than is granted. Answers what a `get` asks
-    /// for, and whether something changed.
+    /// Does it with the values in `kept`, unless more would be kept then than is granted, or more would be `written` by
+    /// this call than one may. Answers what a `get` asks for, and whether something changed.
     pub(crate) fn apply(
         self,
-        kept: &mut Values,
+        kept: &mut Values<'_>,
         grant: &KvStoreGrant,
+        written: &mut u64,
     ) -> Result<(Option<Vec<u8>>, bool), CallError> {
+        let others = |key: &str| {
+            let others = kept.iter().filter(|(other, _)| *other != key);
+            others.map(|(key, value)| size(key, value)).sum::<u64>()
+        };
         match self {
-            Self::Get(key) => Ok((kept.get(&key).cloned(), false)),
-            Self::Delete(key) => Ok((None, kept.remove(&key).is_some())),
+            Self::Get(key) => Ok((kept.get(key.as_str()).map(|value| value.to_vec()), false)),
+            Self::Delete(key) if !kept.contains_key(key.as_str()) => Ok((None, false)),
+            Self::Delete(key) => {
+                write(others(&key), grant, written)?;
+                kept.remove(key.as_str());
+                Ok((None, true))
+            }
             Self::Set(key, value) => {
-                if kept.get(&key) == Some(&value) {
+                let before = kept.get(key.as_str());
+                if before.is_some_and(|before| **before == *value) {
                     return Ok((None, false));
                 }
-                let before = kept.iter().filter(|(other, _)| **other != key);
-                let size = before.map(|(key, value)| size(key, value)).sum::<u64>() + size(&key, &value);
-                let keys = kept.len() + usize::from(!kept.contains_key(&key));
+                let size = others(&key) + size(&key, &value);
+                let keys = kept.len() + usize::from(before.is_none());
                 if size > grant.size {
                     return Err(refusal::refused(
                         format_args!("keep {size} bytes between calls"),
@@ -110,11 +131,27 @@ impl KvStoreCall {
                     let line = whole_line(grant.size, keys);
                     return Err(refusal::refused(format_args!("keep {keys} keys between calls"), line));
                 }
-                kept.insert(key, value);
+                write(size, grant, written)?;
+                kept.insert(key.into(), value.into());
                 Ok((None, true))
             }
         }
     }
+}
+
+/// Counts a change that makes what is kept so large, unless its call has written enough.
+fn write(size: u64, grant: &KvStoreGrant, written: &mut u64) -> Result<(), CallError> {
+    let most = grant.size.saturating_mul(TIMES).max(LEAST);
+    let after = written.saturating_add(size.max(BLOCK));
+    if after > most {
+        return Err(CallError::Refused(format!(
+            "keep a value: all that is kept is written at each change, and that would be more than {} in one call; set \
+             what belongs together under one key, or grant a larger `size` in allow.kv_store",
+            bytes(most)
+        )));
+    }
+    *written = after;
+    Ok(())
 }
 
 /// What a value takes of what is granted.

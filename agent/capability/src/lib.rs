@@ -333,15 +333,15 @@ impl Capabilities {
     }
 
     /// Reads or changes what is kept between calls; the answer is the value of a `get`. What has begun goes on when the
-    /// future is dropped.
-    pub async fn kv_store(&self, call: KvStoreCall) -> Result<Option<Vec<u8>>, CallError> {
+    /// future is dropped. `written` counts what one call of the plugin writes so: pass the same to all of its calls, first 0.
+    pub async fn kv_store(&self, call: KvStoreCall, written: &mut u64) -> Result<Option<Vec<u8>>, CallError> {
         let granted = kv_store::decide(self.grants.kv_store.as_ref(), &call);
         match &self.world {
-            World::Real(Real { kv_store: Some(store), .. }) => store.call(granted?, call).await,
+            World::Real(Real { kv_store: Some(store), .. }) => store.call(granted?, call, written).await,
             World::Real(_) => {
                 granted.and(Err(CallError::Failed("there is nowhere to keep values".to_owned())))
             }
-            World::Scripted(script) => script.kv_store(call, granted),
+            World::Scripted(script) => script.kv_store(call, granted, written),
         }
     }
 
@@ -535,9 +535,9 @@ mod tests {
         assert_eq!(able.kv(KvCall::Get("app/a".into())).await, Ok(KvAnswer::default()));
         assert!(matches!(able.kv(KvCall::Get("b".into())).await, Err(CallError::Refused(_))));
         let set = |value: &[u8]| KvStoreCall::Set("k".into(), value.into());
-        assert_eq!(able.kv_store(set(b"v")).await, Ok(None));
-        assert!(matches!(able.kv_store(set(&[0; 100])).await, Err(CallError::Refused(_))));
-        assert_eq!(able.kv_store(KvStoreCall::Get("k".into())).await, Ok(Some(b"v".to_vec())));
+        assert_eq!(able.kv_store(set(b"v"), &mut 0).await, Ok(None));
+        assert!(matches!(able.kv_store(set(&[0; 100]), &mut 0).await, Err(CallError::Refused(_))));
+        assert_eq!(able.kv_store(KvStoreCall::Get("k".into()), &mut 0).await, Ok(Some(b"v".to_vec())));
         let recorded = script.recorded();
         let failed: Vec<_> = recorded.iter().map(|call| call.failed.is_some()).collect();
         assert_eq!(failed, [true, true, false, false, false, false, true, false, true, false]);

@@ -55,6 +55,8 @@ pub(crate) struct Guest {
     capabilities: Option<Arc<Capabilities>>,
     shared: Arc<Shared>,
     rule: String,
+    /// Bytes that the call has written to what it keeps.
+    kept: u64,
     pub(crate) randomness: Randomness,
     pub(crate) limiter: MemoryLimiter,
     pub(crate) refusals: Vec<String>,
@@ -88,6 +90,7 @@ impl Guest {
             capabilities: None,
             shared,
             rule: String::new(),
+            kept: 0,
             randomness: Randomness::of(""),
             limiter,
             refusals: Vec::new(),
@@ -263,7 +266,7 @@ impl Guest {
         call: capability::KvStoreCall,
     ) -> Result<Option<Vec<u8>>, contract::types::CallError> {
         let kept = match self.capabilities() {
-            Ok(capabilities) => capabilities.kv_store(call).await,
+            Ok(capabilities) => capabilities.kv_store(call, &mut self.kept).await,
             Err(reason) => Err(capability::CallError::Refused(reason)),
         };
         kept.map_err(|error| self.call_error(error))

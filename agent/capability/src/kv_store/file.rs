@@ -9,7 +9,7 @@
 //! that run at once take turns, those of an earlier configuration too, by the lock of the folder.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -33,20 +33,32 @@ impl KvStore {
         Self { folder }
     }
 
-    /// Does the call to its end, even when the future is dropped meanwhile.
+    /// Does the call to its end, even when the future is dropped meanwhile, and adds to what was `written`.
     pub(crate) async fn call(
         &self,
         grant: KvStoreGrant,
         call: KvStoreCall,
+        written: &mut u64,
     ) -> Result<Option<Vec<u8>>, CallError> {
-        let folder = self.folder.clone();
-        tokio::task::spawn_blocking(move || act(&folder, grant, call))
+        let (folder, mut count) = (self.folder.clone(), *written);
+        let act = move || {
+            let done = act(&folder, grant, call, &mut count);
+            (done, count)
+        };
+        let (done, count) = tokio::task::spawn_blocking(act)
             .await
-            .map_err(|error| CallError::Failed(format!("keep a value: {error}")))?
+            .map_err(|error| CallError::Failed(format!("keep a value: {error}")))?;
+        *written = count;
+        done
     }
 }
 
-fn act(folder: &Path, grant: KvStoreGrant, call: KvStoreCall) -> Result<Option<Vec<u8>>, CallError> {
+fn act(
+    folder: &Path,
+    grant: KvStoreGrant,
+    call: KvStoreCall,
+    written: &mut u64,
+) -> Result<Option<Vec<u8>>, CallError> {
     let failed =
         |error: io::Error| CallError::Failed(format!("keep values in {}: {error}", folder.display()));
     let path = folder.join("values");
@@ -57,48 +69,50 @@ fn act(folder: &Path, grant: KvStoreGrant, call: KvStoreCall) -> Result<Option<V
     // Given back when it is closed.
     let lock = File::open(folder).map_err(failed)?;
     flock(&lock, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
-    let mut kept = read(&path).map_err(failed)?;
-    let (found, changed) = call.apply(&mut kept, &grant)?;
+    // Neither the values nor what is written are copied: a grant may be large.
+    let bytes = read(&path).map_err(failed)?;
+    let damaged = || io::Error::other("the file `values` is damaged; remove it, and it begins empty");
+    let mut kept = decode(&bytes).ok_or_else(damaged).map_err(failed)?;
+    let (found, changed) = call.apply(&mut kept, &grant, written)?;
     if changed {
-        write(&path, &encode(&kept)).map_err(failed)?;
+        write(&path, &kept).map_err(failed)?;
     }
     Ok(found)
 }
 
-fn read(path: &Path) -> io::Result<Values> {
-    let bytes = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Values::new()),
-        read => read?,
-    };
-    let damaged = || io::Error::other("the file `values` is damaged; remove it, and it begins empty");
-    decode(&bytes).ok_or_else(damaged)
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(MAGIC.to_vec()),
+        read => read,
+    }
 }
 
 /// A crash in the middle leaves the old file. The new one is on the disk before it takes the place of the old one, since
 /// a file system may otherwise have done the second and not the first when the power is cut.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write(path: &Path, values: &Values<'_>) -> io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_data()?;
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let mut file = BufWriter::new(file);
+    encode(values, &mut file)?;
+    file.into_inner()?.sync_data()?;
     fs::rename(&new, path)
 }
 
-pub(super) fn encode(values: &Values) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
+pub(super) fn encode(values: &Values<'_>, out: &mut impl Write) -> io::Result<()> {
+    out.write_all(MAGIC)?;
     for (key, value) in values {
         for part in [key.as_bytes(), value] {
             // A grant is far smaller than what 32 bits count.
-            bytes.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+            out.write_all(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes())?;
         }
-        bytes.extend(key.as_bytes());
-        bytes.extend(value);
+        out.write_all(key.as_bytes())?;
+        out.write_all(value)?;
     }
-    bytes
+    Ok(())
 }
 
 /// None: it is not what `encode` makes.
-pub(super) fn decode(bytes: &[u8]) -> Option<Values> {
+pub(super) fn decode(bytes: &[u8]) -> Option<Values<'_>> {
     let mut rest = bytes.strip_prefix(MAGIC)?;
     let mut take = |count: usize| {
         let (taken, left) = rest.split_at_checked(count)?;
@@ -110,9 +124,9 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Values> {
     let mut done = bytes.len() == MAGIC.len();
     while !done {
         let (key, value) = (length(take(4)?.0)?, length(take(4)?.0)?);
-        let key = String::from_utf8(take(key)?.0.to_vec()).ok()?;
+        let key = std::str::from_utf8(take(key)?.0).ok()?;
         let (value, last) = take(value)?;
-        values.insert(key, value.to_vec());
+        values.insert(key.into(), value.into());
         done = last;
     }
     Some(values)

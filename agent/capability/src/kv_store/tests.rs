@@ -26,7 +26,7 @@ fn refused(result: Result<impl std::fmt::Debug, CallError>) -> String {
 #[test]
 fn a_grant_bounds_bytes_and_keys_and_its_refusal_names_what_would_do() {
     let mut kept = Values::new();
-    let mut apply = |call: KvStoreCall| call.apply(&mut kept, &GRANT);
+    let mut apply = |call: KvStoreCall| call.apply(&mut kept, &GRANT, &mut 0);
     assert_eq!(apply(set("a", "123456789")), Ok((None, true)));
     assert_eq!(apply(set("b", "123456789")), Ok((None, true)), "exactly the limit");
     assert!(refused(apply(set("c", ""))).ends_with(r#"allow.kv_store = { size = "21B", keys = 3 }"#));
@@ -39,6 +39,57 @@ fn a_grant_bounds_bytes_and_keys_and_its_refusal_names_what_would_do() {
     assert_eq!(apply(set("d", "")), Ok((None, true)));
     assert_eq!(apply(get("b")), Ok((Some(b"123456789".to_vec()), false)));
     assert_eq!(apply(get("c")), Ok((None, false)));
+}
+
+#[test]
+fn one_call_writes_no_more_than_a_few_times_what_is_granted() {
+    // How many changes of a value of so many bytes one call gets.
+    let changes = |grant: u64, size: usize| {
+        let grant = KvStoreGrant { size: grant, keys: 10 };
+        let (mut kept, mut written) = (Values::new(), 0);
+        for change in 0.. {
+            let mut value = vec![0; size];
+            value[..4].copy_from_slice(&u32::to_le_bytes(change));
+            match KvStoreCall::Set("k".into(), value).apply(&mut kept, &grant, &mut written) {
+                Ok(done) => assert_eq!(done, (None, true)),
+                Err(error) => {
+                    let before = kept.clone();
+                    let text = refused(Err::<(), _>(error));
+                    assert!(text.contains("in one call"), "{text}");
+                    // To look is free, and to forget is a change.
+                    assert!(get("k").apply(&mut kept, &grant, &mut written).is_ok());
+                    assert_eq!(kept, before);
+                    assert!(set("k", "a call of its own").apply(&mut kept, &grant, &mut 0).is_ok());
+                    return change;
+                }
+            }
+        }
+        unreachable!("it has no end")
+    };
+    assert_eq!(changes(64 << 20, (64 << 20) - 1), 4, "of a large grant");
+    assert_eq!(changes(1 << 20, (1 << 20) - 1), 16, "what any call may write");
+    assert_eq!(changes(1 << 20, 100), 4096, "each is a block at least");
+    let grant = KvStoreGrant { size: 1 << 20, keys: 10 };
+    let mut kept = Values::from([("a".into(), vec![0; 1 << 19].into())]);
+    let mut full = LEAST;
+    assert!(
+        refused(KvStoreCall::Delete("a".into()).apply(&mut kept, &grant, &mut full))
+            .contains("16 MiB in one call")
+    );
+    assert_eq!(KvStoreCall::Delete("b".into()).apply(&mut kept, &grant, &mut full), Ok((None, false)));
+    assert_eq!(kept.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_call_writes_is_counted_from_one_change_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = KvStore::new(dir.path().to_owned());
+    let mut written = LEAST - 2 * BLOCK;
+    store.call(GRANT, set("a", "1"), &mut written).await.unwrap();
+    store.call(GRANT, set("a", "1"), &mut written).await.unwrap();
+    store.call(GRANT, set("a", "2"), &mut written).await.unwrap();
+    assert!(refused(store.call(GRANT, set("a", "3"), &mut written).await).contains("16 MiB in one call"));
+    assert_eq!(store.call(GRANT, get("a"), &mut written).await, Ok(Some(b"2".to_vec())));
 }
 
 #[test]
@@ -62,25 +113,25 @@ async fn what_is_kept_is_there_for_whoever_opens_it_next() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("kv-store/ops");
     let store = || KvStore::new(folder.clone());
-    assert_eq!(store().call(GRANT, get("a")).await, Ok(None));
+    assert_eq!(store().call(GRANT, get("a"), &mut 0).await, Ok(None));
     assert!(!folder.exists(), "to look makes nothing");
-    store().call(GRANT, set("a", "1")).await.unwrap();
-    assert_eq!(store().call(GRANT, get("a")).await, Ok(Some(b"1".to_vec())));
+    store().call(GRANT, set("a", "1"), &mut 0).await.unwrap();
+    assert_eq!(store().call(GRANT, get("a"), &mut 0).await, Ok(Some(b"1".to_vec())));
     assert_eq!(fs::metadata(folder.join("values")).unwrap().permissions().mode() & 0o777, 0o600);
-    store().call(GRANT, KvStoreCall::Delete("a".into())).await.unwrap();
-    assert_eq!(store().call(GRANT, get("a")).await, Ok(None));
+    store().call(GRANT, KvStoreCall::Delete("a".into()), &mut 0).await.unwrap();
+    assert_eq!(store().call(GRANT, get("a"), &mut 0).await, Ok(None));
 }
 
 #[tokio::test]
 async fn a_crash_in_the_middle_leaves_what_was_there() {
     let dir = tempfile::tempdir().unwrap();
     let store = KvStore::new(dir.path().to_owned());
-    store.call(GRANT, set("a", "old")).await.unwrap();
+    store.call(GRANT, set("a", "old"), &mut 0).await.unwrap();
     // Killed while it wrote: the new file is there in part, and the old one is in its place.
     fs::write(dir.path().join("values.new"), "lictor kv-st").unwrap();
-    assert_eq!(store.call(GRANT, get("a")).await, Ok(Some(b"old".to_vec())));
-    store.call(GRANT, set("a", "new")).await.unwrap();
-    assert_eq!(store.call(GRANT, get("a")).await, Ok(Some(b"new".to_vec())));
+    assert_eq!(store.call(GRANT, get("a"), &mut 0).await, Ok(Some(b"old".to_vec())));
+    store.call(GRANT, set("a", "new"), &mut 0).await.unwrap();
+    assert_eq!(store.call(GRANT, get("a"), &mut 0).await, Ok(Some(b"new".to_vec())));
     assert!(!dir.path().join("values.new").exists());
 }
 
@@ -91,7 +142,9 @@ async fn a_file_that_somebody_else_wrote_is_said_to_be_damaged_and_left_alone() 
     fs::write(&path, "x").unwrap();
     let store = KvStore::new(dir.path().to_owned());
     for call in [get("a"), set("a", "1")] {
-        let Err(CallError::Failed(text)) = store.call(GRANT, call).await else { panic!("it was read") };
+        let Err(CallError::Failed(text)) = store.call(GRANT, call, &mut 0).await else {
+            panic!("it was read")
+        };
         assert!(text.ends_with("is damaged; remove it, and it begins empty"), "{text}");
     }
     assert_eq!(fs::read(&path).unwrap(), b"x");
@@ -103,17 +156,24 @@ async fn calls_at_once_do_not_undo_each_other() {
     let grant = KvStoreGrant { size: 1000, keys: 100 };
     let calls = (0..40).map(|number| {
         let store = KvStore::new(dir.path().to_owned());
-        tokio::spawn(async move { store.call(grant, set(&format!("k{number}"), "v")).await })
+        tokio::spawn(async move { store.call(grant, set(&format!("k{number}"), "v"), &mut 0).await })
     });
     for call in calls.collect::<Vec<_>>() {
         call.await.unwrap().unwrap();
     }
-    let kept = decode(&fs::read(dir.path().join("values")).unwrap()).unwrap();
-    assert_eq!(kept.len(), 40);
+    let bytes = fs::read(dir.path().join("values")).unwrap();
+    assert_eq!(decode(&bytes).unwrap().len(), 40);
 }
 
-fn any_values() -> impl Strategy<Value = Values> {
-    prop::collection::btree_map(any::<String>(), prop::collection::vec(any::<u8>(), 0..20), 0..5)
+fn any_values() -> impl Strategy<Value = Values<'static>> {
+    let value = prop::collection::vec(any::<u8>(), 0..20).prop_map(Cow::from);
+    prop::collection::btree_map(any::<String>().prop_map(Cow::from), value, 0..5)
+}
+
+fn encoded(values: &Values<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(values, &mut bytes).unwrap();
+    bytes
 }
 
 fn any_call() -> impl Strategy<Value = KvStoreCall> {
@@ -129,12 +189,13 @@ fn any_call() -> impl Strategy<Value = KvStoreCall> {
 proptest! {
     #[test]
     fn what_is_written_is_read(values in any_values()) {
-        prop_assert_eq!(decode(&encode(&values)), Some(values));
+        let bytes = encoded(&values);
+        prop_assert_eq!(decode(&bytes), Some(values));
     }
 
     #[test]
     fn a_file_that_was_cut_off_is_not_taken_for_whole(values in any_values(), at in any::<prop::sample::Index>()) {
-        let whole = encode(&values);
+        let whole = encoded(&values);
         let cut = &whole[..at.index(whole.len())];
         // Between two keys a cut cannot be seen; `rename` sees to it that there is none.
         if let Some(found) = decode(cut) {
@@ -148,12 +209,12 @@ proptest! {
         for call in calls {
             let before = kept.clone();
             let key = call.key().to_owned();
-            let applied = call.clone().apply(&mut kept, &GRANT);
+            let applied = call.clone().apply(&mut kept, &GRANT, &mut 0);
             if let Ok((found, _)) = applied {
                 match call {
-                    KvStoreCall::Get(_) => prop_assert_eq!(found.as_ref(), before.get(&key)),
-                    KvStoreCall::Set(_, value) => prop_assert_eq!(kept.get(&key), Some(&value)),
-                    KvStoreCall::Delete(_) => prop_assert!(!kept.contains_key(&key)),
+                    KvStoreCall::Get(_) => prop_assert_eq!(found, before.get(key.as_str()).map(|value| value.to_vec())),
+                    KvStoreCall::Set(_, value) => prop_assert_eq!(kept.get(key.as_str()), Some(&Cow::from(value))),
+                    KvStoreCall::Delete(_) => prop_assert!(!kept.contains_key(key.as_str())),
                 }
             } else {
                 prop_assert_eq!(&kept, &before);
