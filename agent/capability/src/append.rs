@@ -32,7 +32,7 @@ pub struct AppendGrantSpec {
 }
 
 /// A file, or a folder with all that is below it, that may be appended to. Symlinks on the way to the
-/// folder are followed; one below it, or the file itself, must not lead out of it.
+/// folder are followed; one below it must not lead out of it, and a file that is granted alone must not be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppendGrant {
     /// Ends in `/`. Opened first: symlinks in it are the operator's and are followed.
@@ -55,6 +55,8 @@ pub(crate) struct How {
 pub(crate) struct Place {
     pub(crate) folder: PathBuf,
     pub(crate) name: PathBuf,
+    /// The grant is of this file and no other of its folder, so that it may not be a symlink.
+    pub(crate) is_alone: bool,
     pub(crate) how: How,
 }
 
@@ -105,8 +107,12 @@ impl AppendGrant {
     fn place(&self, path: &str) -> Option<Place> {
         let name = path.strip_prefix(&self.folder)?;
         let is_covered = self.file.as_ref().is_none_or(|file| file == name);
-        let how = || self.how.clone();
-        is_covered.then(|| Place { folder: self.folder.clone().into(), name: name.into(), how: how() })
+        is_covered.then(|| Place {
+            folder: self.folder.clone().into(),
+            name: name.into(),
+            is_alone: self.file.is_some(),
+            how: self.how.clone(),
+        })
     }
 }
 

@@ -280,6 +280,24 @@ async fn a_symlink_does_not_lead_out_of_the_folder() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_granted_alone_is_no_symlink_to_another_one_of_its_folder() {
+    let desk = Desk::new();
+    fs::write(desk.path("other"), "").unwrap();
+    symlink("other", desk.path("link")).unwrap();
+    symlink("new", desk.path("dangling")).unwrap();
+    for name in ["link", "dangling"] {
+        let path = desk.path(name);
+        let error = append(decide(&grants(&[&path]), &path).unwrap(), b"x".to_vec()).await.unwrap_err();
+        assert!(matches!(&error, CallError::Failed(text) if text.contains("it is a symlink")), "{error:?}");
+    }
+    assert!(desk.read("other").is_empty() && !fs::exists(desk.path("new")).unwrap());
+    // A grant of the folder is for the other file too, so that it may be reached through a symlink.
+    desk.append("link", "one\n").await.unwrap();
+    desk.append("dangling", "two\n").await.unwrap();
+    assert_eq!((desk.read("other"), desk.read("new")), ("one\n".into(), "two\n".into()));
+}
+
+#[tokio::test]
 async fn a_symlink_that_is_swapped_in_meanwhile_does_not_lead_out_either() {
     let (desk, outside) = (Desk::new(), Desk::new());
     let (place, spare, link) = (desk.path("at"), desk.path("spare"), desk.path("link"));

@@ -2,7 +2,8 @@
 //!
 //! Boundary: the file system. Which paths are granted was decided before.
 //!
-//! Invariants: no symlink leads out of the granted folder, even when it is swapped in between. After a
+//! Invariants: no symlink leads out of the granted folder, or from a file that is granted alone to another one of its
+//! folder, even when it is swapped in between. After a
 //! failure the file is as long as before, unless someone else wrote to it without the lock.
 //!
 //! Only regular files are written. A pipe, a socket or a device cannot take a write back, so "whole or
@@ -21,7 +22,7 @@ use cap_std::{
     ambient_authority,
     fs::{Dir, MetadataExt as _, OpenOptions, OpenOptionsExt as _},
 };
-use rustix::fs::{FlockOperation, OFlags, fchown, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, fchown, flock, openat};
 use rustix::process::{Gid, Uid};
 
 use super::{How, Place};
@@ -58,7 +59,7 @@ pub(crate) async fn append(place: Place, data: Vec<u8>) -> Result<(), CallError>
 fn append_blocking(place: &Place, data: &[u8]) -> Result<(), String> {
     let folder = Dir::open_ambient_dir(&place.folder, ambient_authority())
         .map_err(|error| format!("open the folder {}: {error}", place.folder.display()))?;
-    let Opened { mut file, name, is_new } = open_and_lock(&folder, &place.name)?;
+    let Opened { mut file, name, is_new } = open_and_lock(&folder, place)?;
     let before = file.metadata().map_err(|error| error.to_string())?.len();
     if is_new && let Err(why) = make_over(&file, &place.how) {
         // Left there, it would be appended to as it is. Somebody may have written to it before we had the lock.
@@ -89,9 +90,9 @@ fn append_blocking(place: &Place, data: &[u8]) -> Result<(), String> {
 
 /// Opens the file and takes its lock. One that was rotated while the lock was waited for is opened anew: it may be
 /// deleted by now, or compressed.
-fn open_and_lock(folder: &Dir, name: &Path) -> Result<Opened, String> {
+fn open_and_lock(folder: &Dir, place: &Place) -> Result<Opened, String> {
     for _ in 0..OPEN_TRIES {
-        let opened = open(folder, name.to_owned())?;
+        let opened = open(folder, place)?;
         lock(&opened.file)?;
         if is_there(folder, &opened) {
             return Ok(opened);
@@ -100,7 +101,8 @@ fn open_and_lock(folder: &Dir, name: &Path) -> Result<Opened, String> {
     Err("another file takes its place again and again".to_owned())
 }
 
-fn open(folder: &Dir, mut name: PathBuf) -> Result<Opened, String> {
+fn open(folder: &Dir, place: &Place) -> Result<Opened, String> {
+    let mut name = place.name.clone();
     // Without NONBLOCK, opening a pipe that nobody reads would wait for ever.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let mut known = OpenOptions::new();
@@ -110,11 +112,16 @@ fn open(folder: &Dir, mut name: PathBuf) -> Result<Opened, String> {
     for _ in 0..OPEN_TRIES {
         let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
         let is_made = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
-        let (file, is_new) = match folder.open_with(&name, &known) {
-            Err(error) if is_missing(&error) => match folder.open_with(&name, &new) {
+        // Opened by the kernel alone and not step by step: a name that is one part cannot lead anywhere else.
+        let open = |options: &OpenOptions, flags| match place.is_alone {
+            true => open_itself(folder, &name, flags),
+            false => folder.open_with(&name, options).map(cap_std::fs::File::into_std),
+        };
+        let (file, is_new) = match open(&known, OFlags::empty()) {
+            Err(error) if is_missing(&error) => match open(&new, OFlags::CREATE | OFlags::EXCL) {
                 Err(error) if is_made(&error) => {
                     // Somebody has made it in between, or it is a symlink to what is not there yet.
-                    if let Ok(target) = folder.read_link(&name) {
+                    if let (false, Ok(target)) = (place.is_alone, folder.read_link(&name)) {
                         name = name.parent().unwrap_or(Path::new("")).join(target);
                     }
                     continue;
@@ -123,12 +130,19 @@ fn open(folder: &Dir, mut name: PathBuf) -> Result<Opened, String> {
             },
             found => (found, false),
         };
-        let file = file.map_err(|error| explain(&error))?.into_std();
+        let file = file.map_err(|error| explain(&error, place.is_alone))?;
         let kind = file.metadata().map_err(|error| error.to_string())?.file_type();
         let opened = Opened { file, name, is_new };
         return if kind.is_file() { Ok(opened) } else { Err("it is not a regular file".to_owned()) };
     }
     Err("it is a symlink that leads to others again and again".to_owned())
+}
+
+/// Opens a file of the folder unless it is a symlink.
+fn open_itself(folder: &Dir, name: &Path, more: OFlags) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mode = Mode::from_raw_mode(NEW_FILE_MODE);
+    Ok(openat(folder, name, flags | OFlags::NOFOLLOW | more, mode)?.into())
 }
 
 /// Is the file that is open still the one that the name leads to?
@@ -163,8 +177,12 @@ fn sync_parent(folder: &Dir, name: &Path) -> io::Result<()> {
     folder.open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn explain(error: &io::Error) -> String {
+fn explain(error: &io::Error, is_alone: bool) -> String {
     let errno = rustix::io::Errno::from_io_error(error);
+    if errno == Some(rustix::io::Errno::LOOP) && is_alone {
+        return "it is a symlink, and it is granted alone: grant the file that it leads to, or the folder"
+            .to_owned();
+    }
     if errno == Some(rustix::io::Errno::NXIO) {
         return "it is not a regular file".to_owned();
     }
