@@ -113,9 +113,12 @@ fn open(folder: &Dir, place: &Place) -> Result<Opened, String> {
         let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
         let is_made = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
         // Opened by the kernel alone and not step by step: a name that is one part cannot lead anywhere else.
-        let open = |options: &OpenOptions, flags| match place.is_alone {
-            true => open_itself(folder, &name, flags),
-            false => folder.open_with(&name, options).map(cap_std::fs::File::into_std),
+        let open = |options: &OpenOptions, flags| {
+            if place.is_alone {
+                open_itself(folder, &name, flags)
+            } else {
+                folder.open_with(&name, options).map(cap_std::fs::File::into_std)
+            }
         };
         let (file, is_new) = match open(&known, OFlags::empty()) {
             Err(error) if is_missing(&error) => match open(&new, OFlags::CREATE | OFlags::EXCL) {
@@ -141,8 +144,8 @@ fn open(folder: &Dir, place: &Place) -> Result<Opened, String> {
 /// Opens a file of the folder unless it is a symlink.
 fn open_itself(folder: &Dir, name: &Path, more: OFlags) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let mode = Mode::from_raw_mode(NEW_FILE_MODE);
-    Ok(openat(folder, name, flags | OFlags::NOFOLLOW | more, mode)?.into())
+    let permissions = Mode::from_raw_mode(NEW_FILE_MODE);
+    Ok(openat(folder, name, flags | OFlags::NOFOLLOW | more, permissions)?.into())
 }
 
 /// Is the file that is open still the one that the name leads to?
