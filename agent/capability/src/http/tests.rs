@@ -193,11 +193,20 @@ async fn polite() -> (u16, Seen) {
     let app = Router::new()
         .route("/away", any(async || Redirect::temporary("/echo")))
         .route("/large", any(async || vec![b'x'; 5000]))
+        .route("/wide", any(async || ([("x-a", "y".repeat(20_000))], "")))
         .route("/echo", any(echo));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
     (port, seen)
+}
+
+#[tokio::test]
+async fn an_answers_headers_count_against_its_limit() {
+    let (port, _) = polite().await;
+    let url = format!("http://127.0.0.1:{port}/wide");
+    let error = send(spec(&url), request("POST", &url)).await.unwrap_err();
+    assert!(matches!(&error, CallError::Failed(text) if text.contains("bytes of headers")), "{error:?}");
 }
 
 #[tokio::test]
