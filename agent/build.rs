@@ -87,7 +87,9 @@ fn list_sdk(out: &Path) -> Result<(), Box<dyn Error>> {
         files_below(&sdk.join(folder), &mut files)?;
     }
     files.sort();
-    let mut list = String::from("const SDK: &[File] = &[\n");
+    let mut list = String::from(
+        "/// Its files with their texts, by their paths in it.\npub(super) const FILES: &[(&str, &str)] = &[\n",
+    );
     for file in files {
         let path = file.to_str().ok_or("the path of the SDK is no text")?;
         let name = file.strip_prefix(&sdk)?.to_string_lossy();

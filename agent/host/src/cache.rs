@@ -2,9 +2,8 @@
 //!
 //! A file's name is the digest of the wasm and that of what shapes its code (wasmtime's version, our settings), so
 //! a stale file is never found; it is only left behind. What was compiled for another processor is refused by
-//! wasmtime, and replaced. A file has its name
-//! only once all of it is on the disk, so that a power cut leaves none that is damaged, and none has to be read
-//! as a whole: a start maps it, and reads what it runs.
+//! wasmtime, and replaced. A file has its name only once all of it is on the disk, so that a power cut leaves none
+//! that is damaged, and none has to be read as a whole: a start maps it, and reads what it runs.
 //!
 //! Boundary: no error leaves this module. A cache that cannot be used costs time, never a start.
 //!

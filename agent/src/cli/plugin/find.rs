@@ -152,10 +152,7 @@ fn is_older(component: &Path, project: &Path) -> Result<bool> {
 
 /// What a project is built of: all its files but those that tools write, that tests read, and text for people.
 fn sources_below(folder: &Path, sources: &mut Vec<PathBuf>) -> Result<()> {
-    let read = || -> std::io::Result<Vec<PathBuf>> {
-        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
-    };
-    for path in read().with_context(|| format!("read the folder {}", folder.display()))? {
+    for path in entries(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_of_tools =
             name.starts_with(['.', '_']) || ["target", "node_modules", "tests"].contains(&&*name);
@@ -171,11 +168,16 @@ fn sources_below(folder: &Path, sources: &mut Vec<PathBuf>) -> Result<()> {
 
 /// The files of a folder, by name.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let read = || -> std::io::Result<Vec<PathBuf>> {
-        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
-    };
-    let mut found = read().with_context(|| format!("read the folder {}", folder.display()))?;
+    let mut found = entries(folder)?;
     found.retain(|path| path.is_file());
     found.sort();
     Ok(found)
+}
+
+/// What is in a folder.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let read = || -> std::io::Result<Vec<PathBuf>> {
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
+    };
+    read().with_context(|| format!("read the folder {}", folder.display()))
 }

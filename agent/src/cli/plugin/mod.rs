@@ -7,6 +7,7 @@ mod inspect;
 mod list;
 mod new;
 pub(super) mod samples;
+mod sdk;
 mod test;
 mod trial;
 

@@ -8,45 +8,9 @@ use lictor_host::Event;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::sdk;
 use crate::config::nearest;
 use crate::event::EventType;
-
-/// The text of `sdk/events/<type>.json`, by its type.
-macro_rules! samples {
-    ($($kind:literal),* $(,)?) => {
-        [$(($kind, include_str!(concat!("../../../../sdk/events/", $kind, ".json")))),*]
-    };
-}
-
-const SAMPLES: [(&str, &str); EventType::ALL.len()] = samples![
-    "check.status",
-    "check.registered",
-    "check.deregistered",
-    "check.output",
-    "service.registered",
-    "service.deregistered",
-    "service.changed",
-    "node.joined",
-    "node.left",
-    "node.changed",
-    "node.failed",
-    "node.recovered",
-    "maintenance.started",
-    "maintenance.ended",
-    "kv.set",
-    "kv.deleted",
-    "flapping.started",
-    "flapping.stopped",
-    "event.fired",
-    "root.added",
-    "root.changed",
-    "root.removed",
-    "leaf.issued",
-    "source.suspect",
-    "source.lost",
-    "source.recovered",
-    "delivery.dead",
-];
 
 /// An event in `CloudEvents`' JSON; attributes that a plugin does not get are left alone.
 #[derive(Deserialize)]
@@ -62,12 +26,12 @@ struct Written {
 
 /// The types of all samples.
 pub(super) fn kinds() -> impl Iterator<Item = &'static str> {
-    SAMPLES.into_iter().map(|(kind, _)| kind)
+    EventType::ALL.into_iter().map(EventType::as_str)
 }
 
 /// The sample of this type.
 pub(in crate::cli) fn sample(kind: &str) -> Option<Result<Event>> {
-    let (_, text) = SAMPLES.into_iter().find(|(known, _)| *known == kind)?;
+    let text = sdk::file(&format!("events/{kind}.json"))?;
     Some(read(text).with_context(|| format!("read the sample of {kind}")))
 }
 

@@ -85,7 +85,12 @@ const LIMITS: &[Key] = &[
     .or(Unwritten::Number(100)),
     Key::new("output", Kind::Size, "What is kept of each output stream of a command that it runs.")
         .text("4KiB"),
-    Key::new("response", Kind::Size, "What is read of an HTTP response, and of Consul's keys.").text("64KiB"),
+    Key::new(
+        "response",
+        Kind::Size,
+        "What is read of an HTTP response (its headers are refused beyond that), and of Consul's keys.",
+    )
+    .text("64KiB"),
     Key::new("transfer", Kind::Size, "What it may pass to Lictor at once.").text("1MiB"),
 ];
 

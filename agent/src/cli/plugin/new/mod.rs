@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
+use crate::cli::plugin::sdk;
 use crate::cli::records::say;
 
 /// A file of the project, and its text.
@@ -30,8 +31,6 @@ const JAVASCRIPT: &[File] = &[
     ("README.md", include_str!("javascript/README.md")),
     ("wit/plugin.wit", CONTRACT),
 ];
-
-include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
 /// Where a project has its copy of the SDK.
 const SDK_FOLDER: &str = "lictor-sdk";
@@ -73,13 +72,13 @@ enum Lang {
 }
 
 pub(super) fn new(args: &NewArgs) -> Result<()> {
-    let NewArgs { name, lang, sdk } = args;
+    let NewArgs { name, lang, sdk: given } = args;
     check_name(name)?;
-    if *lang != Lang::Rust && sdk.is_some() {
+    if *lang != Lang::Rust && given.is_some() {
         bail!("use --sdk: only plugins in Rust are built with the SDK");
     }
-    let carried = *lang == Lang::Rust && sdk.is_none();
-    let sdk = sdk.as_deref().map_or_else(|| Ok(format!("path = {SDK_FOLDER:?}")), path_of)?;
+    let carried = *lang == Lang::Rust && given.is_none();
+    let dependency = given.as_deref().map_or_else(|| Ok(format!("path = {SDK_FOLDER:?}")), path_of)?;
     let files = match lang {
         Lang::Rust => RUST,
         Lang::Python => PYTHON,
@@ -94,12 +93,12 @@ pub(super) fn new(args: &NewArgs) -> Result<()> {
     for (file, text) in files.iter().chain(COMMON) {
         let path = folder.join(file);
         let text = text.replace("@NAME@", name).replace("@FILE@", &name.replace('-', "_"));
-        write(&path, &text.replace("@SDK@", &sdk))?;
+        write(&path, &text.replace("@SDK@", &dependency))?;
     }
     if carried {
         let folder = folder.join(SDK_FOLDER);
         write(&folder.join("Cargo.toml"), &sdk_manifest())?;
-        for (file, text) in SDK {
+        for (file, text) in sdk::FILES {
             write(&folder.join(file), text)?;
         }
     }
@@ -276,9 +275,6 @@ mod tests {
             // The workspace has one feature more, for the agent alone.
             assert_eq!(features(own).is_some(), features(shared).is_some(), "{name}");
         }
-        assert!(
-            SDK.iter().any(|(file, _)| *file == "src/lib.rs")
-                && SDK.iter().any(|(file, _)| *file == "wit/plugin.wit")
-        );
+        assert!(sdk::file("src/lib.rs").is_some() && sdk::file("wit/plugin.wit").is_some());
     }
 }
