@@ -229,7 +229,7 @@
 //! serde = { version = "1", features = ["derive"] }
 //! serde_json = "1"
 //!
-//! # A small component that keeps its names, so that a crash can be read.
+//! # A small component.
 //! [profile.release]
 //! opt-level = "s"
 //! lto = true
