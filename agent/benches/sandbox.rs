@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lictor::config::{Config, Look, Receiver};
-use lictor_capability::{Capabilities, Grants, OutputLimits};
+use lictor_capability::{Capabilities, Grants, HttpClients, OutputLimits};
 use lictor_host::{Call, Delivery, Host, HostSettings, Limits, Plugin};
 use table::{Samples, Table};
 use tokio::runtime::Runtime;
@@ -214,7 +214,7 @@ fn call(receiver: &Receiver) -> impl Fn() -> Call + Send + use<> {
 
 fn able(grants: Grants) -> Arc<Capabilities> {
     let outputs = OutputLimits { exec_output: 4096, http_response: 4096 };
-    Arc::new(Capabilities::new(grants, outputs).unwrap())
+    Arc::new(Capabilities::new(grants, outputs, &mut HttpClients::default()).unwrap())
 }
 
 fn delivery(receiver: &str) -> Delivery {

@@ -14,7 +14,7 @@ use lictor::pipeline::{Answer, Known, Line, Memory, Pipeline, Routing};
 use lictor::rules::{Alerts, BuiltIn, Roles, Rule};
 use lictor::shutdown::Shutdown;
 use lictor::store::Store;
-use lictor_capability::{Capabilities, Grants, OutputLimits};
+use lictor_capability::{Capabilities, Grants, HttpClients, OutputLimits};
 use lictor_host::{Host, HostSettings, Limits, Plugin};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -85,7 +85,7 @@ pub(crate) fn sandbox(workers: usize) -> (Host, Plugin) {
 /// How the plugin is called.
 pub(crate) fn handler(plugin: Plugin) -> PluginHandler {
     let outputs = OutputLimits { exec_output: 4096, http_response: 4096 };
-    let capabilities = Arc::new(Capabilities::new(Grants::default(), outputs).unwrap());
+    let capabilities = Arc::new(Capabilities::new(Grants::default(), outputs, &mut HttpClients::default()).unwrap());
     PluginHandler {
         plugin,
         config: r#"{"do":"ok"}"#.into(),

@@ -19,6 +19,7 @@ use reqwest::{
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 pub(crate) use send::Clients;
+pub use send::HttpClients;
 use target::{Scope, Target};
 
 use crate::{CallError, GrantError, refusal};

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use account::{Account, Ids};
 pub use append::{AppendGrant, AppendGrantSpec};
 pub use exec::{Command, ExecGrant, ExecGrantSpec, ExecOutput, ExitStatus, Programs};
-pub use http::{HttpGrant, HttpGrantSpec, HttpRequest, HttpResponse};
+pub use http::{HttpClients, HttpGrant, HttpGrantSpec, HttpRequest, HttpResponse};
 pub use kv::{Keys, KvAnswer, KvCall, KvGrant, KvReading};
 pub use kv_store::{KEYS as KV_STORE_KEYS, KvStore, KvStoreCall, KvStoreGrant};
 pub use needs::allow_lines;
@@ -222,12 +222,13 @@ impl fmt::Debug for Capabilities {
 }
 
 impl Capabilities {
-    /// Builds the clients that the grants need, which reads the trusted certificates. Blocks on files.
+    /// Builds the clients that the grants need and the receivers before did not, which reads the trusted certificates.
+    /// Blocks on files.
     ///
     /// # Errors
     /// A CA file, or the system's certificates where they are needed, cannot be read.
-    pub fn new(grants: Grants, limits: OutputLimits) -> Result<Self, GrantError> {
-        let clients = http::Clients::build(&grants.http)?;
+    pub fn new(grants: Grants, limits: OutputLimits, shared: &mut HttpClients) -> Result<Self, GrantError> {
+        let clients = http::Clients::build(&grants.http, shared)?;
         let sender = smtp::Sender::build(grants.smtp.as_ref())?;
         let real = Real { limits, clients, sender, lists: None, keys: None, kv_store: None };
         Ok(Self { grants, world: World::Real(real) })
@@ -438,7 +439,7 @@ mod tests {
     #[tokio::test]
     async fn a_list_is_read_where_that_is_granted_and_there_is_one() {
         let limits = OutputLimits { exec_output: 100, http_response: 100 };
-        let able = |watch| Capabilities::new(Grants { watch, ..Grants::default() }, limits).unwrap();
+        let able = |watch| Capabilities::new(Grants { watch, ..Grants::default() }, limits, &mut HttpClients::default()).unwrap();
         let refused = able(false).with_lists(Arc::new(One)).current("web").await;
         assert!(matches!(refused, Err(CallError::Refused(_))), "{refused:?}");
         assert!(matches!(able(true).current("web").await, Err(CallError::Failed(_))));
@@ -461,7 +462,7 @@ mod tests {
     #[tokio::test]
     async fn keys_are_read_where_that_is_granted_and_there_is_a_consul() {
         let limits = OutputLimits { exec_output: 100, http_response: 77 };
-        let able = || Capabilities::new(grants(), limits).unwrap();
+        let able = || Capabilities::new(grants(), limits, &mut HttpClients::default()).unwrap();
         let get = |key: &str| KvCall::Get(key.into());
         assert!(matches!(able().kv(get("app/a")).await, Err(CallError::Failed(_))));
         let able = able().with_keys(Arc::new(OneKey));
@@ -475,7 +476,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_is_decided_before_anything_is_done() {
         let limits = OutputLimits { exec_output: 100, http_response: 100 };
-        let able = Arc::new(Capabilities::new(grants(), limits).unwrap());
+        let able = Arc::new(Capabilities::new(grants(), limits, &mut HttpClients::default()).unwrap());
         let timeout = Duration::from_secs(10);
         let run = |argv: &[&str]| {
             let (able, argv) = (Arc::clone(&able), strings(argv));

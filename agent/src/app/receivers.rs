@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_capability::{
-    AppendGrant, Capabilities, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, OutputLimits,
+    AppendGrant, Capabilities, ExecGrant, GrantError, Grants, HttpClients, HttpGrant, HttpGrantSpec, OutputLimits,
     Request, read_roots_anew,
 };
 use lictor_host::{Host, Limits, LogRate, Plugin, RequestsError};
@@ -41,8 +41,9 @@ pub(crate) async fn ready<'a>(
     host: &Arc<Host>,
     look: Look,
 ) -> Result<Vec<Ready<'a>>, Faults> {
-    // All receivers of a configuration share them.
+    // All receivers of a configuration share them, and the clients that trust them.
     read_roots_anew();
+    let mut clients = HttpClients::default();
     let mut loaded = BTreeMap::<_, Plugin>::new();
     let mut built = Vec::new();
     let mut faults = Vec::new();
@@ -52,7 +53,7 @@ pub(crate) async fn ready<'a>(
             Entry::Vacant(entry) => load(host, receiver).await.map(|plugin| entry.insert(plugin).clone()),
         };
         match plugin {
-            Ok(plugin) => match make(receiver, plugin, look).await {
+            Ok(plugin) => match make(receiver, plugin, &mut clients, look).await {
                 Ok(ready) => built.push(ready),
                 Err(found) => faults.extend(found),
             },
@@ -111,7 +112,12 @@ fn pinned(receiver: &Receiver, digest: &str) -> Result<(), Fault> {
     )))
 }
 
-async fn make(receiver: &Receiver, plugin: Plugin, look: Look) -> Result<Ready<'_>, Vec<Fault>> {
+async fn make<'a>(
+    receiver: &'a Receiver,
+    plugin: Plugin,
+    clients: &mut HttpClients,
+    look: Look,
+) -> Result<Ready<'a>, Vec<Fault>> {
     let places = &receiver.places;
     let limits = limits(receiver);
     let (mut requests, mut faults) = ask(receiver, &plugin, &limits).await;
@@ -134,7 +140,7 @@ async fn make(receiver: &Receiver, plugin: Plugin, look: Look) -> Result<Ready<'
     }
     let output =
         OutputLimits { exec_output: receiver.limits.output, http_response: receiver.limits.response };
-    match Capabilities::new(grants, output) {
+    match Capabilities::new(grants, output, clients) {
         Ok(capabilities) if faults.is_empty() => {
             let json = receiver.config.to_string().into();
             Ok(Ready { config: receiver, plugin, json, capabilities, limits })

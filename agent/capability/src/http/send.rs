@@ -28,17 +28,24 @@ use crate::{CallError, GrantError, refusal, secret, trust};
 const AGENT: &str = concat!("lictor/", env!("CARGO_PKG_VERSION"));
 /// How long an unused connection is kept. Shorter than servers do, so that it is seldom closed under us.
 const IDLE: Duration = Duration::from_secs(15);
+/// Unused connections to one server that are kept: what a hundred receivers once had at once is not needed again soon.
+const IDLE_MAX: usize = 16;
 /// Bytes of an answer's headers that are taken however small the limit is: who wants no body still gets an answer.
 const HEADERS_MIN: usize = 8 << 10;
 /// Bytes of an error's causes that are told.
 const MAX_CAUSE: usize = 500;
 
-/// A client for each grant, in the grants' order; grants with one trust that lead as far share one.
+/// A client for each grant, in the grants' order.
 #[derive(Debug)]
 pub(crate) struct Clients(Vec<Client>);
 
+/// The clients of several receivers: grants with one trust that lead as far share one, and its connections. A client is
+/// made when the first grant needs it, of the certificates that its files hold then.
+#[derive(Debug, Default)]
+pub struct HttpClients(HashMap<(Trust, bool), Client>);
+
 /// Whom a client trusts.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 enum Trust {
     /// It speaks plain HTTP only.
     Nobody,
@@ -66,18 +73,28 @@ impl Trust {
     }
 }
 
+impl HttpClients {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 impl Clients {
     /// Reads the system's roots and CA files, as far as the grants need them.
-    pub(crate) fn build(grants: &[HttpGrant]) -> Result<Self, GrantError> {
-        Self::looking_up(grants, resolve::system)
+    pub(crate) fn build(grants: &[HttpGrant], shared: &mut HttpClients) -> Result<Self, GrantError> {
+        Self::looking_up(grants, shared, resolve::system)
     }
 
     /// The same, with another way to look names up.
-    pub(super) fn looking_up(grants: &[HttpGrant], look_up: LookUp) -> Result<Self, GrantError> {
-        let mut built: HashMap<(Trust, bool), Client> = HashMap::new();
+    pub(super) fn looking_up(
+        grants: &[HttpGrant],
+        shared: &mut HttpClients,
+        look_up: LookUp,
+    ) -> Result<Self, GrantError> {
         let mut clients = Vec::new();
         for grant in grants {
-            let client = match built.entry((Trust::of(grant), grant.local)) {
+            let client = match shared.0.entry((Trust::of(grant), grant.local)) {
                 Entry::Occupied(known) => known.get().clone(),
                 Entry::Vacant(place) => {
                     let (trust, local) = place.key();
@@ -137,6 +154,7 @@ fn client(tls: ClientConfig, resolver: Resolver) -> Result<Client, GrantError> {
         .no_proxy()
         .referer(false)
         .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(IDLE_MAX)
         .build()
         .map_err(|error| GrantError(format!("build the HTTP client: {error}")))
 }

@@ -174,7 +174,7 @@ const KEEP: usize = 1000;
 
 async fn send(spec: HttpGrantSpec, request: HttpRequest) -> Result<HttpResponse, CallError> {
     let grants = [HttpGrant::parse(spec).unwrap()];
-    let clients = Clients::build(&grants).unwrap();
+    let clients = Clients::build(&grants, &mut HttpClients::default()).unwrap();
     clients.send(decide(&grants, request)?, KEEP).await
 }
 
@@ -253,7 +253,7 @@ async fn a_name_that_leads_to_this_machine_is_refused_unless_that_is_granted() {
     let send = async |host: &str, local| {
         let url = format!("http://{host}:{port}/echo");
         let grants = [HttpGrant::parse(HttpGrantSpec { local, ..spec(&url) }).unwrap()];
-        let clients = Clients::looking_up(&grants, rebound).unwrap();
+        let clients = Clients::looking_up(&grants, &mut HttpClients::default(), rebound).unwrap();
         clients.send(decide(&grants, request("POST", &url)).unwrap(), KEEP).await
     };
     let Err(CallError::Refused(text)) = send("hooks.example.com", false).await else { panic!("it was sent") };
@@ -312,7 +312,7 @@ async fn where_a_redirect_leads_is_decided_as_any_other_request() {
         ),
         (vec![spec(&from), spec(&format!("http://127.0.0.1:{port}/echo"))], true),
     ] {
-        let able = crate::Capabilities::new(grants(specs), limits).unwrap();
+        let able = crate::Capabilities::new(grants(specs), limits, &mut HttpClients::default()).unwrap();
         let answer = able.http(request("POST", &from)).await.unwrap();
         let (_, to) = answer.headers.iter().find(|(name, _)| name == "location").unwrap();
         let next = able.http(request("POST", &format!("http://127.0.0.1:{port}{to}"))).await;
@@ -458,4 +458,17 @@ async fn a_ca_file_replaces_the_systems_roots() {
     let narrow = HttpGrantSpec { ca_file: Some(ca_file.into()), ..spec(&url(second)) };
     let error = send(narrow, request("POST", &url(second))).await.unwrap_err();
     assert!(error.to_string().contains("certificate"), "{error}");
+}
+
+#[test]
+fn receivers_that_trust_alike_share_a_client() {
+    let mut shared = HttpClients::default();
+    let mut build = |url: &str, local| {
+        let grants = [HttpGrant::parse(HttpGrantSpec { local, ..spec(url) }).unwrap()];
+        Clients::build(&grants, &mut shared).unwrap();
+        shared.len()
+    };
+    assert_eq!(build("http://one/x", false), 1);
+    assert_eq!(build("http://two/x", false), 1);
+    assert_eq!(build("http://one/x", true), 2, "it leads further");
 }
