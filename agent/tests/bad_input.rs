@@ -256,7 +256,7 @@ fn a_right_configuration_says_what_each_receiver_may_do() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     for part in [
         "follows the checks of this node\nfollows all checks of the datacenter by one query, since no rule is about them (each change sends all",
-        "act (plugin shell)\n    may run /bin/true with exactly these arguments: a\n",
+        "act (plugin shell)\n    may run /bin/true with exactly these arguments: a; with any input\n",
         "may do nothing\n",
         "The configuration is right: 0 rules, 2 receivers.\n",
     ] {

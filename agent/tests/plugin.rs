@@ -62,7 +62,7 @@ fn a_plugin_is_inspected_with_and_without_a_configuration() {
         &[],
     );
     let about: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(about["needs"]["grants"][0], "may run /bin/true with exactly these arguments: a");
+    assert_eq!(about["needs"]["grants"][0], "may run /bin/true with exactly these arguments: a; with any input");
     assert_eq!((&about["imports"][0], &about["debug_info"]), (&"exec".into(), &0.into()));
     assert_eq!(about["config_schema"]["required"][0], "command");
     assert_eq!(about["sha256"].as_str().map(str::len), Some(64));

@@ -160,7 +160,8 @@ impl ExecGrant {
             (false, false, false) => format!("with arguments like: {args}"),
             (false, _, true) => format!("with these arguments and any further ones: {args}"),
         };
-        let mut words = vec![format!("may run {} {args}", self.program)];
+        // An interpreter without arguments does what its input says.
+        let mut words = vec![format!("may run {} {args}", self.program), "with any input".to_owned()];
         if self.cwd.as_os_str() != "/" {
             words.push(format!("in {}", self.cwd.display()));
         }

@@ -63,7 +63,7 @@ const WARM: u32 = 8;
 
 /// Bytes that an unused memory and an unused table keep, at most. To keep all that a call touched would spare the next one
 /// some page faults, and cost each of a hundred receivers that were once called at once as much for ever.
-const RESIDENT: usize = 32 << 10;
+const RESIDENT: usize = 16 << 10;
 const TABLE_RESIDENT: usize = 4 << 10;
 
 /// Bytes that an unused stack keeps: what most calls use of it.

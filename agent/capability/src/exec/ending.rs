@@ -63,9 +63,9 @@ struct Dropped {
 }
 
 impl Running {
-    pub(super) fn new(mut child: Child, programs: Programs) -> Self {
+    pub(super) fn new(mut child: Child, mark: &str, programs: Programs) -> Self {
         let (output, errors) = (child.stdout.take(), child.stderr.take());
-        Self { program: Program { tree: Tree::led_by(child), output, errors }, programs }
+        Self { program: Program { tree: Tree::led_by(child, mark), output, errors }, programs }
     }
 }
 

@@ -2,14 +2,18 @@
 //!
 //! Boundary: finds and signals them, by Linux's `/proc` and without a cgroup. When is for `exec/run.rs` to say.
 //!
+//! Who has left the group is found by its parents. A daemon, whose parent has ended, is found by a variable of the
+//! environment that the program began with: all that is below it has it, but for what began with another one.
+//!
 //! Invariant: a process is signalled only while its number is certain to be its own: the group while its leader has not
 //! been reaped, another one through a handle that was opened and then found to be of the process that was meant.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
-use std::time::Duration;
-use std::{fs, io};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{fs, io, process};
 
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
@@ -23,6 +27,16 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 pub(super) const GRACE_POLL: Duration = Duration::from_millis(20);
 /// How often processes are looked for that those made in between that are being killed.
 const ROUNDS: usize = 8;
+
+/// The variable that tells the processes of one run from all others; nobody needs to read it.
+pub(super) const MARK: &str = "LICTOR_RUN";
+
+/// A value of [`MARK`] that no other run of this machine has.
+pub(super) fn mark() -> String {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    format!("{}-{now}-{}", process::id(), RUNS.fetch_add(1, Ordering::Relaxed))
+}
 
 /// A process as `/proc` tells of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +62,8 @@ struct Stray {
 pub(super) struct Tree {
     /// The leader, until it is reaped: then its number is no longer ours.
     child: Option<Child>,
+    /// The variable of its environment, `NAME=value`.
+    mark: String,
     strays: Vec<Stray>,
     /// Those of the group that were alive when it was looked last, for whether they still are: they are signalled as the
     /// group.
@@ -57,8 +73,9 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn led_by(child: Child) -> Self {
-        Self { child: Some(child), ..Self::default() }
+    /// That of `child`, which began with this [`mark`].
+    pub(super) fn led_by(child: Child, mark: &str) -> Self {
+        Self { child: Some(child), mark: format!("{MARK}={mark}"), ..Self::default() }
     }
 
     /// Waits for the leader's end, and reaps it. May be dropped and begun anew.
@@ -144,11 +161,15 @@ impl Tree {
                 |stray: &Stray| stray.process.id == process.id && stray.process.began == process.began;
             self.strays.iter().any(is_same)
         };
-        let is_ours = |process: &&Process| process.group == leader || known(process);
-        let roots = all.iter().filter(is_ours).map(|process| process.id);
-        let below = below(&all, roots.collect());
-        let strays = below.into_iter().filter(|process| process.group != leader && !known(process));
-        let found: Vec<_> = strays.filter_map(Stray::catch).collect();
+        let is_ours = |process: &&Process| {
+            process.group == leader || known(process) || began_with(process.id, &self.mark)
+        };
+        let ours: Vec<_> = all.iter().filter(is_ours).copied().collect();
+        let below = below(&all, ours.iter().map(|process| process.id).collect());
+        let outside = |process: &Process| process.group != leader && !process.is_dead && !known(process);
+        let strays: BTreeMap<_, _> =
+            ours.into_iter().chain(below).filter(outside).map(|process| (process.id, process)).collect();
+        let found: Vec<_> = strays.into_values().filter_map(Stray::catch).collect();
         let found_more = !found.is_empty();
         self.strays.extend(found);
         found_more
@@ -199,6 +220,13 @@ fn processes() -> Vec<Process> {
 
 fn look(id: u32) -> Option<Process> {
     parse(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
+}
+
+/// Whether this variable is of the environment that a process began with. That of another user's process is not to be seen,
+/// unless we are root.
+fn began_with(id: u32, variable: &str) -> bool {
+    let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+    !variable.is_empty() && environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())
 }
 
 /// `1234 (name) S 1 1234 …`; the name may hold anything.
