@@ -3,8 +3,9 @@
 //! Boundary: parses and decides; `kv_store/file.rs` keeps what was granted.
 //!
 //! Invariants: what is kept is never more than the grant, however often and by however many calls at once it is
-//! written. No call writes more than [`TIMES`] the grant, or [`LEAST`], to the disk: each change writes all that is
-//! kept, which no limit of the guest's own CPU time counts.
+//! written. No call of a plugin writes more than [`TIMES`] the grant, or [`LEAST`], to the disk, or reads much more than
+//! [`READS`] times as much: each change writes all that is kept, and each look reads it, which no limit of the guest's own
+//! CPU time counts.
 
 mod file;
 
@@ -29,6 +30,9 @@ const TIMES: u64 = 4;
 
 /// Bytes that any call may write, so that one that keeps little may change it often.
 const LEAST: u64 = 16 << 20;
+
+/// As much as is read counts like one written.
+const READS: u64 = 16;
 
 /// What a change costs at least: a file is written in blocks, and waited for.
 const BLOCK: u64 = 4 << 10;
@@ -57,6 +61,11 @@ pub enum KvStoreCall {
 }
 
 impl KvStoreGrant {
+    /// Bytes that one call of a plugin may write.
+    fn most(&self) -> u64 {
+        self.size.saturating_mul(TIMES).max(LEAST)
+    }
+
     /// What it allows, in words.
     pub(crate) fn in_words(self) -> String {
         format!("may keep {} under {} keys between its calls", bytes(self.size), self.keys)
@@ -93,13 +102,13 @@ impl KvStoreCall {
         }
     }
 
-    /// Does it with the values in `kept`, unless more would be kept then than is granted, or more would be `written` by
-    /// this call than one may. Answers what a `get` asks for, and whether something changed.
+    /// Does it with the values in `kept`, unless more would be kept then than is granted, or more would be `used` by the
+    /// plugin's call than one may. Answers what a `get` asks for, and whether something changed.
     pub(crate) fn apply(
         self,
         kept: &mut Values<'_>,
         grant: &KvStoreGrant,
-        written: &mut u64,
+        used: &mut u64,
     ) -> Result<(Option<Vec<u8>>, bool), CallError> {
         let others = |key: &str| {
             let others = kept.iter().filter(|(other, _)| *other != key);
@@ -109,7 +118,7 @@ impl KvStoreCall {
             Self::Get(key) => Ok((kept.get(key.as_str()).map(|value| value.to_vec()), false)),
             Self::Delete(key) if !kept.contains_key(key.as_str()) => Ok((None, false)),
             Self::Delete(key) => {
-                write(others(&key), grant, written)?;
+                write(others(&key), grant, used)?;
                 kept.remove(key.as_str());
                 Ok((None, true))
             }
@@ -131,7 +140,7 @@ impl KvStoreCall {
                     let line = whole_line(grant.size, keys);
                     return Err(refusal::refused(format_args!("keep {keys} keys between calls"), line));
                 }
-                write(size, grant, written)?;
+                write(size, grant, used)?;
                 kept.insert(key.into(), value.into());
                 Ok((None, true))
             }
@@ -140,18 +149,34 @@ impl KvStoreCall {
 }
 
 /// Counts a change that makes what is kept so large, unless its call has written enough.
-fn write(size: u64, grant: &KvStoreGrant, written: &mut u64) -> Result<(), CallError> {
-    let most = grant.size.saturating_mul(TIMES).max(LEAST);
-    let after = written.saturating_add(size.max(BLOCK));
-    if after > most {
+fn write(size: u64, grant: &KvStoreGrant, used: &mut u64) -> Result<(), CallError> {
+    let after = used.saturating_add(size.max(BLOCK));
+    if after > grant.most() {
         return Err(CallError::Refused(format!(
             "keep a value: all that is kept is written at each change, and that would be more than {} in one call; set \
              what belongs together under one key, or grant a larger `size` in allow.kv_store",
-            bytes(most)
+            bytes(grant.most())
         )));
     }
-    *written = after;
+    *used = after;
     Ok(())
+}
+
+/// Counts that so much was read.
+fn read(size: u64, used: &mut u64) {
+    *used = used.saturating_add(size.max(BLOCK) / READS);
+}
+
+/// Whether a plugin's call that has `used` so much may read what is kept once more.
+fn may_read(grant: &KvStoreGrant, used: u64) -> Result<(), CallError> {
+    if used < grant.most() {
+        return Ok(());
+    }
+    Err(CallError::Refused(format!(
+        "look at what is kept: all of it is read each time, and that would be more than {} in one call; read what belongs \
+         together once, or grant a larger `size` in allow.kv_store",
+        bytes(grant.most().saturating_mul(READS))
+    )))
 }
 
 /// What a value takes of what is granted.

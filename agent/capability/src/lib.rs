@@ -334,15 +334,15 @@ impl Capabilities {
     }
 
     /// Reads or changes what is kept between calls; the answer is the value of a `get`. What has begun goes on when the
-    /// future is dropped. `written` counts what one call of the plugin writes so: pass the same to all of its calls, first 0.
-    pub async fn kv_store(&self, call: KvStoreCall, written: &mut u64) -> Result<Option<Vec<u8>>, CallError> {
+    /// future is dropped. `used` counts what one call of the plugin reads and writes so: pass the same to all of its calls, first 0.
+    pub async fn kv_store(&self, call: KvStoreCall, used: &mut u64) -> Result<Option<Vec<u8>>, CallError> {
         let granted = kv_store::decide(self.grants.kv_store.as_ref(), &call);
         match &self.world {
-            World::Real(Real { kv_store: Some(store), .. }) => store.call(granted?, call, written).await,
+            World::Real(Real { kv_store: Some(store), .. }) => store.call(granted?, call, used).await,
             World::Real(_) => {
                 granted.and(Err(CallError::Failed("there is nowhere to keep values".to_owned())))
             }
-            World::Scripted(script) => script.kv_store(call, granted, written),
+            World::Scripted(script) => script.kv_store(call, granted, used),
         }
     }
 

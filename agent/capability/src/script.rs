@@ -161,14 +161,14 @@ impl Script {
         &self,
         call: KvStoreCall,
         granted: Result<KvStoreGrant, CallError>,
-        written: &mut u64,
+        used: &mut u64,
     ) -> Result<Option<Vec<u8>>, CallError> {
         let (grant, granted) = (granted.clone(), granted.map(drop));
         self.answer(Asked::KvStore(call.clone()), granted, |State { answers, kept, .. }| {
             if let Some(answer) = answers.kv_store.pop_front() {
                 return answer;
             }
-            call.apply(kept, &grant?, written).map(|(found, _)| found)
+            call.apply(kept, &grant?, used).map(|(found, _)| found)
         })
     }
 

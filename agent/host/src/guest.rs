@@ -55,7 +55,7 @@ pub(crate) struct Guest {
     capabilities: Option<Arc<Capabilities>>,
     shared: Arc<Shared>,
     rule: String,
-    /// Bytes that the call has written to what it keeps.
+    /// What the call has used of what it may read and write of what it keeps.
     kept: u64,
     pub(crate) randomness: Randomness,
     pub(crate) limiter: MemoryLimiter,

@@ -33,14 +33,14 @@ impl KvStore {
         Self { folder }
     }
 
-    /// Does the call to its end, even when the future is dropped meanwhile, and adds to what was `written`.
+    /// Does the call to its end, even when the future is dropped meanwhile, and adds to what was `used`.
     pub(crate) async fn call(
         &self,
         grant: KvStoreGrant,
         call: KvStoreCall,
-        written: &mut u64,
+        used: &mut u64,
     ) -> Result<Option<Vec<u8>>, CallError> {
-        let (folder, mut count) = (self.folder.clone(), *written);
+        let (folder, mut count) = (self.folder.clone(), *used);
         let act = move || {
             let done = act(&folder, grant, call, &mut count);
             (done, count)
@@ -48,7 +48,7 @@ impl KvStore {
         let (done, count) = tokio::task::spawn_blocking(act)
             .await
             .map_err(|error| CallError::Failed(format!("keep a value: {error}")))?;
-        *written = count;
+        *used = count;
         done
     }
 }
@@ -57,7 +57,7 @@ fn act(
     folder: &Path,
     grant: KvStoreGrant,
     call: KvStoreCall,
-    written: &mut u64,
+    used: &mut u64,
 ) -> Result<Option<Vec<u8>>, CallError> {
     let failed =
         |error: io::Error| CallError::Failed(format!("keep values in {}: {error}", folder.display()));
@@ -65,15 +65,17 @@ fn act(
     if !matches!(call, KvStoreCall::Set(..)) && !path.exists() {
         return Ok(None);
     }
+    super::may_read(&grant, *used)?;
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     // Given back when it is closed.
     let lock = File::open(folder).map_err(failed)?;
     flock(&lock, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
     // Neither the values nor what is written are copied: a grant may be large.
     let bytes = read(&path).map_err(failed)?;
+    super::read(bytes.len() as u64, used);
     let damaged = || io::Error::other("the file `values` is damaged; remove it, and it begins empty");
     let mut kept = decode(&bytes).ok_or_else(damaged).map_err(failed)?;
-    let (found, changed) = call.apply(&mut kept, &grant, written)?;
+    let (found, changed) = call.apply(&mut kept, &grant, used)?;
     if changed {
         write(&path, &kept).map_err(failed)?;
     }

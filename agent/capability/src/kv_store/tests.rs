@@ -84,12 +84,31 @@ fn one_call_writes_no_more_than_a_few_times_what_is_granted() {
 async fn what_a_call_writes_is_counted_from_one_change_to_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let store = KvStore::new(dir.path().to_owned());
-    let mut written = LEAST - 2 * BLOCK;
-    store.call(GRANT, set("a", "1"), &mut written).await.unwrap();
-    store.call(GRANT, set("a", "1"), &mut written).await.unwrap();
-    store.call(GRANT, set("a", "2"), &mut written).await.unwrap();
-    assert!(refused(store.call(GRANT, set("a", "3"), &mut written).await).contains("16 MiB in one call"));
-    assert_eq!(store.call(GRANT, get("a"), &mut written).await, Ok(Some(b"2".to_vec())));
+    let mut used = LEAST - 3 * BLOCK;
+    store.call(GRANT, set("a", "1"), &mut used).await.unwrap();
+    store.call(GRANT, set("a", "1"), &mut used).await.unwrap();
+    store.call(GRANT, set("a", "2"), &mut used).await.unwrap();
+    assert!(refused(store.call(GRANT, set("a", "3"), &mut used).await).contains("16 MiB in one call"));
+    assert_eq!(store.call(GRANT, get("a"), &mut used).await, Ok(Some(b"2".to_vec())));
+}
+
+#[tokio::test]
+async fn a_call_cannot_read_without_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = KvStore::new(dir.path().to_owned());
+    let grant = KvStoreGrant { size: 8 << 20, keys: 1 };
+    let mut used = 0;
+    store.call(grant, KvStoreCall::Set("k".into(), vec![1; 7 << 20]), &mut used).await.unwrap();
+    let mut reads = 0;
+    let refusal = loop {
+        match store.call(grant, get("k"), &mut used).await {
+            Ok(_) => reads += 1,
+            refusal => break refused(refusal),
+        }
+    };
+    assert!(refusal.contains("more than 512 MiB in one call"), "{refusal}");
+    assert_eq!(reads, (32 - 7) * 16 / 7 + 1, "of four times the grant, what was written is taken off");
+    assert!(store.call(grant, get("k"), &mut 0).await.is_ok(), "another call may");
 }
 
 #[test]
