@@ -62,7 +62,10 @@ fn a_plugin_is_inspected_with_and_without_a_configuration() {
         &[],
     );
     let about: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(about["needs"]["grants"][0], "may run /bin/true with exactly these arguments: a; with any input");
+    assert_eq!(
+        about["needs"]["grants"][0],
+        "may run /bin/true with exactly these arguments: a; with any input"
+    );
     assert_eq!((&about["imports"][0], &about["debug_info"]), (&"exec".into(), &0.into()));
     assert_eq!(about["config_schema"]["required"][0], "command");
     assert_eq!(about["sha256"].as_str().map(str::len), Some(64));
@@ -186,6 +189,17 @@ fn each_plugin_of_ours_is_tried_on_an_event_of_each_type_and_nothing_happens() {
         }
     }
     assert!(!path.exists() && !home.path("acted").exists());
+}
+
+#[test]
+fn what_a_plugin_keeps_stays_from_one_event_to_the_next() {
+    let home = Home::new();
+    home.write("plugin.wasm", guest());
+    let config = r#"{"do":"count","request":100}"#;
+    let events = ["--event", "kv.set", "--event", "check.status", "--event", "node.left"];
+    let attempts = tried(&home, 0, &[&["plugin.wasm", "--config-json", config], &events[..]].concat());
+    let receipts: Vec<_> = attempts.iter().map(|attempt| attempt["text"].as_str().unwrap()).collect();
+    assert_eq!(receipts, ["1", "2", "3"]);
 }
 
 #[test]

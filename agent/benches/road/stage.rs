@@ -85,7 +85,8 @@ pub(crate) fn sandbox(workers: usize) -> (Host, Plugin) {
 /// How the plugin is called.
 pub(crate) fn handler(plugin: Plugin) -> PluginHandler {
     let outputs = OutputLimits { exec_output: 4096, http_response: 4096 };
-    let capabilities = Arc::new(Capabilities::new(Grants::default(), outputs, &mut HttpClients::default()).unwrap());
+    let capabilities =
+        Arc::new(Capabilities::new(Grants::default(), outputs, &mut HttpClients::default()).unwrap());
     PluginHandler {
         plugin,
         config: r#"{"do":"ok"}"#.into(),

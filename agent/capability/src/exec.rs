@@ -230,7 +230,8 @@ pub(crate) fn decide<'g>(
 }
 
 fn not_granted(argv: &[String]) -> CallError {
-    if let Some(program) = argv.first().filter(|program| !program.starts_with('/') || program.contains('*')) {
+    let program = argv.first().map(String::as_str).unwrap_or_default();
+    if !program.starts_with('/') || program.ends_with('/') || program.contains('*') {
         let program = refusal::shorten(&refusal::quote(program), 200);
         let why = "a program is named by its absolute path, without `*`";
         return CallError::Refused(format!("to run {program} is never granted: {why}"));

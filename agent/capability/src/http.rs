@@ -183,12 +183,15 @@ impl HttpGrant {
 
 /// Whether a grant covers this method and URL.
 pub(crate) fn covers(grants: &[HttpGrant], method: &str, url: &str) -> Result<(), CallError> {
-    find(grants, method, url).map(|_| ())
+    find(grants, method, url, |_| true).map(|_| ())
 }
 
-/// The request as the first grant that covers it lets it be sent.
+/// The request as a grant that covers it lets it be sent: the first one that sets no header that the request has.
 pub(crate) fn decide(grants: &[HttpGrant], request: HttpRequest) -> Result<Granted<'_>, CallError> {
-    let (index, grant, method, target) = find(grants, &request.method, &request.url)?;
+    let sets = |grant: &HttpGrant, name: &str| grant.header_files.iter().any(|(own, _)| own.as_str() == name);
+    let names: Vec<_> = request.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    let lets = |grant: &HttpGrant| !names.iter().any(|name| sets(grant, name));
+    let (index, grant, method, target) = find(grants, &request.method, &request.url, lets)?;
     if request.headers.len() > HEADERS_MAX {
         let count = request.headers.len();
         return Err(CallError::Refused(format!(
@@ -198,7 +201,7 @@ pub(crate) fn decide(grants: &[HttpGrant], request: HttpRequest) -> Result<Grant
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
         let header = header_name(name).map_err(CallError::Refused)?;
-        if grant.header_files.iter().any(|(own, _)| *own == header) {
+        if sets(grant, header.as_str()) {
             return Err(CallError::Refused(format!(
                 "header {header} is set by the grant, never by a plugin"
             )));
@@ -211,10 +214,12 @@ pub(crate) fn decide(grants: &[HttpGrant], request: HttpRequest) -> Result<Grant
     Ok(Granted { index, grant, method, target, headers, body: request.body, timeout: request.timeout })
 }
 
+/// The first grant that covers the method and the URL and is `best`, else the first one that covers them.
 fn find<'g>(
     grants: &'g [HttpGrant],
     name: &str,
     url: &str,
+    best: impl Fn(&HttpGrant) -> bool,
 ) -> Result<(usize, &'g HttpGrant, Method, Target), CallError> {
     let Some(method) = method(name) else {
         let name = refusal::shorten(&refusal::quote(name), 40);
@@ -224,7 +229,8 @@ fn find<'g>(
         Target::parse(url).map_err(|why| CallError::Refused(format!("this URL is never granted: {why}")))?;
     let covering =
         |(_, grant): &(usize, &HttpGrant)| grant.methods.contains(&method) && grant.scope.covers(&target);
-    match grants.iter().enumerate().find(covering) {
+    let covering = || grants.iter().enumerate().filter(covering);
+    match covering().find(|(_, grant)| best(grant)).or_else(|| covering().next()) {
         Some((index, grant)) => Ok((index, grant, method, target)),
         None => Err(not_granted(&method, &target)),
     }
@@ -232,6 +238,13 @@ fn find<'g>(
 
 fn not_granted(method: &Method, target: &Target) -> CallError {
     let url = target.without_query();
+    if url.contains('*') {
+        let url = refusal::shorten(&refusal::quote(&url), 200);
+        return CallError::Refused(format!(
+            "{method} {url} is granted only with all that a pattern takes: in a grant `*` stands for any characters, and a host \
+             holds none"
+        ));
+    }
     refusal::refused(
         format_args!("{method} {}", refusal::quote(&url)),
         format_args!(

@@ -79,6 +79,12 @@ pub(crate) fn covers(grants: &[KvGrant], prefix: &str) -> Result<(), CallError> 
     if grants.iter().any(|grant| prefix.starts_with(&grant.prefix)) {
         return Ok(());
     }
+    if prefix.contains('*') {
+        return Err(CallError::Refused(format!(
+            "to read the key {} is granted only with how it begins: a grant holds no `*`",
+            shown()
+        )));
+    }
     let what = format_args!("to read the keys of Consul that begin with {}", shown());
     Err(refusal::refused(what, line(prefix)))
 }

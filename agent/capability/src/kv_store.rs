@@ -22,6 +22,9 @@ use crate::{CallError, refusal};
 /// Keys, unless a grant says otherwise.
 pub const KEYS: u32 = 1000;
 
+/// Bytes that can be granted: each change writes all that is kept.
+pub const SIZE_MAX: u64 = 64 << 20;
+
 /// Bytes of a key.
 const KEY_MAX: usize = 512;
 
@@ -61,6 +64,11 @@ pub enum KvStoreCall {
 }
 
 impl KvStoreGrant {
+    /// What would help, if it can be granted.
+    fn or_a_larger(&self) -> &'static str {
+        if self.size < SIZE_MAX { ", or grant a larger `size` in allow.kv_store" } else { "" }
+    }
+
     /// Bytes that one call of a plugin may write.
     fn most(&self) -> u64 {
         self.size.saturating_mul(TIMES).max(LEAST)
@@ -76,8 +84,15 @@ impl KvStoreGrant {
 pub(crate) fn covers(grant: Option<&KvStoreGrant>, size: u64) -> Result<(), CallError> {
     match grant {
         Some(grant) if grant.size >= size => Ok(()),
+        _ if size == 0 || size > SIZE_MAX => Err(never(size)),
         _ => Err(refusal::refused(format_args!("keep {} between calls", bytes(size)), line(size))),
     }
+}
+
+/// No grant is as large, or as small.
+fn never(size: u64) -> CallError {
+    let (size, most) = (bytes(size), bytes(SIZE_MAX));
+    CallError::Refused(format!("to keep {size} between calls is never granted: a grant is of 1 B to {most}"))
 }
 
 /// Whether the call is one that could be done.
@@ -129,6 +144,9 @@ impl KvStoreCall {
                 }
                 let size = others(&key) + size(&key, &value);
                 let keys = kept.len() + usize::from(before.is_none());
+                if size > SIZE_MAX {
+                    return Err(never(size));
+                }
                 if size > grant.size {
                     return Err(refusal::refused(
                         format_args!("keep {size} bytes between calls"),
@@ -154,8 +172,9 @@ fn write(size: u64, grant: &KvStoreGrant, used: &mut u64) -> Result<(), CallErro
     if after > grant.most() {
         return Err(CallError::Refused(format!(
             "keep a value: all that is kept is written at each change, and that would be more than {} in one call; set \
-             what belongs together under one key, or grant a larger `size` in allow.kv_store",
-            bytes(grant.most())
+             what belongs together under one key{}",
+            bytes(grant.most()),
+            grant.or_a_larger()
         )));
     }
     *used = after;
@@ -174,8 +193,9 @@ fn may_read(grant: &KvStoreGrant, used: u64) -> Result<(), CallError> {
     }
     Err(CallError::Refused(format!(
         "look at what is kept: all of it is read each time, and that would be more than {} in one call; read what belongs \
-         together once, or grant a larger `size` in allow.kv_store",
-        bytes(grant.most().saturating_mul(READS))
+         together once{}",
+        bytes(grant.most().saturating_mul(READS)),
+        grant.or_a_larger()
     )))
 }
 

@@ -28,9 +28,10 @@ pub use append::{AppendGrant, AppendGrantSpec};
 pub use exec::{Command, ExecGrant, ExecGrantSpec, ExecOutput, ExitStatus, Programs};
 pub use http::{HttpClients, HttpGrant, HttpGrantSpec, HttpRequest, HttpResponse};
 pub use kv::{Keys, KvAnswer, KvCall, KvGrant, KvReading};
-pub use kv_store::{KEYS as KV_STORE_KEYS, KvStore, KvStoreCall, KvStoreGrant};
+pub use kv_store::{KEYS as KV_STORE_KEYS, KvStore, KvStoreCall, KvStoreGrant, SIZE_MAX as KV_STORE_MAX};
 pub use needs::allow_lines;
-pub use script::{Answers, Asked, Recorded, Script};
+pub use refusal::is_plain;
+pub use script::{Answers, Asked, Kept, Recorded, Script};
 pub use smtp::{Mail, Relay, SmtpError, SmtpGrant, SmtpGrantSpec};
 pub use trust::read_roots_anew;
 pub use watch::{List, Lists, Reading};
@@ -284,7 +285,8 @@ impl Capabilities {
         }
     }
 
-    /// Appends to a file, whole or not at all. An append that has begun goes on when the future is dropped.
+    /// Appends to a file, whole or not at all. When the future is dropped, an append that waits for the file is given up, and
+    /// one that is being written goes on.
     pub async fn append(&self, path: &str, data: &[u8]) -> Result<(), CallError> {
         let place = append::decide(&self.grants.append, path);
         match &self.world {
@@ -439,7 +441,10 @@ mod tests {
     #[tokio::test]
     async fn a_list_is_read_where_that_is_granted_and_there_is_one() {
         let limits = OutputLimits { exec_output: 100, http_response: 100 };
-        let able = |watch| Capabilities::new(Grants { watch, ..Grants::default() }, limits, &mut HttpClients::default()).unwrap();
+        let able = |watch| {
+            Capabilities::new(Grants { watch, ..Grants::default() }, limits, &mut HttpClients::default())
+                .unwrap()
+        };
         let refused = able(false).with_lists(Arc::new(One)).current("web").await;
         assert!(matches!(refused, Err(CallError::Refused(_))), "{refused:?}");
         assert!(matches!(able(true).current("web").await, Err(CallError::Failed(_))));
@@ -515,7 +520,7 @@ mod tests {
         let path = dir.path().join("x").display().to_string();
         let grants = Grants { append: vec![AppendGrant::parse(&path).unwrap()], ..grants() };
         let told = Answers { append: [Err(CallError::Failed("full".into()))].into(), ..Answers::default() };
-        let script = Arc::new(Script::new(told));
+        let script = Arc::new(Script::new(told, Kept::default()));
         let able = Capabilities::scripted(grants, Arc::clone(&script));
         assert_eq!(
             able.append("/var/log/y", b"").await.unwrap_err().to_string().find("is not granted"),

@@ -14,9 +14,16 @@ const MAX_TEXT: usize = 4096;
 /// Bytes of them that say what was asked, so that the line is seen however much that is.
 const MAX_WHAT: usize = 300;
 
+/// Bytes of a line that is shown; a part of one is none.
+const MAX_LINE: usize = 3000;
+
 /// Says what is not granted and what `line` would grant it.
 pub(crate) fn refused(what: impl Display, line: impl Display) -> CallError {
-    let what = shorten(&what.to_string(), MAX_WHAT);
+    let (what, mut line) = (shorten(&what.to_string(), MAX_WHAT), line.to_string());
+    if line.len() > MAX_LINE {
+        line =
+            format!("{} for it, which is too long to be shown", line.split(" =").next().unwrap_or_default());
+    }
     CallError::Refused(shorten(&format!("{what} is not granted; it would be with: {line}"), MAX_TEXT))
 }
 
@@ -31,13 +38,15 @@ pub(crate) fn shorten(text: &str, limit: usize) -> String {
 /// The text without what a terminal would obey: each control character, and each that turns the direction of writing, as
 /// an escape.
 pub(crate) fn plain(text: &str) -> String {
+    let shown = |c: char| if is_plain(c) { c.to_string() } else { c.escape_unicode().to_string() };
+    text.chars().map(shown).collect()
+}
+
+/// Whether a character shows as itself, and has no say in how those beside it are shown.
+pub fn is_plain(c: char) -> bool {
     const TURNS: [std::ops::RangeInclusive<char>; 4] =
         ['\u{61c}'..='\u{61c}', '\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
-    let shown = |c: char| match c {
-        c if c.is_control() || TURNS.iter().any(|turns| turns.contains(&c)) => c.escape_unicode().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(shown).collect()
+    !c.is_control() && !TURNS.iter().any(|turns| turns.contains(&c))
 }
 
 /// A TOML string.
@@ -45,7 +54,7 @@ pub(crate) fn quote(text: &str) -> String {
     let escaped = |c: char| match c {
         '"' | '\\' => format!("\\{c}"),
         '\n' => "\\n".to_owned(),
-        c if c.is_control() => format!("\\u{:04X}", u32::from(c)),
+        c if !is_plain(c) => format!("\\u{:04X}", u32::from(c)),
         c => c.to_string(),
     };
     format!("\"{}\"", text.chars().map(escaped).collect::<String>())
@@ -65,6 +74,7 @@ mod tests {
     fn a_quoted_text_is_valid_toml() {
         assert_eq!(quote("/var/log/x"), r#""/var/log/x""#);
         assert_eq!(quote("a\"b\\c\nd\u{1b}e\u{85}ü"), r#""a\"b\\c\nd\u001Be\u0085ü""#);
+        assert_eq!(quote("/var/\u{202e}gol"), r#""/var/\u202Egol""#, "it would be read as another path");
         assert_eq!(quote_all(["a", "b c"]), r#"["a", "b c"]"#);
         assert_eq!(quote_all::<&str>([]), "[]");
     }
@@ -78,7 +88,15 @@ mod tests {
     fn a_long_refusal_is_cut_between_characters() {
         assert_eq!(shorten("aüb", 2), "a…");
         assert_eq!(shorten("aüb", 4), "aüb");
-        let CallError::Refused(text) = refused("ü".repeat(MAX_TEXT), "x") else { panic!("not a refusal") };
-        assert!(text.len() <= MAX_TEXT + '…'.len_utf8());
+        let text = |what: &str, line: &str| match refused(what, line) {
+            CallError::Refused(text) => text,
+            other => panic!("{other:?} is no refusal"),
+        };
+        assert!(text(&"ü".repeat(MAX_TEXT), "x").len() <= MAX_TEXT + '…'.len_utf8());
+        let long = format!("allow.kv = [{}]", quote(&"y".repeat(MAX_LINE)));
+        assert_eq!(
+            text("x", &long),
+            "x is not granted; it would be with: allow.kv for it, which is too long to be shown"
+        );
     }
 }

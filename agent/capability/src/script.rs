@@ -66,6 +66,10 @@ pub struct Answers {
     pub kv_store: VecDeque<Result<Option<Vec<u8>>, CallError>>,
 }
 
+/// What a plugin keeps between its calls, in a world where nothing is done.
+#[derive(Clone, Debug, Default)]
+pub struct Kept(Values<'static>);
+
 /// Answers calls, and remembers them.
 #[derive(Debug, Default)]
 pub struct Script {
@@ -75,14 +79,19 @@ pub struct Script {
 #[derive(Debug, Default)]
 struct State {
     answers: Answers,
-    kept: Values<'static>,
+    kept: Kept,
     recorded: Vec<Recorded>,
 }
 
 impl Script {
-    /// Answers with these first.
-    pub fn new(answers: Answers) -> Self {
-        Self { state: Mutex::new(State { answers, ..State::default() }) }
+    /// Answers with these first, where so much is kept.
+    pub fn new(answers: Answers, kept: Kept) -> Self {
+        Self { state: Mutex::new(State { answers, kept, ..State::default() }) }
+    }
+
+    /// What is kept now.
+    pub fn kept(&self) -> Kept {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).kept.clone()
     }
 
     /// All calls so far, in order.
@@ -168,7 +177,7 @@ impl Script {
             if let Some(answer) = answers.kv_store.pop_front() {
                 return answer;
             }
-            call.apply(kept, &grant?, used).map(|(found, _)| found)
+            call.apply(&mut kept.0, &grant?, used).map(|(found, _)| found)
         })
     }
 

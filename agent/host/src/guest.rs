@@ -31,7 +31,7 @@ const RESOURCES: usize = 1024;
 
 /// Refusals that a report holds, and bytes of each.
 const REFUSALS: usize = 16;
-const REFUSAL: usize = 1 << 10;
+const REFUSAL: usize = 4 << 10;
 
 /// On whose behalf a guest is called.
 pub(crate) struct Caller {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{call, guest::repository, host, patient};
-use lictor_capability::{Answers, Asked, CallError, Capabilities, Grants, KvAnswer, Recorded, Script};
+use lictor_capability::{Answers, Asked, CallError, Capabilities, Grants, Kept, KvAnswer, Recorded, Script};
 use lictor_host::{Call, Failure, Plugin, inspect};
 
 /// Bytes of a binary that is kept for ever.
@@ -31,7 +31,7 @@ fn released() -> Vec<(String, PathBuf)> {
 async fn scripted(plugin: &Plugin, act: &str, answers: Answers) -> (Call, Arc<Script>) {
     let config = format!(r#"{{"do":"{act}"}}"#);
     let requests = plugin.requests(&config, &patient()).await.unwrap();
-    let script = Arc::new(Script::new(answers));
+    let script = Arc::new(Script::new(answers, Kept::default()));
     let grants = Grants::for_requests(&requests).unwrap();
     let capabilities = Arc::new(Capabilities::scripted(grants, Arc::clone(&script)));
     (Call { capabilities, ..call(&config, patient(), Grants::default()) }, script)

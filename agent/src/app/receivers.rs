@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lictor_capability::{
-    AppendGrant, Capabilities, ExecGrant, GrantError, Grants, HttpClients, HttpGrant, HttpGrantSpec, OutputLimits,
-    Request, read_roots_anew,
+    AppendGrant, Capabilities, ExecGrant, GrantError, Grants, HttpClients, HttpGrant, HttpGrantSpec,
+    OutputLimits, Request, read_roots_anew,
 };
 use lictor_host::{Host, Limits, LogRate, Plugin, RequestsError};
 use serde_json::Value;

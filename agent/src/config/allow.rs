@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use lictor_capability::{
     AppendGrant, AppendGrantSpec, ExecGrant, ExecGrantSpec, GrantError, HttpGrant, HttpGrantSpec,
-    KV_STORE_KEYS, KvGrant, KvStoreGrant, SmtpGrant, SmtpGrantSpec,
+    KV_STORE_KEYS, KV_STORE_MAX, KvGrant, KvStoreGrant, SmtpGrant, SmtpGrantSpec,
 };
 
 use toml::de::DeValue;
@@ -16,9 +16,6 @@ use super::reader::{Entry, Table};
 
 /// All that can be granted.
 pub(super) const KEYS: [&str; 7] = ["exec", "append", "http", "smtp", "watch", "kv", "kv_store"];
-
-/// What is kept is written anew each time, so it is to be small.
-const KV_STORE_MAX: u64 = 64 << 20;
 
 /// Whoever has more keys than this wants a database.
 pub(super) const KV_STORE_KEYS_MAX: u32 = 100_000;

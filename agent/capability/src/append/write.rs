@@ -2,7 +2,7 @@
 //!
 //! Boundary: the file system. Which paths are granted was decided before.
 //!
-//! Invariants: no symlink leads out of the granted folder, or from a file that is granted alone to another one of its
+//! Invariants: nothing is begun for a call that is over: an append that waits for a lock is given up with it. No symlink leads out of the granted folder, or from a file that is granted alone to another one of its
 //! folder, even when it is swapped in between. After a
 //! failure the file is as long as before, unless someone else wrote to it without the lock.
 //!
@@ -14,6 +14,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::{Arc, Weak},
     thread,
     time::Duration,
 };
@@ -49,19 +50,44 @@ struct Opened {
 /// Appends the data, whole or not at all.
 pub(crate) async fn append(place: Place, data: Vec<u8>) -> Result<(), CallError> {
     let path = place.folder.join(&place.name);
-    let failed = |why: &str| CallError::Failed(format!("append to {}: {why}", path.display()));
-    tokio::task::spawn_blocking(move || append_blocking(&place, &data))
-        .await
-        .map_err(|error| failed(&error.to_string()))?
-        .map_err(|why| failed(&why))
+    let told = |why: &str| format!("append to {}: {why}", path.display());
+    let call = Arc::new(());
+    let wanted = Wanted(Arc::downgrade(&call));
+    let done = tokio::task::spawn_blocking(move || append_blocking(&place, &data, &wanted)).await;
+    // Until now: whoever drops this future drops it too.
+    drop(call);
+    match done.map_err(|error| CallError::Failed(told(&error.to_string())))? {
+        Err(CallError::Refused(why)) => Err(CallError::Refused(told(&why))),
+        Err(error) => Err(CallError::Failed(told(&error.to_string()))),
+        Ok(()) => Ok(()),
+    }
 }
 
-fn append_blocking(place: &Place, data: &[u8]) -> Result<(), String> {
+/// Whether the call that an append is made for is still there.
+struct Wanted(Weak<()>);
+
+impl Wanted {
+    fn check(&self) -> Result<(), String> {
+        if self.0.strong_count() > 0 { Ok(()) } else { Err("its call is over".to_owned()) }
+    }
+}
+
+fn append_blocking(place: &Place, data: &[u8], wanted: &Wanted) -> Result<(), CallError> {
+    wanted.check().map_err(CallError::Failed)?;
     let folder = Dir::open_ambient_dir(&place.folder, ambient_authority())
-        .map_err(|error| format!("open the folder {}: {error}", place.folder.display()))?;
-    let Opened { mut file, name, is_new } = open_and_lock(&folder, place)?;
+        .map_err(|error| CallError::Failed(format!("open the folder {}: {error}", place.folder.display())))?;
+    let opened = open_and_lock(&folder, place, wanted)?;
+    write(&folder, opened, &place.how, data).map_err(CallError::Failed)
+}
+
+fn write(
+    folder: &Dir,
+    Opened { mut file, name, is_new }: Opened,
+    how: &How,
+    data: &[u8],
+) -> Result<(), String> {
     let before = file.metadata().map_err(|error| error.to_string())?.len();
-    if is_new && let Err(why) = make_over(&file, &place.how) {
+    if is_new && let Err(why) = make_over(&file, how) {
         // Left there, it would be appended to as it is. Somebody may have written to it before we had the lock.
         if before == 0 {
             folder.remove_file(&name).map_err(|error| format!("{why}; remove it again: {error}"))?;
@@ -78,30 +104,31 @@ fn append_blocking(place: &Place, data: &[u8]) -> Result<(), String> {
             Err(error) => return Err(take_back(&file, before, written, &error)),
         }
     }
-    if place.how.sync {
+    if how.sync {
         file.sync_data().map_err(|error| take_back(&file, before, written, &error))?;
     }
-    if place.how.sync && is_new {
+    if how.sync && is_new {
         // Else it might be on the disk without its name.
-        sync_parent(&folder, &name).map_err(|error| take_back(&file, before, written, &error))?;
+        sync_parent(folder, &name).map_err(|error| take_back(&file, before, written, &error))?;
     }
     Ok(())
 }
 
 /// Opens the file and takes its lock. One that was rotated while the lock was waited for is opened anew: it may be
 /// deleted by now, or compressed.
-fn open_and_lock(folder: &Dir, place: &Place) -> Result<Opened, String> {
+fn open_and_lock(folder: &Dir, place: &Place, wanted: &Wanted) -> Result<Opened, CallError> {
     for _ in 0..OPEN_TRIES {
         let opened = open(folder, place)?;
-        lock(&opened.file)?;
+        lock(&opened.file, wanted).map_err(CallError::Failed)?;
         if is_there(folder, &opened) {
             return Ok(opened);
         }
     }
-    Err("another file takes its place again and again".to_owned())
+    Err(CallError::Failed("another file takes its place again and again".to_owned()))
 }
 
-fn open(folder: &Dir, place: &Place) -> Result<Opened, String> {
+fn open(folder: &Dir, place: &Place) -> Result<Opened, CallError> {
+    let failed = |why: &str| CallError::Failed(why.to_owned());
     let mut name = place.name.clone();
     // Without NONBLOCK, opening a pipe that nobody reads would wait for ever.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
@@ -134,11 +161,11 @@ fn open(folder: &Dir, place: &Place) -> Result<Opened, String> {
             found => (found, false),
         };
         let file = file.map_err(|error| explain(&error, place.is_alone))?;
-        let kind = file.metadata().map_err(|error| error.to_string())?.file_type();
+        let kind = file.metadata().map_err(|error| failed(&error.to_string()))?.file_type();
         let opened = Opened { file, name, is_new };
-        return if kind.is_file() { Ok(opened) } else { Err("it is not a regular file".to_owned()) };
+        return if kind.is_file() { Ok(opened) } else { Err(failed("it is not a regular file")) };
     }
-    Err("it is a symlink that leads to others again and again".to_owned())
+    Err(failed("it is a symlink that leads to others again and again"))
 }
 
 /// Opens a file of the folder unless it is a symlink.
@@ -180,28 +207,30 @@ fn sync_parent(folder: &Dir, name: &Path) -> io::Result<()> {
     folder.open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn explain(error: &io::Error, is_alone: bool) -> String {
+fn explain(error: &io::Error, is_alone: bool) -> CallError {
     let errno = rustix::io::Errno::from_io_error(error);
     if errno == Some(rustix::io::Errno::LOOP) && is_alone {
-        return "it is a symlink, and it is granted alone: grant the file that it leads to, or the folder"
-            .to_owned();
+        let why = "it is a symlink, and it is granted alone: grant the file that it leads to, or the folder";
+        return CallError::Refused(why.to_owned());
     }
     if errno == Some(rustix::io::Errno::NXIO) {
-        return "it is not a regular file".to_owned();
+        return CallError::Failed("it is not a regular file".to_owned());
     }
     // How cap-std reports a path that leaves its folder.
     if error.kind() == io::ErrorKind::PermissionDenied && errno.is_none() {
-        return "a symlink leads out of the granted folder".to_owned();
+        let why = "a symlink leads out of the granted folder; grant the folder that it leads to";
+        return CallError::Refused(why.to_owned());
     }
-    error.to_string()
+    CallError::Failed(error.to_string())
 }
 
 /// Takes the lock that keeps other writers' lines apart. It is given back when the file is closed.
-fn lock(file: &File) -> Result<(), String> {
+fn lock(file: &File, wanted: &Wanted) -> Result<(), String> {
     let tries = LOCK_WAIT.as_millis() / LOCK_RETRY.as_millis();
     for _ in 0..tries {
+        wanted.check()?;
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return wanted.check(),
             Err(rustix::io::Errno::WOULDBLOCK) => thread::sleep(LOCK_RETRY),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(format!("lock it: {error}")),

@@ -8,8 +8,16 @@
 //! `exec/ending.rs` to see to. One that ended by itself does, so that a program may start a daemon. Only a daemon that began
 //! with another environment is out of reach.
 
-use std::{future::Future, io, pin::Pin, process::Stdio, time::Duration};
+use std::{
+    future::Future,
+    io,
+    os::fd::{BorrowedFd, RawFd},
+    pin::Pin,
+    process::Stdio,
+    time::Duration,
+};
 
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Signal, geteuid};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
@@ -23,6 +31,8 @@ use super::{Command, ExecGrant, ExecOutput, ExitStatus};
 use crate::account::{self, Account};
 use crate::{CallError, refusal};
 
+/// The last of the descriptors that each program has, and gets anew from us.
+const STANDARD: RawFd = 2;
 /// Where a program finds others. Ours may be anything; a grant should mean the same on every node.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The one locale that every Debian has, and UTF-8, which the output is read as.
@@ -104,7 +114,34 @@ fn run_as(account: &Account, process: &mut Process) -> Result<(), String> {
     let group =
         ids.group.or(ids.primary).ok_or_else(|| format!("{account} has no group; write a `group` too"))?;
     process.uid(ids.user.unwrap_or_else(|| geteuid().as_raw())).gid(group);
+    close_on_exec(process);
     Ok(())
+}
+
+/// Has the program get none of our descriptors. They are opened so that it does not, but with another user or group it is
+/// forked, and what is called in the child then may open one of them anew, as wasmtime does with `/proc/self/pagemap`.
+fn close_on_exec(process: &mut Process) {
+    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let listed = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok());
+    let open: Vec<_> = listed.filter(|number| *number > STANDARD).collect();
+    let mark = move || {
+        for number in &open {
+            #[expect(
+                unsafe_code,
+                reason = "the child has one thread, and a number that is no descriptor is refused"
+            )]
+            let descriptor = unsafe { BorrowedFd::borrow_raw(*number) };
+            fcntl_setfd(descriptor, FdFlags::CLOEXEC).ok();
+        }
+        Ok(())
+    };
+    #[expect(
+        unsafe_code,
+        reason = "between fork and exec it does nothing but one system call for each descriptor"
+    )]
+    unsafe {
+        process.pre_exec(mark);
+    }
 }
 
 /// The system reports a missing folder and a missing program alike.

@@ -69,6 +69,20 @@ fn a_refusal_says_what_would_cover_it_and_hides_the_query() {
 }
 
 #[test]
+fn of_two_grants_that_cover_a_request_the_one_counts_that_sets_none_of_its_headers() {
+    let header_files: std::collections::BTreeMap<_, _> = [("X-Tok".to_owned(), "/x".into())].into();
+    let wide = HttpGrant::parse(HttpGrantSpec { header_files, ..spec("https://h/*") }).unwrap();
+    let grants = [wide, HttpGrant::parse(spec("https://h/a")).unwrap()];
+    let index = |path: &str, name: &str| {
+        let url = format!("https://h/{path}");
+        decide(&grants, HttpRequest { headers: headers(&[(name, "t")]), ..request("POST", &url) })
+            .map(|it| it.index)
+    };
+    assert_eq!((index("a", "Accept").unwrap(), index("a", "x-tok").unwrap()), (0, 1));
+    assert!(index("b", "X-Tok").unwrap_err().to_string().contains("set by the grant"));
+}
+
+#[test]
 fn a_guest_sets_no_header_that_frames_the_message_or_belongs_to_the_grant() {
     let header_files = [("Authorization".to_owned(), "/x".into())].into();
     let grants = [HttpGrant::parse(HttpGrantSpec { header_files, ..spec("https://h/x") }).unwrap()];

@@ -115,7 +115,9 @@ async fn a_call_cannot_read_without_end() {
 fn what_a_plugin_says_it_keeps_is_held_against_the_grant() {
     assert_eq!(covers(Some(&GRANT), 20), Ok(()));
     assert!(refused(covers(Some(&GRANT), 65_536)).ends_with(r#"allow.kv_store = { size = "64KiB" }"#));
-    assert!(refused(covers(None, 0)).ends_with(r#"allow.kv_store = { size = "0B" }"#));
+    for size in [0, SIZE_MAX + 1] {
+        assert!(refused(covers(None, size)).ends_with("a grant is of 1 B to 64 MiB"), "no line would do");
+    }
     assert!(refused(decide(None, &get("a"))).ends_with(r#"allow.kv_store = { size = "1MiB" }"#));
     assert_eq!(decide(Some(&GRANT), &get("a")), Ok(GRANT));
     for key in ["", &"x".repeat(KEY_MAX + 1)] {

@@ -9,7 +9,7 @@ pub(crate) mod guest;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use lictor_capability::{Capabilities, ExecGrant, Grants, OutputLimits};
+use lictor_capability::{Capabilities, ExecGrant, Grants, HttpClients, OutputLimits};
 use lictor_host::{Call, Delivery, Event, Host, HostSettings, Limits, Plugin, Report};
 
 /// Limits that no test meets by chance, however slow the machine.
@@ -35,7 +35,8 @@ pub(crate) fn misbehave() -> &'static Plugin {
 /// A call of `misbehave` with a configuration, as JSON.
 pub(crate) fn call(config: &str, limits: Limits, grants: Grants) -> Call {
     let outputs = OutputLimits { exec_output: 4096, http_response: 4096 };
-    let capabilities = Arc::new(Capabilities::new(grants, outputs).expect("grants"));
+    let capabilities =
+        Arc::new(Capabilities::new(grants, outputs, &mut HttpClients::default()).expect("grants"));
     Call { delivery: delivery("misbehave"), config: config.into(), capabilities, limits }
 }
 

@@ -20,7 +20,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use lictor_capability::{
     Answers, CallError, ExecOutput, ExitStatus, HttpResponse, KvAnswer, List, SmtpError,
 };
@@ -295,7 +295,11 @@ impl From<MailTrouble> for SmtpError {
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let shown = path.display();
     let text = fs::read_to_string(path).with_context(|| format!("read {shown}"))?;
-    toml::from_str(&text).with_context(|| format!("read {shown}"))
+    // The reader's own message does not say which kinds of answers there are.
+    let more = "`lictor plugin test --help` shows what can stand in it";
+    toml::from_str(&text)
+        .map_err(|error| anyhow!("{}\n{more}", error.to_string().trim_end()))
+        .with_context(|| format!("read {shown}"))
 }
 
 #[cfg(test)]
@@ -316,6 +320,16 @@ mod tests {
         let answers = answers(case.responses);
         assert_eq!(answers.http[0].as_ref().unwrap().status, 503);
         assert_eq!(case.expect.calls.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_answers_that_the_help_shows_can_be_written() {
+        let help = super::super::test::RESPONSES;
+        let (from, to) = (help.find("  responses = [").unwrap(), help.find("  ]").unwrap() + 3);
+        let shown = &help[from..to];
+        let kinds = ["exec", "append", "http", "smtp", "watch", "kv", "kv_store"];
+        assert!(kinds.iter().all(|kind| shown.contains(&format!("{{ {kind} = "))), "{shown}");
+        assert_eq!(toml::from_str::<Responses>(shown).unwrap().responses.len(), kinds.len() + 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use lictor_capability::Answers;
+use lictor_capability::{Answers, Kept};
 use lictor_host::{Event, Limits};
 use serde_json::{Map, Value};
 
@@ -14,8 +14,26 @@ use super::{Cache, PluginConfig, find, json, load, samples, sandbox};
 use crate::cli::records::{json_lines, say};
 use crate::cli::{counted, runtime};
 
+/// How the world is scripted, for `--help`; that each kind is read is for the tests of `case` to show.
+pub(super) const RESPONSES: &str = r#"A file of --responses has what calls of each kind get for an answer, in order; all others succeed:
+
+  responses = [
+    { exec = { status = 3, stdout = "", stderr = "no" } },   # or { signal = 9 }
+    { append = {} },
+    { http = { status = 503, headers = { Retry-After = "7" }, body = "busy" } },
+    { smtp = { receipt = "250 OK" } },
+    { watch = { index = 7, body = "[]" } },
+    { kv = { value = "on" } },                               # or { keys = ["a", "b"] }, or {}
+    { kv_store = { value = "3" } },                          # else what the plugin keeps itself
+    { http = { error = { timed-out = "10s" } } },            # or refused, or failed; of a mail: refused,
+  ]                                                          # transient or permanent
+
+A test in tests/NAME.toml of a project has them too, beside event, data, attempt, config and expect (result, text, needs,
+calls). What the plugin keeps (kv_store) stays from one --event to the next; each test begins with nothing kept."#;
+
 /// What to try a plugin with.
 #[derive(Args)]
+#[command(after_long_help = RESPONSES)]
 pub(in crate::cli) struct TestArgs {
     /// A project's folder, a file.wasm, or one of the plugins that Lictor carries.
     plugin: String,
@@ -42,13 +60,18 @@ pub(in crate::cli) struct TestArgs {
 pub(super) fn test(args: &TestArgs) -> Result<bool> {
     let found = find::find(&args.plugin)?;
     let trials = trials(args)?;
+    let mut kept = Kept::default();
     let host = sandbox(&args.cache)?;
     let plugin = load(&host, &found)?;
     let limits = Limits { memory: usize::from(args.memory) << 20, ..Limits::default() };
     let (runtime, attempts, mut wrong) = (runtime()?, trials.len(), 0);
     for trial in trials {
+        if trial.expect.is_some() {
+            // A test in a file begins with nothing kept, whatever was tested before it.
+            kept = Kept::default();
+        }
         // What it logs is told meanwhile, so each is shown as it ends.
-        let tried = runtime.block_on(trial.run(&plugin, &limits));
+        let tried = runtime.block_on(trial.run(&plugin, &limits, &mut kept));
         wrong += usize::from(!tried.is_right());
         say(&if args.json { json_lines(&[tried.to_json()])? } else { tried.in_words() })?;
     }

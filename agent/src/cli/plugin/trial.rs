@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lictor_capability::{Answers, Capabilities, Grants, Recorded, Script};
+use lictor_capability::{Answers, Capabilities, Grants, Kept, Recorded, Script};
 use lictor_host::{Call, Delivery, Event, Failure, Limits, Plugin, RequestsError};
 use serde_json::{Value, json};
 
@@ -40,7 +40,8 @@ pub(super) struct Tried {
 }
 
 impl Trial {
-    pub(super) async fn run(self, plugin: &Plugin, limits: &Limits) -> Tried {
+    /// Tries it where so much is `kept`, and keeps what it keeps.
+    pub(super) async fn run(self, plugin: &Plugin, limits: &Limits, kept: &mut Kept) -> Tried {
         let config = self.config.to_string();
         let requests = match plugin.requests(&config, limits).await {
             Ok(requests) => requests,
@@ -58,7 +59,7 @@ impl Trial {
             }
         };
         let needs = grants.in_words();
-        let script = Arc::new(Script::new(self.answers.clone()));
+        let script = Arc::new(Script::new(self.answers.clone(), kept.clone()));
         let call = Call {
             delivery: self.delivery(),
             config: config.into(),
@@ -66,6 +67,7 @@ impl Trial {
             limits: limits.clone(),
         };
         let report = plugin.handle(call).await;
+        *kept = script.kept();
         let (ending, text) = ending(report.result);
         let mut tried = self.over(ending, text);
         let (duration, peak_memory) = (report.duration, report.peak_memory);
