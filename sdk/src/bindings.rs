@@ -169,7 +169,8 @@ pub mod lictor {
             pub struct Command {
                 /// The program's absolute path, as the grant has it or as that leads to in the end, then its arguments.
                 pub argv: _rt::Vec<_rt::String>,
-                /// Names must begin with `LICTOR_` or be listed in the grant. The host adds `PATH` and `LANG`.
+                /// Names must begin with `LICTOR_`, be `CONSUL_INDEX`, or be listed in the grant. The host adds `PATH`, `LANG` and
+                /// `LICTOR_RUN`, which is its own.
                 pub env: _rt::Vec<(_rt::String, _rt::String)>,
                 /// Written to its standard input, which is then closed.
                 pub stdin: _rt::Vec<u8>,

@@ -236,8 +236,12 @@ fn not_granted(argv: &[String]) -> CallError {
         let why = "a program is named by its absolute path, without `*`";
         return CallError::Refused(format!("to run {program} is never granted: {why}"));
     }
+    let widely = refusal::widely(argv);
     let argv = refusal::quote_all(argv);
-    refusal::refused(format_args!("run {argv}"), format_args!("allow.exec = [{{ command = {argv} }}]"))
+    refusal::refused(
+        format_args!("run{widely} {argv}"),
+        format_args!("allow.exec = [{{ command = {argv} }}]"),
+    )
 }
 
 fn not_settable(grant: &ExecGrant, command: &Command) -> CallError {

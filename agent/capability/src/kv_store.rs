@@ -65,8 +65,10 @@ pub enum KvStoreCall {
 
 impl KvStoreGrant {
     /// What would help, if it can be granted.
-    fn or_a_larger(&self) -> &'static str {
-        if self.size < SIZE_MAX { ", or grant a larger `size` in allow.kv_store" } else { "" }
+    fn or_a_larger(&self) -> String {
+        let more = self.size.max(LEAST / TIMES);
+        let told = || format!(", or grant a `size` of more than {} in allow.kv_store", bytes(more));
+        if more < SIZE_MAX { told() } else { String::new() }
     }
 
     /// Bytes that one call of a plugin may write.

@@ -27,6 +27,12 @@ pub(crate) fn refused(what: impl Display, line: impl Display) -> CallError {
     CallError::Refused(shorten(&format!("{what} is not granted; it would be with: {line}"), MAX_TEXT))
 }
 
+/// What is to be said before texts that are patterns in a grant, and whose line grants more than was asked.
+pub(crate) fn widely<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> &'static str {
+    let is_pattern = texts.into_iter().any(|text| text.as_ref().contains('*'));
+    if is_pattern { ", with all that `*` takes in a grant," } else { "" }
+}
+
 /// The first `limit` bytes, marked where something was cut off.
 pub(crate) fn shorten(text: &str, limit: usize) -> String {
     if text.len() <= limit {

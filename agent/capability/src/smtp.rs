@@ -276,7 +276,7 @@ pub(crate) fn decide<'g>(
     let everyone = || parties.to.iter().map(|to| to.email.to_string());
     let Some(grant) = grant else {
         return Err(refusal::refused(
-            "sending mail",
+            format_args!("sending mail{}", refusal::widely(everyone().chain([from.clone()]))),
             format_args!(
                 "allow.smtp = {{ relay = \"{NO_RELAY}\", from = {}, to = {} }}",
                 refusal::quote(&from),
@@ -285,9 +285,10 @@ pub(crate) fn decide<'g>(
         ));
     };
     if grant.from.as_ref().is_some_and(|pattern| !pattern.matches(&parties.from.email)) {
+        let widely = refusal::widely([&from]);
         let from = refusal::quote(&from);
         return Err(refusal::refused(
-            format_args!("mail from {from}"),
+            format_args!("mail{widely} from {from}"),
             format_args!("from = {from} in allow.smtp"),
         ));
     }
@@ -298,7 +299,7 @@ pub(crate) fn decide<'g>(
     }
     let granted = grant.to.iter().map(ToString::to_string);
     Err(refusal::refused(
-        format_args!("mail to {}", strange.join(", ")),
+        format_args!("mail{} to {}", refusal::widely(&strange), strange.join(", ")),
         format_args!("to = {} in allow.smtp", refusal::quote_all(granted.chain(strange.iter().cloned()))),
     ))
 }

@@ -110,6 +110,9 @@ impl Config {
     }
 }
 
+/// Characters of a name.
+const NAME_MAX: usize = 200;
+
 /// The name of a rule or a receiver. It is part of log lines, metrics and command lines.
 fn name(entry: Entry<'_>) -> Option<String> {
     let name = entry.string()?;
@@ -121,8 +124,13 @@ fn name(entry: Entry<'_>) -> Option<String> {
 
 fn check_name(name: &str) -> Result<(), (String, &'static str)> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if !name.is_empty() && name.chars().all(fits) {
+    // A receiver has a folder of this name.
+    let is_path = matches!(name, "" | "." | "..") || name.len() > NAME_MAX;
+    if !is_path && name.chars().all(fits) {
         return Ok(());
     }
-    Err((format!("{name:?} cannot be a name"), "use letters, digits, `_`, `.` and `-` only"))
+    Err((
+        format!("{name:?} cannot be a name"),
+        "use letters, digits, `_`, `.` and `-` only, at most 200, and not `.` or `..` alone",
+    ))
 }

@@ -233,9 +233,12 @@ fn began_with(id: u32, variable: &str) -> bool {
 fn parse(stat: &str) -> Option<Process> {
     let id = stat.split(' ').next()?.parse().ok()?;
     let mut rest = stat.rsplit_once(") ")?.1.split(' ');
-    let is_dead = matches!(rest.next()?, "Z" | "X");
+    let state = rest.next()?;
     let (parent, group) = (rest.next()?.parse().ok()?, rest.next()?.parse().ok()?);
-    Some(Process { id, parent, group, began: rest.nth(16)?.parse().ok()?, is_dead })
+    // A process whose first thread has ended looks dead while others run.
+    let threads: u32 = rest.nth(14)?.parse().ok()?;
+    let is_dead = state == "X" || state == "Z" && threads <= 1;
+    Some(Process { id, parent, group, began: rest.nth(1)?.parse().ok()?, is_dead })
 }
 
 #[cfg(test)]
@@ -256,6 +259,11 @@ mod tests {
             assert_eq!(parse(&format!("4 ({name}) S {rest}")), Some(want), "{name}");
         }
         assert!(parse(&format!("4 (sh) Z {rest}")).unwrap().is_dead);
+        let threads = rest.replace(" 20 0 1 0 ", " 20 0 2 0 ");
+        assert!(
+            !parse(&format!("4 (sh) Z {threads}")).unwrap().is_dead,
+            "its first thread is, and another runs"
+        );
         for damaged in ["", "4", "4 (sh) S 5", "x (sh) S 5 6"] {
             assert_eq!(parse(damaged), None, "{damaged:?}");
         }

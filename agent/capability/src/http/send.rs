@@ -39,10 +39,20 @@ const MAX_CAUSE: usize = 500;
 #[derive(Debug)]
 pub(crate) struct Clients(Vec<Client>);
 
-/// The clients of several receivers: grants with one trust that lead as far share one, and its connections. A client is
-/// made when the first grant needs it, of the certificates that its files hold then.
+/// The clients of several receivers: grants with one trust and the same secrets that lead as far share one, and its
+/// connections: a server may take whoever has shown a secret once for the same until the connection ends. A client is made
+/// when the first grant needs it, of the certificates that its files hold then.
 #[derive(Debug, Default)]
-pub struct HttpClients(HashMap<(Trust, bool), Client>);
+pub struct HttpClients(HashMap<Kind, Client>);
+
+/// What a client is for.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Kind {
+    trust: Trust,
+    /// Its names may lead anywhere.
+    local: bool,
+    secrets: Vec<(HeaderName, PathBuf)>,
+}
 
 /// Whom a client trusts.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -94,11 +104,12 @@ impl Clients {
     ) -> Result<Self, GrantError> {
         let mut clients = Vec::new();
         for grant in grants {
-            let client = match shared.0.entry((Trust::of(grant), grant.local)) {
+            let HttpGrant { local, header_files, .. } = grant;
+            let kind = Kind { trust: Trust::of(grant), local: *local, secrets: header_files.clone() };
+            let client = match shared.0.entry(kind) {
                 Entry::Occupied(known) => known.get().clone(),
                 Entry::Vacant(place) => {
-                    let (trust, local) = place.key();
-                    let built = client(trust.tls()?, Resolver { look_up, local: *local })?;
+                    let built = client(place.key().trust.tls()?, Resolver { look_up, local: *local })?;
                     place.insert(built).clone()
                 }
             };

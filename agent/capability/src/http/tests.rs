@@ -477,12 +477,14 @@ async fn a_ca_file_replaces_the_systems_roots() {
 #[test]
 fn receivers_that_trust_alike_share_a_client() {
     let mut shared = HttpClients::default();
-    let mut build = |url: &str, local| {
-        let grants = [HttpGrant::parse(HttpGrantSpec { local, ..spec(url) }).unwrap()];
-        Clients::build(&grants, &mut shared).unwrap();
+    let mut build = |spec| {
+        Clients::build(&[HttpGrant::parse(spec).unwrap()], &mut shared).unwrap();
         shared.len()
     };
-    assert_eq!(build("http://one/x", false), 1);
-    assert_eq!(build("http://two/x", false), 1);
-    assert_eq!(build("http://one/x", true), 2, "it leads further");
+    assert_eq!(build(spec("http://127.0.0.1/x")), 1);
+    assert_eq!(build(spec("http://two/x")), 1);
+    assert_eq!(build(HttpGrantSpec { local: true, ..spec("http://two/x") }), 2, "it leads further");
+    let header_files = [("X-Tok".to_owned(), "/x".into())].into();
+    let with_secret = HttpGrantSpec { header_files, ..spec("http://127.0.0.1/x") };
+    assert_eq!(build(with_secret), 3, "a server may know a connection by the secret that it has seen there");
 }

@@ -329,7 +329,8 @@ mod tests {
         let shown = &help[from..to];
         let kinds = ["exec", "append", "http", "smtp", "watch", "kv", "kv_store"];
         assert!(kinds.iter().all(|kind| shown.contains(&format!("{{ {kind} = "))), "{shown}");
-        assert_eq!(toml::from_str::<Responses>(shown).unwrap().responses.len(), kinds.len() + 1);
+        assert_eq!(toml::from_str::<Responses>(shown).unwrap().responses.len(), kinds.len() + 4);
+        assert!(help.lines().all(|line| line.len() < 80), "a terminal would tear it");
     }
 
     #[test]

@@ -15,21 +15,31 @@ use crate::cli::records::{json_lines, say};
 use crate::cli::{counted, runtime};
 
 /// How the world is scripted, for `--help`; that each kind is read is for the tests of `case` to show.
-pub(super) const RESPONSES: &str = r#"A file of --responses has what calls of each kind get for an answer, in order; all others succeed:
+pub(super) const RESPONSES: &str = r#"A file of --responses has what calls of each kind get for an answer, in
+order; all others succeed:
 
   responses = [
-    { exec = { status = 3, stdout = "", stderr = "no" } },   # or { signal = 9 }
+    { exec = { status = 3, stdout = "", stderr = "no" } },
+    { exec = { signal = 9 } },
     { append = {} },
-    { http = { status = 503, headers = { Retry-After = "7" }, body = "busy" } },
+    { http = { status = 503, headers = { Retry-After = "7" }, body = "" } },
     { smtp = { receipt = "250 OK" } },
     { watch = { index = 7, body = "[]" } },
-    { kv = { value = "on" } },                               # or { keys = ["a", "b"] }, or {}
-    { kv_store = { value = "3" } },                          # else what the plugin keeps itself
-    { http = { error = { timed-out = "10s" } } },            # or refused, or failed; of a mail: refused,
-  ]                                                          # transient or permanent
+    { kv = { value = "on" } },
+    { kv = { keys = ["a", "b"] } },
+    { kv_store = { value = "3" } },
+    { http = { error = { timed-out = "10s" } } },
+    { smtp = { error = { transient = "450 later" } } },
+  ]
 
-A test in tests/NAME.toml of a project has them too, beside event, data, attempt, config and expect (result, text, needs,
-calls). What the plugin keeps (kv_store) stays from one --event to the next; each test begins with nothing kept."#;
+An error is `refused`, `timed-out` or `failed`; of a mail `refused`,
+`transient` or `permanent`. Without answers of its own kv_store is what the
+plugin keeps.
+
+A test in tests/NAME.toml of a project has `responses` too, beside `event`,
+`data`, `attempt`, `config` and `expect` (`result`, `text`, `needs`, `calls`).
+What the plugin keeps stays from one --event to the next; each test begins
+with nothing kept."#;
 
 /// What to try a plugin with.
 #[derive(Args)]
