@@ -2077,7 +2077,8 @@ pub mod lictor {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Writes one message. What goes beyond the receiver's limit is left out, and that is said once.
+            /// Writes one message. What goes beyond the receiver's limit is left out, and that is said once; each message then takes a
+            /// millisecond.
             #[allow(async_fn_in_trait)]
             pub fn log(level: Level, message: &str) -> () {
                 unsafe {

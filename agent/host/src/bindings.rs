@@ -7,6 +7,7 @@ wasmtime::component::bindgen!({
     path: "../../sdk/wit",
     world: "plugin",
     imports: {
+        "lictor:plugin/log.log": async,
         "lictor:plugin/exec.run": async,
         "lictor:plugin/append.append": async,
         "lictor:plugin/http.send": async,

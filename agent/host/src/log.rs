@@ -85,27 +85,28 @@ impl GuestLog {
         Self { receiver, delivery, left: limit, full: false, rate }
     }
 
-    /// Writes one message.
-    pub(crate) fn write(&mut self, level: Level, message: &str) {
+    /// Writes one message, unless the log was full before.
+    pub(crate) fn write(&mut self, level: Level, message: &str) -> bool {
         if self.full {
-            return;
+            return false;
         }
         // An empty message costs something too, or a guest could write them without end.
         let cost = message.len().clamp(1, LINE);
         if cost > self.left {
             self.full = true;
             self.emit(Level::WARN, "The plugin wrote more to the log than its limit; the rest is left out.");
-            return;
+            return true;
         }
         self.left -= cost;
         if !is_heard(level) {
-            return;
+            return true;
         }
         let (passes, left_out) = self.rate.pass(Instant::now());
         self.tell(left_out);
         if passes {
             self.emit(level, &text::one_line(message, LINE));
         }
+        true
     }
 
     /// Writes each line of what came out of a stream.

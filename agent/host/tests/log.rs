@@ -56,7 +56,7 @@ async fn a_guest_writes_marked_lines_within_its_limit() {
     tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
 
     let flood =
-        lines(&log, "flood", Limits { cpu: Duration::from_millis(100), log: 1 << 10, ..patient() }).await;
+        lines(&log, "flood", Limits { timeout: Duration::from_millis(500), log: 1 << 10, ..patient() }).await;
     assert!(flood[0].starts_with(" INFO plugin: "), "{}", flood[0]);
     let written: usize = flood.iter().map(String::len).sum();
     assert!(flood.len() > 2 && written < 64 << 10, "{} lines, {written} bytes", flood.len());
@@ -66,7 +66,7 @@ async fn a_guest_writes_marked_lines_within_its_limit() {
 
     // As many bytes, at a rate: each line is passed on or counted.
     let slow =
-        Limits { log: 1 << 10, log_rate: LogRate::new(3), cpu: Duration::from_millis(100), ..patient() };
+        Limits { log: 1 << 10, log_rate: LogRate::new(3), timeout: Duration::from_millis(500), ..patient() };
     let slow = lines(&log, "flood", slow).await.split_off(flood.len());
     let passed = slow.iter().filter(|line| line.starts_with(" INFO ")).count();
     let left_out = slow.iter().filter_map(|line| line.split_once("`log_rate`, 3; ")?.1.split(' ').next());
