@@ -241,7 +241,8 @@
 //! # Try it
 //!
 //! `lictor plugin test .` runs the component in the real sandbox, where every call is answered and nothing is
-//! done; `lictor plugin test --help` shows how answers of each kind are written. It runs the files of `tests/`. Make this of `tests/critical.toml`, which was about the plugin that was there:
+//! done; `lictor plugin test --help` shows how answers of each kind are written. It runs the files of `tests/`. Make this
+//! of `tests/critical.toml`, which was about the plugin that was there:
 //!
 //! ```toml
 //! # A service fails: the people who look after it are called. Run by `lictor plugin test`.

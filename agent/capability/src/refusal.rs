@@ -86,6 +86,12 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_grants_more_than_was_asked_says_so() {
+        assert_eq!(widely(["/bin/ls", "a"]), "");
+        assert!(widely(["/bin/ls", "a*"]).contains("all that `*` takes"));
+    }
+
+    #[test]
     fn what_a_terminal_would_obey_is_shown() {
         assert_eq!(plain("a\u{1b}[2J\u{202e}ü\n\u{2028}"), "a\\u{1b}[2J\\u{202e}ü\\u{a}\\u{2028}");
     }

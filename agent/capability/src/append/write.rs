@@ -2,9 +2,9 @@
 //!
 //! Boundary: the file system. Which paths are granted was decided before.
 //!
-//! Invariants: nothing is begun for a call that is over: an append that waits for a lock is given up with it. No symlink leads out of the granted folder, or from a file that is granted alone to another one of its
-//! folder, even when it is swapped in between. After a
-//! failure the file is as long as before, unless someone else wrote to it without the lock.
+//! Invariants: nothing is begun for a call that is over: an append that waits for a lock is given up with it. No symlink
+//! leads out of the granted folder, or from a file that is granted alone to another one of its folder, even when it is
+//! swapped in between. After a failure the file is as long as before, unless someone else wrote to it without the lock.
 //!
 //! Only regular files are written. A pipe, a socket or a device cannot take a write back, so "whole or
 //! not at all" could not be kept there.

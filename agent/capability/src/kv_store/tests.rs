@@ -107,6 +107,10 @@ async fn a_call_cannot_read_without_end() {
         }
     };
     assert!(refusal.contains("more than 512 MiB in one call"), "{refusal}");
+    assert!(refusal.ends_with("or grant a `size` of more than 8 MiB in allow.kv_store"), "{refusal}");
+    let told = |size| KvStoreGrant { size, keys: 1 }.or_a_larger();
+    assert!(told(1).contains("more than 4 MiB"), "less than that changes nothing");
+    assert_eq!(told(SIZE_MAX), "", "there is no larger one");
     assert_eq!(reads, (32 - 7) * 16 / 7 + 1, "of four times the grant, what was written is taken off");
     assert!(store.call(grant, get("k"), &mut 0).await.is_ok(), "another call may");
 }
