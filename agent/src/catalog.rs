@@ -2,6 +2,7 @@
 //!
 //! Boundary: no I/O, no wire format. What Consul's JSON looks like is known to `consul::wire` alone.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -313,16 +314,47 @@ pub enum Entry {
 impl Entry {
     /// What tells it from the others of an answer, and the subject of its events.
     pub fn key(&self) -> String {
+        self.parts().concat()
+    }
+
+    /// The parts of its key.
+    fn parts(&self) -> [&str; 3] {
         match self {
-            Self::Check(check) => [&check.node, "/", &check.check_id].concat(),
-            Self::Instance(instance) => [&instance.node, "/", &instance.service_id].concat(),
-            Self::Service(service) => service.service_name.clone(),
-            Self::Node(node) => node.node.clone(),
-            Self::Key(key) => key.key.clone(),
-            Self::UserEvent(event) => event.user_event_id.clone(),
-            Self::Root(root) => root.root_id.clone(),
-            Self::Leaf(leaf) => leaf.service.clone(),
+            Self::Check(check) => [&check.node, "/", &check.check_id],
+            Self::Instance(instance) => [&instance.node, "/", &instance.service_id],
+            Self::Service(service) => [&service.service_name, "", ""],
+            Self::Node(node) => [&node.node, "", ""],
+            Self::Key(key) => [&key.key, "", ""],
+            Self::UserEvent(event) => [&event.user_event_id, "", ""],
+            Self::Root(root) => [&root.root_id, "", ""],
+            Self::Leaf(leaf) => [&leaf.service, "", ""],
         }
+    }
+
+    /// How its key stands to `key`.
+    pub fn cmp_key(&self, key: &str) -> Ordering {
+        let mut rest = key.as_bytes();
+        for part in self.parts() {
+            let (begin, after) = rest.split_at(rest.len().min(part.len()));
+            match part.as_bytes().cmp(begin) {
+                Ordering::Equal => rest = after,
+                other => return other,
+            }
+        }
+        if rest.is_empty() { Ordering::Equal } else { Ordering::Less }
+    }
+
+    /// How its key stands to that of another one.
+    pub fn cmp_keys(&self, other: &Self) -> Ordering {
+        let ([one, _, id], [another, _, other_id]) = (self.parts(), other.parts());
+        // Those of one node follow each other.
+        if one == another {
+            return id.cmp(other_id);
+        }
+        self.parts()
+            .iter()
+            .flat_map(|part| part.bytes())
+            .cmp(other.parts().iter().flat_map(|part| part.bytes()))
     }
 
     /// What a token has to be allowed to read to be shown it.

@@ -3,8 +3,8 @@
 //! Boundary: knows no plugin. What a commit has claimed is handed over to the dispatcher, which looks for the
 //! rest itself.
 //!
-//! Invariant: the new snapshot, its events and their deliveries are one commit. An answer is let go only
-//! when it was committed, so whatever happens in between, the next answer shows the difference again.
+//! Invariant: the new snapshot, its events and their deliveries are one commit, and nothing else is asked before it is
+//! done. Where Lictor ends before, the first answer after its next start shows the difference again.
 
 mod commit;
 mod death;
@@ -13,7 +13,6 @@ mod outage;
 mod routing;
 
 use std::future::pending;
-use std::mem;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,13 +219,11 @@ impl Pipeline {
         stop: &CancellationToken,
     ) -> ControlFlow<()> {
         let is_new = known.history == History::None || known.borrowed.is_some();
-        let states = if is_new || reset || !plan.changes.is_empty() {
-            self.store(plan, (&self.name, node), (index, reset, now), stop).await?
-        } else {
-            plan.states
-        };
-        let before = mem::replace(known, Known { states, history: History::Live, borrowed: None });
-        if let Some(Borrowed { from, .. }) = before.borrowed
+        if is_new || reset || !plan.changes.is_empty() {
+            self.store(plan, (&self.name, node), (index, reset, now), stop).await?;
+        }
+        known.history = History::Live;
+        if let Some(Borrowed { from, .. }) = known.borrowed.take()
             && let Err(error) = self.line.store.forget(from).await
         {
             warn!(error = chain(&error), "What earlier queries knew stays in the store for now.");

@@ -25,7 +25,7 @@ pub use data::{
     About, CheckData, EventData, FiredData, InstanceData, InstanceFacts, KeyData, LeafData, NodeData,
     RootData, ServiceData, SourceData, Undelivered,
 };
-pub use diff::{Change, Snapshot, apply, diff};
+pub use diff::{Change, Snapshot, age, follow};
 pub use health::Health;
 pub use source::{SourceState, suspect};
 pub use state::{Clock, Context, State, Timing, events, standing};

@@ -1,7 +1,6 @@
 //! The states of the things that a watch follows, and the events that tell of their changes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -155,15 +154,6 @@ impl State {
         }
     }
 
-    /// The same thing, later: what has not run for too long counts.
-    #[must_use]
-    pub fn aged(&self, clock: Clock<'_>) -> Self {
-        match self {
-            Self::Check(old) => Self::Check(CheckState::follow(Some(old), Arc::clone(&old.check), clock)),
-            other => other.clone(),
-        }
-    }
-
     /// The check, if it is one.
     pub fn check(&self) -> Option<&CheckState> {
         match self {
@@ -264,11 +254,11 @@ impl State {
     }
 }
 
-/// The events that tell of `changes` to what was `known`, in the order of their subjects, and of one subject in that
+/// The events that tell of the `changes` that led to these `states`, in the order of their subjects, and of one subject in that
 /// in which they happened. User events are in the order in which they were fired.
-pub fn events(known: &Snapshot<State>, changes: &[Change<State>], context: &Context<'_>) -> Vec<Event> {
+pub fn events(states: &Snapshot<State>, changes: &[Change<State>], context: &Context<'_>) -> Vec<Event> {
     let mut events: Vec<_> = changes.iter().flat_map(|change| of_one(change, context)).collect();
-    events.extend(user_event::events(known, changes, context));
+    events.extend(user_event::events(states, changes, context));
     events
 }
 

@@ -11,9 +11,9 @@ use crate::catalog::UserEvent;
 /// As many user events as an agent keeps.
 const RING: usize = 256;
 
-/// The events for those that are new, in the order in which they were fired.
+/// The events for those that are new among these `states`, in the order in which they were fired.
 pub(super) fn events(
-    known: &Snapshot<State>,
+    states: &Snapshot<State>,
     changes: &[Change<State>],
     context: &Context<'_>,
 ) -> Vec<Event> {
@@ -25,7 +25,7 @@ pub(super) fn events(
         })
         .collect();
     fired.sort_by(|a, b| (a.ltime, &a.user_event_id).cmp(&(b.ltime, &b.user_event_id)));
-    let lost = lost(known, &fired);
+    let lost = lost((states, changes), &fired);
     fired.retain(|one| context.user_events.is_none_or(|name| one.name == name));
     fired
         .into_iter()
@@ -36,13 +36,27 @@ pub(super) fn events(
 
 /// How many may have come and gone unseen: only where the agent keeps nothing but new ones, by Lamport's clock,
 /// which goes up with each. An agent that was started anew has forgotten all; nothing is known of how many it missed.
-fn lost(known: &Snapshot<State>, fired: &[&UserEvent]) -> u64 {
+fn lost((states, changes): (&Snapshot<State>, &[Change<State>]), fired: &[&UserEvent]) -> u64 {
     if fired.len() < RING {
         return 0;
     }
-    let last = known.values().filter_map(State::user_event).map(|event| event.ltime).max();
+    let last = last_known(states, changes);
     let first = fired.first().map(|first| first.ltime);
     first.zip(last).map_or(0, |(first, last)| first.saturating_sub(last).saturating_sub(1))
+}
+
+/// The time of the last one that was known before.
+fn last_known(states: &Snapshot<State>, changes: &[Change<State>]) -> Option<u64> {
+    let is_new = |key: &str| {
+        let found = changes.binary_search_by(|change| change.key().cmp(key));
+        found.is_ok_and(|at| matches!(changes[at], Change::Added(..)))
+    };
+    let kept = states.iter().filter(|(key, _)| !is_new(key)).map(|(_, state)| state);
+    let gone = changes.iter().filter_map(|change| match change {
+        Change::Removed(_, state) => Some(state),
+        Change::Added(..) | Change::Modified { .. } => None,
+    });
+    kept.chain(gone).filter_map(State::user_event).map(|event| event.ltime).max()
 }
 
 fn event(fired: &UserEvent, lost: u64, context: &Context<'_>) -> Event {
@@ -66,7 +80,11 @@ fn event(fired: &UserEvent, lost: u64, context: &Context<'_>) -> Event {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::catalog::Entry;
+    use crate::event::{Clock, Timing, follow};
 
     fn fired(ltime: u64) -> UserEvent {
         UserEvent {
@@ -82,10 +100,15 @@ mod tests {
 
     #[track_caller]
     fn check(known: impl IntoIterator<Item = u64>, new: impl IntoIterator<Item = u64>, want: u64) {
-        let known =
-            known.into_iter().map(|ltime| (ltime.to_string(), State::UserEvent(fired(ltime)))).collect();
+        let entries = |ltimes: Vec<u64>| ltimes.into_iter().map(fired).map(Entry::UserEvent).collect();
+        let timing = Timing::default();
+        let clock = |_: &Entry| Clock { now: Timestamp::UNIX_EPOCH, timing: &timing, first: false };
+        let mut states = Snapshot::new();
+        follow(&mut states, entries(known.into_iter().collect()), clock);
+        let new: Vec<_> = new.into_iter().collect();
+        let changes = follow(&mut states, entries(new.clone()), clock);
         let new: Vec<_> = new.into_iter().map(fired).collect();
-        assert_eq!(lost(&known, &new.iter().collect::<Vec<_>>()), want);
+        assert_eq!(lost((&states, &changes), &new.iter().collect::<Vec<_>>()), want);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tracing::{debug, error, info};
 use super::{Decided, Line, Pipeline, Plan};
 use crate::catalog::{CheckStatus, LocalNode};
 use crate::chain::chain;
-use crate::event::{Event, Snapshot, State};
+use crate::event::Event;
 use crate::handover::Slot;
 use crate::store::{Commit, Committed, NewDelivery};
 
@@ -21,16 +21,15 @@ const COMMIT_RETRY: Duration = Duration::from_millis(500);
 const COMMIT_RETRY_MAX: Duration = Duration::from_secs(15);
 
 impl Pipeline {
-    /// Commits what a plan says to the watch of that name in the store with what the rules make of it, and gives back the
-    /// states after it.
+    /// Commits what a plan says to the watch of that name in the store with what the rules make of it.
     pub(super) async fn store(
         &self,
         plan: Plan,
         (watch, node): (&str, &LocalNode),
         (index, reset, now): (u64, bool, Timestamp),
         stop: &CancellationToken,
-    ) -> ControlFlow<(), Snapshot<State>> {
-        let Plan { states, changes, events } = plan;
+    ) -> ControlFlow<()> {
+        let Plan { changes, events } = plan;
         let Line { memory, routing, .. } = &self.line;
         let mut held = memory.take().await?;
         if reset {
@@ -58,7 +57,7 @@ impl Pipeline {
         };
         self.line.commit(commit, stop).await?;
         memory.give_back(held);
-        ControlFlow::Continue(states)
+        ControlFlow::Continue(())
     }
 }
 

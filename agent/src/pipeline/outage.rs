@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::{History, Known, Pipeline, Place, Plan, Routing};
 use crate::catalog::LocalNode;
-use crate::event::{Health, Snapshot, SourceState, State, suspect};
+use crate::event::{Change, Health, SourceState, State, suspect};
 
 /// The name in the store under which it is kept that watches cannot be followed.
 pub const OUTAGES: &str = "lictor/outages";
@@ -49,7 +49,7 @@ impl Routing {
         let event = self.in_context(History::Live, place, (&Health::unknown(), 0, now), |context| {
             suspect(doubt, context)
         });
-        Plan { states: Snapshot::new(), changes: Vec::new(), events: vec![event] }
+        Plan { changes: Vec::new(), events: vec![event] }
     }
 }
 
@@ -107,11 +107,13 @@ impl Pipeline {
         stop: &CancellationToken,
     ) -> ControlFlow<()> {
         let now = Timestamp::now();
-        let snapshot = |outage: &Option<SourceState>| -> Snapshot<State> {
-            outage.iter().map(|outage| (outage.watch.clone(), State::Source(outage.clone()))).collect()
-        };
-        let known = Known { states: snapshot(told), history: History::Live, borrowed: None };
-        let plan = self.line.routing.compare(&known, self.place(node), snapshot(&outage), (0, now));
+        let state = |outage: &SourceState| (outage.watch.clone(), State::Source(outage.clone()));
+        let over = told.iter().map(state).map(|(watch, state)| Change::Removed(watch, state));
+        let begun = outage.iter().map(state).map(|(watch, state)| Change::Added(watch, state));
+        let changes = over.chain(begun).collect();
+        let states = outage.iter().map(state).collect();
+        let known = Known { states, history: History::Live, borrowed: None };
+        let plan = self.line.routing.told(&known, self.place(node), changes, (0, now));
         self.store(plan, (OUTAGES, node), (0, false, now), stop).await?;
         *told = outage;
         ControlFlow::Continue(())

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::catalog::{Check, CheckStatus, Entry, LocalNode};
 use crate::event::{
-    Change, Clock, Context, Event, EventType, Health, Snapshot, State, Timing, diff, events, standing,
+    Change, Clock, Context, Event, EventType, Health, Snapshot, State, Timing, age, events, follow, standing,
 };
 use crate::rules::{InhibitRule, Policy, Roles, Rules};
 use crate::store::{Lane, Overlap, Saved};
@@ -61,7 +61,7 @@ impl Wishes {
 /// What is known of a watch before an answer.
 #[derive(Debug, Default)]
 pub struct Known {
-    /// The last committed states.
+    /// The states after the last answer, which are committed before the next one.
     pub states: Snapshot<State>,
     /// Whether something was ever committed, and by whom.
     pub history: History,
@@ -125,9 +125,7 @@ pub struct Answer {
 /// What is to be committed for an answer.
 #[derive(Debug, PartialEq)]
 pub struct Plan {
-    /// The states after it.
-    pub states: Snapshot<State>,
-    /// From the known states to these.
+    /// From the states that were known to those after it.
     pub changes: Vec<Change<State>>,
     /// What the changes mean.
     pub events: Vec<Event>,
@@ -151,36 +149,27 @@ pub struct Place<'a> {
 }
 
 impl Routing {
-    /// What `answer` means after what is `known`.
+    /// What `answer` means after what is `known`, which then is what is known after it.
     pub fn plan(
         &self,
-        known: &Known,
+        known: &mut Known,
         place: Place<'_>,
         Answer { entries, index, .. }: Answer,
         now: Timestamp,
     ) -> Plan {
         let clock = self.clock(now);
-        let mut entries: Vec<_> = entries.into_iter().map(|entry| (entry.key(), entry)).collect();
-        // What is known is in the order of the keys too, so it is gone through once.
-        entries.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let mut before = known.states.iter().peekable();
-        let follow = |(key, entry): (String, Entry)| {
-            while before.next_if(|(known, _)| **known < key).is_some() {}
-            let old = before.next_if(|(known, _)| **known == key).map(|(_, state)| state);
-            let of_others = known.borrowed.as_ref().is_some_and(|borrowed| !borrowed.has(entry.check()));
-            let first = known.history == History::None || of_others;
-            let state = State::follow(old, entry, Clock { first, ..clock });
-            (key, state)
-        };
-        let states: Snapshot<_> = entries.into_iter().map(follow).collect();
-        self.compare(known, place, states, (index, now))
+        let Known { states, history, borrowed } = known;
+        let changes = follow(states, entries, |entry| {
+            let of_others = borrowed.as_ref().is_some_and(|borrowed| !borrowed.has(entry.check()));
+            Clock { first: *history == History::None || of_others, ..clock }
+        });
+        self.told(known, place, changes, (index, now))
     }
 
     /// What it means that time went by since the answer with this index.
-    pub fn age(&self, known: &Known, place: Place<'_>, (index, now): (u64, Timestamp)) -> Plan {
-        let clock = self.clock(now);
-        let states = known.states.iter().map(|(key, state)| (key.clone(), state.aged(clock))).collect();
-        self.compare(known, place, states, (index, now))
+    pub fn age(&self, known: &mut Known, place: Place<'_>, (index, now): (u64, Timestamp)) -> Plan {
+        let changes = age(&mut known.states, self.clock(now));
+        self.told(known, place, changes, (index, now))
     }
 
     fn clock(&self, now: Timestamp) -> Clock<'_> {
@@ -193,30 +182,28 @@ impl Routing {
         checks.filter_map(|check| check.due_at(&self.timing)).min()
     }
 
-    /// What it means that these `states` come after what is `known`, by an answer with this index.
-    pub(super) fn compare(
+    /// What it means that these `changes` led to what is `known`, by an answer with this index.
+    pub(super) fn told(
         &self,
         known: &Known,
         place: Place<'_>,
-        states: Snapshot<State>,
+        mut changes: Vec<Change<State>>,
         (index, now): (u64, Timestamp),
     ) -> Plan {
-        let mut changes = diff(&known.states, &states);
+        let Known { states, history, .. } = known;
         if let Some(borrowed) = &known.borrowed {
             changes.retain(|change| borrowed.tells(change));
         }
-        let events =
-            self.in_context(known.history, place, (&Health::of(&states), index, now), |context| match known
-                .history
-            {
-                History::None => Vec::new(),
-                History::Away | History::Live => events(&known.states, &changes, context),
-            });
+        let health = Health::of(states);
+        let events = self.in_context(*history, place, (&health, index, now), |context| match history {
+            History::None => Vec::new(),
+            History::Away | History::Live => events(states, &changes, context),
+        });
         if known.borrowed.is_some() {
             // Under the name of this query nothing is kept yet.
             changes = states.iter().map(|(key, state)| Change::Added(key.clone(), state.clone())).collect();
         }
-        Plan { states, changes, events }
+        Plan { changes, events }
     }
 
     /// What `told` makes of what all events of an answer have in common.

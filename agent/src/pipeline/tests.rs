@@ -54,11 +54,17 @@ fn routing() -> Routing {
 /// The plan for `now` after `before` was committed.
 fn plan(history: History, before: Vec<Check>, now: Vec<Check>) -> Plan {
     let routing = routing();
-    let states = plan_of(&routing, &Known::default(), before).states;
-    plan_of(&routing, &Known { states, history, borrowed: None }, now)
+    plan_of(&routing, &mut Known { history, ..known(&routing, before) }, now)
 }
 
-fn plan_of(routing: &Routing, known: &Known, checks: Vec<Check>) -> Plan {
+/// What is known after the first answer ever.
+fn known(routing: &Routing, checks: Vec<Check>) -> Known {
+    let mut known = Known::default();
+    plan_of(routing, &mut known, checks);
+    known
+}
+
+fn plan_of(routing: &Routing, known: &mut Known, checks: Vec<Check>) -> Plan {
     let answer = Answer {
         entries: checks.into_iter().map(|check| Entry::Check(check.into())).collect(),
         index: 7,
@@ -88,8 +94,9 @@ use CheckStatus::{Critical, Passing};
 
 #[test]
 fn the_first_answer_is_kept_and_tells_nothing() {
-    let plan = plan_of(&routing(), &Known::default(), vec![check("web", Critical, 7)]);
-    assert_eq!((plan.states.len(), plan.changes.len()), (1, 1));
+    let mut known = Known::default();
+    let plan = plan_of(&routing(), &mut known, vec![check("web", Critical, 7)]);
+    assert_eq!((known.states.len(), plan.changes.len()), (1, 1));
     assert_eq!(plan.events, vec![]);
 }
 
@@ -157,9 +164,9 @@ fn who_wants_no_resolved_is_not_told_that_a_check_passes() {
     let quiet = Wishes { send_resolved: false, ..Wishes::default() };
     let routing = Routing { wishes: BTreeMap::from([("mail".to_owned(), quiet)]), ..routing() };
     let told = |before, now| {
-        let states = plan_of(&routing, &Known::default(), vec![check("db", before, 1)]).states;
-        let known = Known { states, history: History::Live, borrowed: None };
-        let plan = plan_of(&routing, &known, vec![check("db", now, 2)]);
+        let known = known(&routing, vec![check("db", before, 1)]);
+        let mut known = Known { history: History::Live, ..known };
+        let plan = plan_of(&routing, &mut known, vec![check("db", now, 2)]);
         deliveries(&routing, &plan).into_iter().map(|delivery| delivery.receiver).collect::<Vec<_>>()
     };
     assert_eq!(told(Passing, Critical), ["log", "mail"]);
@@ -242,10 +249,10 @@ fn an_event_of_a_service_says_how_many_instances_are_left() {
 /// What is told of `now` after another query had `before`, all of the services `web` and `db`; and what is stored.
 fn taken_over(before: Vec<Check>, now: Vec<Check>) -> (Vec<String>, usize) {
     let routing = routing();
-    let states = plan_of(&routing, &Known::default(), before).states;
     let services = ["db", "web"].map(str::to_owned).into();
     let borrowed = Some(Borrowed { services, from: Vec::new() });
-    let plan = plan_of(&routing, &Known { states, history: History::Away, borrowed }, now);
+    let mut known = Known { history: History::Away, borrowed, ..known(&routing, before) };
+    let plan = plan_of(&routing, &mut known, now);
     let told = plan.events.iter().map(|event| format!("{} {}", event.kind, event.subject)).collect();
     (told, plan.changes.len())
 }
