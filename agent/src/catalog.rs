@@ -289,26 +289,26 @@ impl KeyValue {
     }
 }
 
-/// One thing in an answer of Consul.
+/// One thing in an answer of Consul. All but a check are in boxes, so that the many checks of an answer are small.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// Of the checks of a node, a service or a datacenter. What is the same as in the answer before is the same object,
     /// as it is in what is known of the watch.
     Check(Arc<Check>),
     /// Of the instances of a service, or of all on a node.
-    Instance(Instance),
+    Instance(Box<Instance>),
     /// Of the services of a datacenter.
-    Service(Service),
+    Service(Box<Service>),
     /// Of the nodes of a datacenter.
-    Node(Node),
+    Node(Box<Node>),
     /// Of the keys under a prefix.
-    Key(KeyValue),
+    Key(Box<KeyValue>),
     /// Of the last user events.
-    UserEvent(UserEvent),
+    UserEvent(Box<UserEvent>),
     /// Of the roots of Connect's certificate authority.
-    Root(Root),
+    Root(Box<Root>),
     /// The certificate of a service.
-    Leaf(Leaf),
+    Leaf(Box<Leaf>),
 }
 
 impl Entry {

@@ -13,7 +13,7 @@
 //! A configuration's field can be a [`Template`]: then a template that cannot be parsed, that names what no event has, or
 //! that asks for another filter or test, is refused together with the configuration.
 
-use std::{borrow::Cow, error::Error, fmt};
+use std::{borrow::Cow, error::Error, fmt, ptr};
 
 use minijinja::machinery::{Instruction, Instructions, get_compiled_template};
 use minijinja::value::ValueKind;
@@ -181,8 +181,12 @@ impl Template {
 
     /// Renders it for one event of the delivery. What it names must be there: else the failure is permanent.
     pub fn render(&self, delivery: &Delivery, event: &Event) -> Result<String, Failure> {
-        let event = attributes(event)?;
-        self.render_some(delivery, &all(delivery)?, &[event]).map(|texts| texts.concat())
+        let events = all(delivery)?;
+        // Most often it is one of them, and its data need not be read again.
+        let at = delivery.events.iter().position(|one| ptr::eq(one, event));
+        let known = at.and_then(|at| events.get(at)).cloned();
+        let event = known.map_or_else(|| attributes(event), Ok)?;
+        self.render_some(delivery, &events, &[event]).map(|texts| texts.concat())
     }
 
     /// Renders it for each event of the delivery, in their order. A group may hold a thousand of them, so what they have in

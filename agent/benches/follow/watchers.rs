@@ -101,6 +101,9 @@ fn run(job: &Job<'_>, matches: &str, receiver: &str) -> Command {
         [consul]
         address = "http://{}"
         {}
+        # Each transition is to be delivered, however often a check goes to and fro.
+        [inhibit]
+        flapping = false
         [[rules]]
         name = "all"
         on = ["check.status"]

@@ -66,8 +66,10 @@ struct Ask<'a> {
     json: Option<String>,
     /// How long the answer may take.
     patience: Duration,
-    /// Bytes of the answer.
+    /// Bytes of the answer, at most.
     limit: usize,
+    /// Bytes that it probably has.
+    likely: usize,
 }
 
 /// How to ask.
@@ -119,7 +121,7 @@ impl Client {
         before: &mut Before,
     ) -> Result<Answer<Vec<Entry>>, ClientError> {
         let url = self.question(watch, here, query);
-        let (headers, body) = self.get_or_nothing(&url, watch, &query).await?;
+        let (headers, body) = self.get_or_nothing(&url, watch, (&query, before.likely())).await?;
         answer(&headers, body, (watch, here), before).map_err(|source| self.garbage(&url, source))
     }
 
@@ -127,7 +129,7 @@ impl Client {
     pub async fn list(&self, watch: &Watch, here: &str) -> Result<(WaitIndex, Vec<u8>), ClientError> {
         let query = Query { index: None, wait: Duration::ZERO, consistent: false };
         let url = self.question(watch, here, query);
-        let (headers, body) = self.get_or_nothing(&url, watch, &query).await?;
+        let (headers, body) = self.get_or_nothing(&url, watch, (&query, 0)).await?;
         let shaped = position(&headers, watch).and_then(|index| Ok((index, watch.what.shape(body)?)));
         shaped.map_err(|source| self.garbage(&url, source))
     }
@@ -200,9 +202,9 @@ impl Client {
         &self,
         url: &Url,
         watch: &Watch,
-        query: &Query,
+        (query, likely): (&Query, usize),
     ) -> Result<(HeaderMap, Vec<u8>), ClientError> {
-        match self.get(url, patience(query)).await {
+        match self.send(Ask { likely, ..Ask::get(url, patience(query)) }).await {
             Err(ClientError::Missing { headers, .. }) if watch.what.may_be_missing() => {
                 Ok((*headers, b"null".to_vec()))
             }
@@ -268,7 +270,7 @@ impl Client {
         ask: &Ask<'_>,
         token: Option<HeaderValue>,
     ) -> Result<(HeaderMap, Vec<u8>), ClientError> {
-        let Ask { url, json, limit, .. } = ask;
+        let Ask { url, json, limit, likely, .. } = ask;
         let unreachable = |error: reqwest::Error| ClientError::Unreachable {
             url: self.shown(url),
             source: error.without_url(),
@@ -287,7 +289,7 @@ impl Client {
         let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let limit = if status == StatusCode::OK { *limit } else { REFUSAL_LIMIT };
-        let (body, whole) = read(&mut response, limit).await.map_err(unreachable)?;
+        let (body, whole) = read(&mut response, limit, *likely).await.map_err(unreachable)?;
         // An agent gives no index with what it knows of itself.
         let unknown = response.headers().contains_key(INDEX) || body.starts_with(b"unknown service ID");
         if status == StatusCode::NOT_FOUND && unknown {
@@ -325,15 +327,19 @@ impl Client {
 
 impl<'a> Ask<'a> {
     fn get(url: &'a Url, patience: Duration) -> Self {
-        Self { url, json: None, patience, limit: BODY_LIMIT }
+        Self { url, json: None, patience, limit: BODY_LIMIT, likely: 0 }
     }
 }
 
-/// Reads at most `limit` bytes, and says whether that was all.
-async fn read(response: &mut reqwest::Response, limit: usize) -> reqwest::Result<(Vec<u8>, bool)> {
+/// Reads at most `limit` bytes, of which there are `likely` so many, and says whether that was all.
+async fn read(
+    response: &mut reqwest::Response,
+    limit: usize,
+    likely: usize,
+) -> reqwest::Result<(Vec<u8>, bool)> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
     // What is announced is not yet there, so it is not trusted beyond a little.
-    let mut body = Vec::with_capacity(announced.unwrap_or(0).min(1 << 16));
+    let mut body = Vec::with_capacity(announced.unwrap_or(0).min(1 << 16).max(likely));
     while let Some(chunk) = response.chunk().await? {
         let room = limit - body.len();
         if chunk.len() > room {

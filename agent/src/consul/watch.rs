@@ -361,12 +361,12 @@ impl What {
 
     /// Reads an answer of the agent of the node `here`, after the one `before`.
     pub(super) fn read(&self, body: Vec<u8>, here: &str, before: &mut Before) -> Result<Vec<Entry>, Garbage> {
-        fn all<T>(found: Vec<T>, entry: fn(T) -> Entry) -> Vec<Entry> {
-            found.into_iter().map(entry).collect()
+        fn all<T>(found: Vec<T>, entry: fn(Box<T>) -> Entry) -> Vec<Entry> {
+            found.into_iter().map(Box::new).map(entry).collect()
         }
         Ok(match self {
             Self::NodeChecks | Self::ServiceChecks(_) | Self::StateChecks(_) => {
-                all(before.checks(body)?, Entry::Check)
+                before.checks(body)?.into_iter().map(Entry::Check).collect()
             }
             Self::Service { .. } => all(wire::instances(&body)?, Entry::Instance),
             Self::Node(_) => all(wire::of_node(&body)?, Entry::Instance),
@@ -375,10 +375,10 @@ impl What {
             Self::Key(_) | Self::KeyPrefix(_) => all(wire::keys(&body)?, Entry::Key),
             Self::Events(_) => all(wire::user_events(&body)?, Entry::UserEvent),
             Self::AgentService(_) => {
-                wire::own_service(&body, here)?.map(Entry::Instance).into_iter().collect()
+                all(wire::own_service(&body, here)?.into_iter().collect(), Entry::Instance)
             }
             Self::ConnectRoots => all(wire::roots(&body)?, Entry::Root),
-            Self::ConnectLeaf(_) => vec![Entry::Leaf(wire::leaf(&body)?)],
+            Self::ConnectLeaf(_) => all(vec![wire::leaf(&body)?], Entry::Leaf),
         })
     }
 }

@@ -249,13 +249,15 @@ mod tests {
 
     #[test]
     fn the_last_of_two_entries_with_one_key_counts() {
-        let node = |address: &str| Node {
-            node: "a".into(),
-            node_id: String::new(),
-            node_address: address.into(),
-            node_meta: BTreeMap::new(),
-            create_index: 1,
-            modify_index: 1,
+        let node = |address: &str| {
+            Box::new(Node {
+                node: "a".into(),
+                node_id: String::new(),
+                node_address: address.into(),
+                node_meta: BTreeMap::new(),
+                create_index: 1,
+                modify_index: 1,
+            })
         };
         let mut states = Snapshot::new();
         let both = vec![Entry::Node(node("1")), Entry::Node(node("2"))];

@@ -21,21 +21,21 @@ pub enum State {
     /// A check.
     Check(CheckState),
     /// An instance of a service.
-    Instance(Instance),
+    Instance(Box<Instance>),
     /// A node.
-    Node(Node),
+    Node(Box<Node>),
     /// A key.
-    Key(KeyValue),
+    Key(Box<KeyValue>),
     /// A user event.
-    UserEvent(UserEvent),
+    UserEvent(Box<UserEvent>),
     /// A root of Connect's certificate authority.
-    Root(Root),
+    Root(Box<Root>),
     /// The certificate of a service.
-    Leaf(Leaf),
+    Leaf(Box<Leaf>),
     /// A watch that cannot be followed.
-    Source(SourceState),
+    Source(Box<SourceState>),
     /// A service.
-    Service(Service),
+    Service(Box<Service>),
 }
 
 /// When time alone makes something of a check.

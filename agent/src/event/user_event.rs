@@ -100,7 +100,8 @@ mod tests {
 
     #[track_caller]
     fn check(known: impl IntoIterator<Item = u64>, new: impl IntoIterator<Item = u64>, want: u64) {
-        let entries = |ltimes: Vec<u64>| ltimes.into_iter().map(fired).map(Entry::UserEvent).collect();
+        let entries =
+            |ltimes: Vec<u64>| ltimes.into_iter().map(fired).map(Box::new).map(Entry::UserEvent).collect();
         let timing = Timing::default();
         let clock = |_: &Entry| Clock { now: Timestamp::UNIX_EPOCH, timing: &timing, first: false };
         let mut states = Snapshot::new();

@@ -107,7 +107,7 @@ impl Pipeline {
         stop: &CancellationToken,
     ) -> ControlFlow<()> {
         let now = Timestamp::now();
-        let state = |outage: &SourceState| (outage.watch.clone(), State::Source(outage.clone()));
+        let state = |outage: &SourceState| (outage.watch.clone(), State::Source(Box::new(outage.clone())));
         let over = told.iter().map(state).map(|(watch, state)| Change::Removed(watch, state));
         let begun = outage.iter().map(state).map(|(watch, state)| Change::Added(watch, state));
         let changes = over.chain(begun).collect();

@@ -76,7 +76,7 @@ mod tests {
 
     fn services(names: &[&str]) -> Vec<Entry> {
         let service = |&name: &&str| Service { service_name: name.into(), service_tags: Vec::new() };
-        names.iter().map(service).map(Entry::Service).collect()
+        names.iter().map(service).map(Box::new).map(Entry::Service).collect()
     }
 
     #[test]

@@ -21,10 +21,18 @@ pub struct Before {
     checks: Vec<Placed>,
 }
 
+/// One answer is seldom longer than the one before by more than this part of it.
+const LONGER: usize = 64;
+
 /// A check, and where it is written.
 type Placed = (Range<usize>, Arc<catalog::Check>);
 
 impl Before {
+    /// Bytes that the next answer probably has at most: one that is as long as this one is not moved while it is read.
+    pub(in crate::consul) fn likely(&self) -> usize {
+        self.body.len() + self.body.len() / LONGER
+    }
+
     /// Reads a list of checks, to which this is the one before; then it is that list. `null` is an empty one.
     pub(in crate::consul) fn checks(&mut self, body: Vec<u8>) -> Result<Vec<Arc<catalog::Check>>, Garbage> {
         let Some(checks) = self.beside(&body) else {
