@@ -91,10 +91,8 @@ async fn of_a_watch_of_one_state_a_check_comes_and_goes_and_stays_registered() {
 #[tokio::test]
 async fn a_history_that_begins_anew_is_a_doubt_that_is_told_once() {
     let (mut consul, home) = (ConsulAgent::start().await, Home::warm());
+    consul.age().await;
     consul.register_ttl_check("web", "web").await;
-    for state in ["fail", "pass", "warn", "pass"] {
-        consul.ttl("web", state, "so that the index is high").await;
-    }
     let mut lictor = home.follow(&config(&home, &consul, "")).await;
     consul.restart().await;
     consul.register_ttl_check("web", "web").await;
@@ -117,6 +115,7 @@ const DATACENTER: &str = "[[watch]]\ntype = 'checks'\nscope = 'datacenter'";
 async fn a_datacenter_is_asked_service_by_service_where_the_rules_name_them_and_nothing_is_lost_or_told_twice()
  {
     let (mut consul, home) = (ConsulAgent::start().await, Home::warm());
+    consul.age().await;
     for name in ["web", "db", "mail"] {
         consul.register_ttl_check(name, name).await;
     }
@@ -153,12 +152,15 @@ async fn a_datacenter_is_asked_service_by_service_where_the_rules_name_them_and_
     home.settled(&mut lictor, 6).await;
     assert_eq!(lictor.terminate().await, 0);
     lictor = home.start(&narrow);
-    lictor.told("Following the checks of the service db.", 1).await;
+    for (name, count) in [("web", 7), ("db", 8)] {
+        consul.ttl(name, "fail", "so that both queries have an answer").await;
+        home.settled(&mut lictor, count).await;
+    }
 
     // Two queries, one loss.
     consul.stop().await;
-    let told = home.settled(&mut lictor, 7).await;
-    assert_eq!((&told[6].kind[..], &told[6].subject[..]), ("source.lost", "checks/state/any"));
+    let told = home.settled(&mut lictor, 9).await;
+    assert_eq!((&told[8].kind[..], &told[8].subject[..]), ("source.lost", "checks/state/any"));
     assert_eq!(lictor.terminate().await, 0);
     let mut lictor = home.start(&narrow);
     lictor.told("Consul cannot be followed; trying until it can.", 2).await;

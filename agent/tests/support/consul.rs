@@ -63,6 +63,13 @@ impl ConsulAgent {
         text
     }
 
+    /// Has its index go on, far beyond that of an agent that has just been started.
+    pub async fn age(&self) {
+        for _ in 0..100 {
+            self.put("/v1/kv/age", "").await;
+        }
+    }
+
     /// DELETEs a path.
     pub async fn delete(&self, path: &str) {
         let response = self.client.delete(self.address() + path).send().await.unwrap();
