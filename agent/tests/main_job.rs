@@ -230,7 +230,7 @@ async fn a_real_http_check_is_followed_down_and_up() {
     let consul = ConsulAgent::start().await;
     let (address, server) = serve("127.0.0.1:0").await;
     let check = json!({
-        "CheckID": "http", "Name": "http", "HTTP": format!("http://{address}/"), "Interval": "1s", "Timeout": "1s",
+        "CheckID": "http", "Name": "http", "HTTP": format!("http://{address}/"), "Interval": "1s", "Timeout": "10s",
         "Header": { "Connection": ["close"] },
     });
     let service = json!({ "ID": "web-1", "Name": "web", "Tags": ["blue", "v2"], "Check": check });

@@ -1,7 +1,7 @@
 //! Helpers for what arrives: events' data, and `CloudEvents`' JSON.
 
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::{Delivery, Event, Failure};
 
@@ -16,7 +16,7 @@ struct CloudEvent<'a> {
     subject: &'a str,
     time: &'a str,
     datacontenttype: &'a str,
-    data: Value,
+    data: Box<RawValue>,
 }
 
 impl Event {
@@ -31,6 +31,15 @@ impl Event {
         to_json(&self.as_cloudevent()?)
     }
 
+    /// `data` as it is written, which spares reading all of it.
+    fn on_one_line(&self) -> Result<Box<RawValue>, Failure> {
+        let data: Box<RawValue> = self.json()?;
+        if !data.get().contains(['\n', '\r']) {
+            return Ok(data);
+        }
+        serde_json::value::to_raw_value(&self.json::<Value>()?).map_err(Failure::permanent)
+    }
+
     fn as_cloudevent(&self) -> Result<CloudEvent<'_>, Failure> {
         Ok(CloudEvent {
             specversion: "1.0",
@@ -40,7 +49,7 @@ impl Event {
             subject: &self.subject,
             time: &self.time,
             datacontenttype: "application/json",
-            data: self.json()?,
+            data: self.on_one_line()?,
         })
     }
 }
@@ -106,6 +115,20 @@ mod tests {
                 r#""datacontenttype":"application/json","data":{"output":"a\nb"}}"#,
             )
         );
+    }
+
+    #[test]
+    fn data_stays_as_it_is_written_but_on_one_line() {
+        let data = |data: &str| {
+            let event = Event { data: data.into(), ..testing::event(&json!({})) };
+            event.to_cloudevent().map(|text| text.split_once(r#","data":"#).unwrap().1.to_owned())
+        };
+        assert_eq!(
+            data(r#"{"b": 1.0e3, "a":[18446744073709551616]}"#).unwrap(),
+            r#"{"b": 1.0e3, "a":[18446744073709551616]}}"#
+        );
+        assert_eq!(data("{\"b\":\r\n\"a\\n\"}").unwrap(), "{\"b\":\"a\\n\"}}");
+        assert!(data("{").is_err());
     }
 
     #[test]
