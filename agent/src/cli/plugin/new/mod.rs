@@ -120,7 +120,7 @@ fn sdk_manifest() -> String {
         ("license.workspace = true", concat!("license = \"", env!("CARGO_PKG_LICENSE"), "\"")),
         ("publish.workspace = true", "publish = false"),
         ("serde.workspace = true", "serde = { version = \"1\", features = [\"derive\"] }"),
-        ("serde_json.workspace = true", "serde_json = \"1\""),
+        ("serde_json.workspace = true", "serde_json = { version = \"1\", features = [\"raw_value\"] }"),
     ];
     let mut kept = true;
     let mut text = String::new();
