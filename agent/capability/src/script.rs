@@ -5,6 +5,7 @@
 //! Invariant: what was asked is recorded, whatever the answer.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::{Mutex, PoisonError};
 
 use crate::kv_store::Values;
@@ -94,9 +95,9 @@ impl Script {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).kept.clone()
     }
 
-    /// All calls so far, in order.
+    /// The calls since this was last asked, in order.
     pub fn recorded(&self) -> Vec<Recorded> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).recorded.clone()
+        mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).recorded)
     }
 
     /// What is written for answers that no call has taken so far.
