@@ -254,8 +254,8 @@ impl State {
     }
 }
 
-/// The events that tell of the `changes` that led to these `states`, in the order of their subjects, and of one subject in that
-/// in which they happened. User events are in the order in which they were fired.
+/// The events that tell of the `changes` that led to these `states`, in the order of their subjects, and of one subject
+/// in that in which they happened. User events are in the order in which they were fired.
 pub fn events(states: &Snapshot<State>, changes: &[Change<State>], context: &Context<'_>) -> Vec<Event> {
     let mut events: Vec<_> = changes.iter().flat_map(|change| of_one(change, context)).collect();
     events.extend(user_event::events(states, changes, context));
