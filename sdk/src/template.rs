@@ -19,7 +19,6 @@ use minijinja::machinery::{Instruction, Instructions, get_compiled_template};
 use minijinja::value::ValueKind;
 use minijinja::{Environment, UndefinedBehavior, Value, context, escape_formatter, filters, tests as is};
 use serde::Deserialize;
-use serde_json::Value as Json;
 
 use crate::{Delivery, Event, Failure};
 
@@ -181,46 +180,60 @@ impl Template {
 
     /// Renders it for one event of the delivery. What it names must be there: else the failure is permanent.
     pub fn render(&self, delivery: &Delivery, event: &Event) -> Result<String, Failure> {
-        let events = all(delivery)?;
-        // Most often it is one of them, and its data need not be read again.
-        let at = delivery.events.iter().position(|one| ptr::eq(one, event));
-        let known = at.and_then(|at| events.get(at)).cloned();
-        let event = known.map_or_else(|| attributes(event), Ok)?;
-        self.render_some(delivery, &events, &[event]).map(|texts| texts.concat())
+        render([self], delivery, event).map(|[text]| text)
     }
 
     /// Renders it for each event of the delivery, in their order. A group may hold a thousand of them, so what they have in
     /// common is made once.
     pub fn render_each(&self, delivery: &Delivery) -> Result<Vec<String>, Failure> {
         let events = all(delivery)?;
-        self.render_some(delivery, &events, &events)
-    }
-
-    fn render_some(
-        &self,
-        delivery: &Delivery,
-        all: &[Value],
-        events: &[Value],
-    ) -> Result<Vec<String>, Failure> {
-        let wrong = |error| Failure::permanent(format!("template: {}", explain(&error)));
-        let environment = environment();
+        let (environment, common) = (environment(), common(delivery, &events));
         let template = environment.template_from_str(&self.0).map_err(wrong)?;
-        let common = context! {
-            rule => delivery.rule.as_str(),
-            receiver => delivery.receiver.as_str(),
-            environment => delivery.environment.as_str(),
-            node => delivery.node.as_str(),
-            events => Value::from(all.to_vec()),
-        };
-        let render =
-            |event: &Value| template.render(context! { ..common.clone(), ..event.clone() }).map_err(wrong);
-        events.iter().map(render).collect()
+        let render = |event| template.render(context! { ..common.clone(), ..event }).map_err(wrong);
+        events.into_iter().map(render).collect()
     }
+}
+
+/// Renders several templates for one event of the delivery, as [`Template::render`] does each: what they have in common is
+/// made once.
+pub fn render<const N: usize>(
+    templates: [&Template; N],
+    delivery: &Delivery,
+    event: &Event,
+) -> Result<[String; N], Failure> {
+    let events = all(delivery)?;
+    // Most often it is one of them, and its data need not be read again.
+    let at = delivery.events.iter().position(|one| ptr::eq(one, event));
+    let known = at.and_then(|at| events.get(at)).cloned();
+    let event = known.map_or_else(|| attributes(event), Ok)?;
+    let (environment, common) = (environment(), common(delivery, &events));
+    let mut texts = [const { String::new() }; N];
+    for (text, template) in texts.iter_mut().zip(templates) {
+        let template = environment.template_from_str(&template.0).map_err(wrong)?;
+        *text = template.render(context! { ..common.clone(), ..event.clone() }).map_err(wrong)?;
+    }
+    Ok(texts)
 }
 
 /// The attributes of all events.
 fn all(delivery: &Delivery) -> Result<Vec<Value>, Failure> {
     delivery.events.iter().map(attributes).collect()
+}
+
+/// What a template knows whatever the event.
+fn common(delivery: &Delivery, events: &[Value]) -> Value {
+    context! {
+        rule => delivery.rule.as_str(),
+        receiver => delivery.receiver.as_str(),
+        environment => delivery.environment.as_str(),
+        node => delivery.node.as_str(),
+        events => Value::from(events.to_vec()),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
+fn wrong(error: minijinja::Error) -> Failure {
+    Failure::permanent(format!("template: {}", explain(&error)))
 }
 
 /// A list of names, and the function that makes each of them known.
@@ -300,26 +313,8 @@ fn attributes(event: &Event) -> Result<Value, Failure> {
         type => event.type_.as_str(),
         subject => event.subject.as_str(),
         time => event.time.as_str(),
-        data => value(event.json()?),
+        data => event.json::<Value>()?,
     })
-}
-
-/// JSON as a template sees it.
-fn value(json: Json) -> Value {
-    match json {
-        Json::Null => Value::from(()),
-        Json::Bool(flag) => flag.into(),
-        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(number), _) => number.into(),
-            (None, Some(number)) => number.into(),
-            (None, None) => number.as_f64().into(),
-        },
-        Json::String(text) => text.into(),
-        Json::Array(items) => items.into_iter().map(value).collect(),
-        Json::Object(members) => {
-            Value::from_pairs(members.into_iter().map(|(name, member)| (name, value(member))))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,11 @@
 //! Invariants: nothing of an event reaches a header but by way of the subject, which is one line; every
 //! attempt of a delivery has the same Message-ID.
 
-use lictor_sdk::{Delivery, Description, Failure, Plugin, Request, smtp::Message, template::Template};
+use lictor_sdk::{
+    Delivery, Description, Failure, Plugin, Request,
+    smtp::Message,
+    template::{self, Template},
+};
 use serde::Deserialize;
 
 /// The plugin.
@@ -54,9 +58,8 @@ impl Plugin for Email {
 
     fn handle(delivery: &Delivery, config: &Config) -> Result<String, Failure> {
         let event = delivery.first()?;
-        let message = Message::new(&delivery.id, &config.from, &config.to)
-            .subject(&config.subject.render(delivery, event)?)
-            .body(config.body.render(delivery, event)?);
+        let [subject, body] = template::render([&config.subject, &config.body], delivery, event)?;
+        let message = Message::new(&delivery.id, &config.from, &config.to).subject(&subject).body(body);
         Ok(message.send()?)
     }
 }
