@@ -1,7 +1,8 @@
-//! Plugins in other languages than Rust: the examples, and what `lictor plugin new` makes.
+//! The example plugins, one in each language, with their own tests and with a real check that fails; and what `lictor
+//! plugin new` makes in other languages than Rust.
 //!
-//! Their tools are hundreds of megabytes and no part of `make setup`. Where they are missing these tests say so and
-//! prove nothing; `make languages` brings them.
+//! The tools of those languages are hundreds of megabytes and no part of `make setup`. Where they are missing these tests say
+//! so and prove nothing; `make languages` brings them.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,11 +12,16 @@
 
 mod support;
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
-use support::guest::repository;
+use axum::Router;
+use support::consul::ConsulAgent;
+use support::guest::{self, repository};
 use support::home::Home;
+use tokio::net::TcpListener;
 
 /// The exit code of the script where a tool is not there.
 const MISSING: i32 = 3;
@@ -45,10 +51,51 @@ fn try_out(home: &Home, folder: &Path, want: &str) -> String {
     text
 }
 
-fn example(language: &str, name: &str, source: &str) {
+/// Whatever takes events in, and what was posted to it.
+async fn inbox() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/in", listener.local_addr().unwrap());
+    let posted = Arc::<Mutex<Vec<String>>>::default();
+    let kept = Arc::clone(&posted);
+    let app = Router::new().fallback(async move |body: String| kept.lock().unwrap().push(body));
+    tokio::spawn(async { axum::serve(listener, app).await });
+    (url, posted)
+}
+
+/// Runs the plugin's own tests; then a real check fails, and Lictor has the plugin post it.
+async fn acts(folder: &Path, component: &Path, tests: &str, config: &str, receipt: &str, post: &str) {
+    let home = Home::warm();
+    eprintln!("{}", try_out(&home, folder, tests));
+
+    let (consul, (url, posted)) = (ConsulAgent::start().await, inbox().await);
+    consul.register_ttl_check("web", "web-alive").await;
+    fs::copy(component, home.path("plugin.wasm")).unwrap();
+    let config = format!(
+        "consul.address = '{}'
+        rules = [{{ name = 'all', on = ['check.status'], receivers = ['post'] }}]
+        [receivers.post]\nplugin = 'plugin.wasm'\nconfig = {{ url = '{url}', {config} }}
+        allow.http = [{{ url = '{url}', methods = ['POST'] }}]\n",
+        consul.address()
+    );
+    home.write("lictor.toml", format!("agent.data_dir = 'data'\n{config}"));
+    // It compiles the plugin, and nothing waits for it with a deadline.
+    let valid = home.run(&["validate", "-c", "lictor.toml"]);
+    assert!(valid.status.success(), "{}", String::from_utf8_lossy(&valid.stderr));
+    let mut lictor = home.follow(&config).await;
+    consul.ttl("web-alive", "fail", "no answer").await;
+    let delivered = home.settled(&mut lictor, 1).await;
+    assert_eq!((delivered[0].state.as_str(), delivered[0].detail.as_str()), ("delivered", receipt));
+    let posted = posted.lock().unwrap().clone();
+    assert!(posted.len() == 1 && posted[0].contains(post), "{posted:?}");
+    assert_eq!(lictor.terminate().await, 0);
+}
+
+/// An example whose language has a compiler of its own.
+async fn example(language: &str, name: &str, source: &str, config: &str, receipt: &str, post: &str) {
     let folder = repository().join("examples/plugins").join(name);
     if build(language, &folder, source) {
-        eprintln!("{}", try_out(&Home::new(), &folder, "4 attempts, 0 failed"));
+        let component = folder.join(format!("target/{name}.wasm"));
+        acts(&folder, &component, "4 attempts, 0 failed", config, receipt, post).await;
     }
 }
 
@@ -64,14 +111,33 @@ fn new(language: &str, source: &str) {
     }
 }
 
-#[test]
-fn the_pager_in_python_does_what_its_tests_say() {
-    example("python", "pager", "pager");
+#[tokio::test]
+async fn the_chat_in_rust_does_what_its_tests_say_and_posts_a_failing_check() {
+    let (folder, target) = (repository().join("examples/plugins/chat"), repository().join("target/examples"));
+    guest::build(&folder.join("Cargo.toml"), &target);
+    // Beside its tests, as in an author's folder: cargo would say another one.
+    let home = Home::new();
+    let component = home.path("chat.wasm");
+    fs::copy(target.join("wasm32-wasip2/release/chat.wasm"), &component).unwrap();
+    fs::create_dir(home.path("tests")).unwrap();
+    for test in ["critical.toml", "busy.toml"] {
+        fs::copy(folder.join("tests").join(test), home.path("tests").join(test)).unwrap();
+    }
+    let config = "text = '{{ data.service }} is {{ data.to }}: {{ data.output }}', mention = '@ops'";
+    let post = "@ops web is critical: no answer";
+    acts(&home.path(""), &component, "2 attempts, 0 failed", config, "posted 1 lines", post).await;
 }
 
-#[test]
-fn the_push_in_javascript_does_what_its_tests_say() {
-    example("javascript", "push", "push.js");
+#[tokio::test]
+async fn the_pager_in_python_does_what_its_tests_say_and_opens_an_incident() {
+    let (config, post) = ("routing_key = 'R1'", r#""event_action": "trigger", "dedup_key": "#);
+    example("python", "pager", "pager", config, "trigger", post).await;
+}
+
+#[tokio::test]
+async fn the_push_in_javascript_does_what_its_tests_say_and_pushes_a_failing_check() {
+    let (config, post) = ("title = 'Consul'", "web-alive is critical on ");
+    example("javascript", "push", "push.js", config, "pushed 1", post).await;
 }
 
 #[test]

@@ -112,10 +112,10 @@ impl Scope {
     }
 
     pub(crate) fn covers(&self, target: &Target) -> bool {
-        let place = |url: &Url| {
-            (url.scheme().to_owned(), url.host().map(|host| host.to_owned()), url.port_or_known_default())
-        };
-        let same_place = place(&self.url) == place(&target.0);
+        let (own, other) = (&self.url, &target.0);
+        let same_place = own.scheme() == other.scheme()
+            && own.host() == other.host()
+            && own.port_or_known_default() == other.port_or_known_default();
         let path: Vec<&str> = segments(&target.0).collect();
         let count_agrees =
             if self.below { path.len() > self.segments.len() } else { path.len() == self.segments.len() };
