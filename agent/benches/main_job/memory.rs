@@ -74,7 +74,7 @@ fn after_deliveries(place: &Place, sidecar: &Sidecar, deliveries: usize) -> Runn
 }
 
 /// A failure and its end, each seen for itself.
-pub(crate) fn both_ways(flips: &mut Flips) {
+fn both_ways(flips: &mut Flips) {
     flips.fail();
     sleep(PAUSE);
     flips.pass();
