@@ -63,8 +63,20 @@ async fn inbox() -> (String, Arc<Mutex<Vec<String>>>) {
     (url, posted)
 }
 
+/// What a plugin is given, and what is to come of it.
+struct Acts {
+    /// What its own tests say.
+    tests: &'static str,
+    /// Its configuration beside `url`.
+    config: &'static str,
+    receipt: &'static str,
+    /// A part of what it posts.
+    post: &'static str,
+}
+
 /// Runs the plugin's own tests; then a real check fails, and Lictor has the plugin post it.
-async fn acts(folder: &Path, component: &Path, tests: &str, config: &str, receipt: &str, post: &str) {
+async fn acts(folder: &Path, component: &Path, so: Acts) {
+    let Acts { tests, config, receipt, post } = so;
     let home = Home::warm();
     eprintln!("{}", try_out(&home, folder, tests));
 
@@ -88,11 +100,10 @@ async fn acts(folder: &Path, component: &Path, tests: &str, config: &str, receip
 }
 
 /// An example whose language has a compiler of its own.
-async fn example(language: &str, name: &str, source: &str, config: &str, receipt: &str, post: &str) {
+async fn example(language: &str, name: &str, source: &str, so: Acts) {
     let folder = repository().join("examples/plugins").join(name);
     if build(language, &folder, source) {
-        let component = folder.join(format!("target/{name}.wasm"));
-        acts(&folder, &component, "4 attempts, 0 failed", config, receipt, post).await;
+        acts(&folder, &folder.join(format!("target/{name}.wasm")), so).await;
     }
 }
 
@@ -120,21 +131,35 @@ async fn the_chat_in_rust_does_what_its_tests_say_and_posts_a_failing_check() {
     for test in ["critical.toml", "busy.toml"] {
         fs::copy(folder.join("tests").join(test), home.path("tests").join(test)).unwrap();
     }
-    let config = "text = '{{ data.service }} is {{ data.to }}: {{ data.output }}', mention = '@ops'";
-    let post = "@ops web is critical: no answer";
-    acts(&home.path(""), &component, "2 attempts, 0 failed", config, "posted 1 lines", post).await;
+    let so = Acts {
+        tests: "2 attempts, 0 failed",
+        config: "text = '{{ data.service }} is {{ data.to }}: {{ data.output }}', mention = '@ops'",
+        receipt: "posted 1 lines",
+        post: "@ops web is critical: no answer",
+    };
+    acts(&home.path(""), &component, so).await;
 }
 
 #[tokio::test]
 async fn the_pager_in_python_does_what_its_tests_say_and_opens_an_incident() {
-    let (config, post) = ("routing_key = 'R1'", r#""event_action": "trigger", "dedup_key": "#);
-    example("python", "pager", "pager", config, "trigger", post).await;
+    let so = Acts {
+        tests: "4 attempts, 0 failed",
+        config: "routing_key = 'R1'",
+        receipt: "trigger",
+        post: r#""event_action": "trigger", "dedup_key": "#,
+    };
+    example("python", "pager", "pager", so).await;
 }
 
 #[tokio::test]
 async fn the_push_in_javascript_does_what_its_tests_say_and_pushes_a_failing_check() {
-    let (config, post) = ("title = 'Consul'", "web-alive is critical on ");
-    example("javascript", "push", "push.js", config, "pushed 1", post).await;
+    let so = Acts {
+        tests: "4 attempts, 0 failed",
+        config: "title = 'Consul'",
+        receipt: "pushed 1",
+        post: "web-alive is critical on ",
+    };
+    example("javascript", "push", "push.js", so).await;
 }
 
 #[test]
