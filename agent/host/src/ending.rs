@@ -38,6 +38,14 @@ pub(crate) fn classify(error: &wasmtime::Error, guest: &Guest, stderr: &str, lim
     if error.downcast_ref::<I32Exit>().is_some() {
         return CallFailure::Trapped("the plugin exited and gave no answer".into());
     }
+    // wasmtime has no type for it.
+    let cause = error.root_cause().to_string();
+    if cause.contains("fuel allocated for hostcalls") {
+        let limit = bytes(limits.transfer);
+        return CallFailure::Trapped(format!(
+            "too much data: the plugin and Lictor pass each other at most {limit} at once (`transfer`)"
+        ));
+    }
     let last_words = last_words(stderr);
     let trap = error.downcast_ref::<Trap>();
     CallFailure::Trapped(match (trap, last_words) {
@@ -45,7 +53,7 @@ pub(crate) fn classify(error: &wasmtime::Error, guest: &Guest, stderr: &str, lim
         (_, Some(words)) => format!("the plugin crashed: {words}"),
         (Some(trap), None) => format!("the plugin crashed: {trap}"),
         (None, None) => {
-            format!("the plugin crashed: {}", text::one_line(&error.root_cause().to_string(), WORDS))
+            format!("the plugin crashed: {}", text::one_line(&cause, WORDS))
         }
     })
 }

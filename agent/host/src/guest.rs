@@ -13,18 +13,15 @@ use std::time::Duration;
 use lictor_capability::{self as capability, Capabilities};
 use tracing::Level;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::lictor::plugin as contract;
 use crate::host::Shared;
 use crate::limits::{Limits, MemoryLimiter};
 use crate::log::{GuestLog, LogRate};
+use crate::printed::Printed;
 use crate::text;
 use crate::wasi::{Clock, Randomness};
-
-/// Bytes that are kept of each standard stream of a call. A panic's message has its place in it.
-const STREAM: usize = 16 << 10;
 
 /// Handles to WASI's resources (streams, pollables) that a guest may hold at once.
 const RESOURCES: usize = 1024;
@@ -52,8 +49,8 @@ pub(crate) struct Caller {
 pub(crate) struct Guest {
     wasi: WasiCtx,
     resources: ResourceTable,
-    stdout: MemoryOutputPipe,
-    stderr: MemoryOutputPipe,
+    stdout: Printed,
+    stderr: Printed,
     log: GuestLog,
     capabilities: Option<Arc<Capabilities>>,
     shared: Arc<Shared>,
@@ -69,8 +66,7 @@ pub(crate) struct Guest {
 impl Guest {
     /// The state of an instance that nobody has called yet: it may do nothing.
     pub(crate) fn idle(shared: Arc<Shared>) -> Self {
-        let stdout = MemoryOutputPipe::new(STREAM);
-        let stderr = MemoryOutputPipe::new(STREAM);
+        let (stdout, stderr) = (Printed::default(), Printed::default());
         // Without TCP and UDP not even a socket is opened; by default one is, and only its use is refused.
         let wasi = WasiCtx::builder()
             .stdout(stdout.clone())
@@ -113,9 +109,10 @@ impl Guest {
     /// Forwards what the guest wrote to its standard streams, and answers what it wrote to its standard
     /// error: where a runtime says why it crashed.
     pub(crate) fn close_streams(&mut self) -> String {
-        self.log.write_lines(Level::DEBUG, &self.stdout.contents());
-        let stderr = self.stderr.contents();
-        self.log.write_lines(Level::ERROR, &stderr);
+        let (stdout, left_out) = self.stdout.take();
+        self.log.write_printed(Level::DEBUG, &stdout, left_out);
+        let (stderr, left_out) = self.stderr.take();
+        self.log.write_printed(Level::ERROR, &stderr, left_out);
         self.log.close();
         String::from_utf8_lossy(&stderr).into_owned()
     }

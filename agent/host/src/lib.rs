@@ -30,6 +30,7 @@ mod memory;
 mod meter;
 mod outcome;
 mod plugin;
+mod printed;
 mod text;
 mod wasi;
 

@@ -109,8 +109,14 @@ impl GuestLog {
         true
     }
 
-    /// Writes each line of what came out of a stream.
-    pub(crate) fn write_lines(&mut self, level: Level, bytes: &[u8]) {
+    /// Writes each line of what was printed, after how many bytes before it were left out.
+    pub(crate) fn write_printed(&mut self, level: Level, bytes: &[u8], left_out: usize) {
+        if left_out > 0 {
+            self.write(
+                level,
+                &format!("The plugin printed {left_out} bytes more, before these; they are left out."),
+            );
+        }
         for line in String::from_utf8_lossy(bytes).lines().filter(|line| !line.trim().is_empty()) {
             self.write(level, line);
         }

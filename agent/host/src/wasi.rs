@@ -22,7 +22,7 @@ pub(crate) const LINKED: [(&str, &str); 27] = [
     ("wasi:cli/environment", "every runtime reads it when it starts: no variable, no argument, no folder"),
     ("wasi:cli/exit", "ends the call, as a trap does"),
     ("wasi:cli/stdin", "is at its end"),
-    ("wasi:cli/stdout", "16 KiB of it become lines of Lictor's log"),
+    ("wasi:cli/stdout", "its last 16 KiB become lines of Lictor's log"),
     ("wasi:cli/stderr", "the same, and the last words of a crash"),
     ("wasi:cli/terminal-input", "a type, of which there is nothing"),
     ("wasi:cli/terminal-output", "a type, of which there is nothing"),

@@ -38,7 +38,8 @@ async fn lines(log: &Memory, act: &str, limits: Limits) -> Vec<String> {
     let mut call = call(&format!(r#"{{"do":"{act}"}}"#), limits, Grants::default());
     call.delivery.receiver = format!("receiver-{act}");
     let mark = format!("receiver=\"receiver-{act}\" delivery.id=\"d1\"");
-    drop(misbehave().handle(call).await.result);
+    let result = misbehave().handle(call).await.result;
+    assert!(act != "chatter" || result.is_ok(), "{result:?}");
     let bytes = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let written = String::from_utf8_lossy(&bytes);
     written.lines().filter(|line| line.contains(&mark)).map(str::to_owned).collect()
@@ -81,6 +82,16 @@ async fn a_guest_writes_marked_lines_within_its_limit() {
     assert!(huge[0].len() > 8 << 10 && huge[0].len() < 9 << 10, "{} bytes", huge[0].len());
     assert!(huge[0].contains(" […]"), "it is marked as cut");
 
+    // That it prints more than is kept does it no harm.
+    let chatter =
+        lines(&log, "chatter", Limits { log: 1 << 20, log_rate: LogRate::new(1000), ..patient() }).await;
+    for level in ["DEBUG", "ERROR"] {
+        let told: Vec<_> =
+            chatter.iter().filter(|line| line.starts_with(&format!("{level} plugin: "))).collect();
+        assert!(told.len() > 150 && told.len() < 400, "{} lines", told.len());
+        assert!(told[0].contains("bytes more, before these"), "{}", told[0]);
+        assert!(told[told.len() - 1].contains("line 399 "), "{}", told[told.len() - 1]);
+    }
     let trap = lines(&log, "trap", patient()).await;
     assert!(
         trap.iter().any(|line| line.starts_with("ERROR plugin: ") && line.contains("panicked at")),

@@ -55,6 +55,8 @@ pub enum Config {
     Flood,
     /// Logs one line of 32 MiB.
     HugeLog,
+    /// Prints 40 KB to each standard stream, and is done.
+    Chatter,
     /// Runs a command of a million empty arguments.
     ManyStrings,
     /// Asks for the time for ever.
@@ -194,6 +196,13 @@ impl Plugin for Misbehave {
             Config::Flood => loop {
                 log::info("a line of a flood");
             },
+            Config::Chatter => {
+                for number in 0..400 {
+                    println!("line {number} {}", "-".repeat(90));
+                    eprintln!("line {number} {}", "-".repeat(90));
+                }
+                Ok("said".into())
+            }
             Config::HugeLog => {
                 log::info("x".repeat(32 * MIB));
                 Ok("logged".into())
