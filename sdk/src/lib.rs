@@ -141,7 +141,7 @@
 //! - **Nothing is kept** from one call to the next: each one has an instance that nobody has used. What a plugin has to
 //!   remember it gives to [`kv_store`].
 //! - **What it prints is logged**, with the receiver and the delivery's id: `println!` at debug level, `eprintln!` at error
-//!   level, and [`log`] at the level that you choose.
+//!   level, the last 16 KiB of each in a call, and [`log`] at the level that you choose.
 //!
 //! # Test it
 //!

@@ -5,7 +5,8 @@
 //! its receiver begin there, until one of them was light again. And a guest that fails at once, and is called again and
 //! again, would take a fair half of the guests' thread. So a receiver whose last call failed by its guest's own fault has
 //! its next ones on a third thread, at most one in ten milliseconds for each call that it may have in flight, until one
-//! went well. A plugin that merely computes shares no thread with it.
+//! went well. A plugin that computes for some milliseconds, as an interpreter does, shares no thread with it. One whose last
+//! call took a tenth of a second does: on the second thread each of its many turns would be one that interpreters wait for.
 //!
 //! Both threads have a lower priority than the rest of Lictor, as has one that compiles a plugin for a reload: they get what
 //! is left of the machine. A program inherits the priority of the thread that starts it, so none is started there
@@ -35,7 +36,7 @@ const HEAVY_NICE: i32 = 5;
 const LOAD_NICE: i32 = 10;
 const FAULTY_NICE: i32 = 15;
 
-/// Before each call of a receiver whose last one failed by its guest's own fault.
+/// Before each call of a receiver whose last one failed by its guest's own fault, or was long.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A call that can be gone on with on another thread.
@@ -48,7 +49,7 @@ pub(crate) enum Lane {
     Light,
     /// On the thread of calls that use much CPU time.
     Heavy,
-    /// On the thread of guests that misbehave.
+    /// On the thread of guests that misbehave, or are long about what they do.
     Faulty,
 }
 
@@ -122,10 +123,12 @@ impl Lanes {
 
     /// Remembers where the next call of a receiver begins, by how one went.
     pub(crate) fn remember(&self, receiver: &str, meter: &Meter, at_fault: bool) {
-        let lane = match at_fault {
-            true => Lane::Faulty,
-            false if meter.is_heavy() => Lane::Heavy,
-            false => Lane::Light,
+        let lane = if at_fault || meter.is_long() {
+            Lane::Faulty
+        } else if meter.is_heavy() {
+            Lane::Heavy
+        } else {
+            Lane::Light
         };
         let mut receivers = self.lock();
         if lane == Lane::Light {
@@ -254,6 +257,10 @@ mod tests {
         check(heavy, false, ["plugin-faulty"; 2], FAULTY_NICE).await;
         check(0, false, ["plugin-heavy"; 2], HEAVY_NICE).await;
         check(0, false, ["plugin"; 2], 0).await;
+        let long = 110_000_000;
+        check(long, false, ["plugin", "plugin-heavy"], HEAVY_NICE).await;
+        check(heavy, false, ["plugin-faulty"; 2], FAULTY_NICE).await;
+        check(0, false, ["plugin-heavy"; 2], HEAVY_NICE).await;
         assert_eq!(lanes.turn("other").lane, Lane::Light);
     }
 }

@@ -8,7 +8,7 @@
 //! 3. [`Plugin::handle`] takes an instance that nobody has used (`instance.rs`), calls it on a thread where it holds up
 //!    nobody (`heavy.rs`), and throws it away (`plugin.rs`). What the guest calls back arrives in `guest.rs`, or in
 //!    `wasi.rs` if its language's runtime calls; what it may take is bounded in `limits.rs` and `meter.rs`; what it
-//!    writes is bounded in `log.rs`. How it ended is told in `ending.rs` and `outcome.rs`.
+//!    writes is bounded in `printed.rs` and `log.rs`. How it ended is told in `ending.rs` and `outcome.rs`.
 //!
 //! Boundary: knows the contract (`sdk/wit`) and `lictor-capability`, nothing else of ours. It never decides
 //! whether a call is allowed, only that a refusal, a failure and a trap stay three different things.

@@ -15,6 +15,9 @@ use wasmtime::UpdateDeadline;
 /// A call that has used so much is a heavy one. Most take a fortieth of it.
 const HEAVY: Duration = Duration::from_millis(2);
 
+/// A call that has used so much is a long one. An interpreter's take a tenth of it, up to a half in an unoptimised build.
+const LONG: Duration = Duration::from_millis(100);
+
 /// The limit of time that a call went over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OverTime {
@@ -50,7 +53,16 @@ impl Meter {
 
     /// Whether the call is a heavy one, as far as it was driven.
     pub(crate) fn is_heavy(&self) -> bool {
-        Duration::from_nanos(self.spent.load(Relaxed)) >= HEAVY
+        self.spent() >= HEAVY
+    }
+
+    /// Whether it is a long one.
+    pub(crate) fn is_long(&self) -> bool {
+        self.spent() >= LONG
+    }
+
+    fn spent(&self) -> Duration {
+        Duration::from_nanos(self.spent.load(Relaxed))
     }
 
     /// What to do at a tick of the epoch: stop the guest, or let others run before it goes on.
