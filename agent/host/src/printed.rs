@@ -114,11 +114,11 @@ mod tests {
         assert_eq!(printed.take(), (b"ab".to_vec(), 0));
         assert_eq!(printed.take(), (Vec::new(), 0));
         printed.add(b"abc");
-        printed.add(&[b'x'; KEPT - 1]);
+        printed.add(&vec![b'x'; KEPT - 1]);
         let (bytes, left_out) = printed.take();
         assert_eq!((bytes.len(), bytes[0], left_out), (KEPT, b'c', 2));
         printed.add(b"abc");
-        printed.add(&[b'y'; KEPT + 5]);
+        printed.add(&vec![b'y'; KEPT + 5]);
         assert_eq!(printed.take(), (vec![b'y'; KEPT], 8));
     }
 }

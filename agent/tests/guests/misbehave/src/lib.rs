@@ -196,13 +196,7 @@ impl Plugin for Misbehave {
             Config::Flood => loop {
                 log::info("a line of a flood");
             },
-            Config::Chatter => {
-                for number in 0..400 {
-                    println!("line {number} {}", "-".repeat(90));
-                    eprintln!("line {number} {}", "-".repeat(90));
-                }
-                Ok("said".into())
-            }
+            Config::Chatter => Ok(chatter()),
             Config::HugeLog => {
                 log::info("x".repeat(32 * MIB));
                 Ok("logged".into())
@@ -311,6 +305,14 @@ fn eat() -> ! {
     loop {
         eaten.push(black_box(vec![1_u8; MIB]));
     }
+}
+
+fn chatter() -> String {
+    for number in 0..400 {
+        println!("line {number} {}", "-".repeat(90));
+        eprintln!("line {number} {}", "-".repeat(90));
+    }
+    "said".into()
 }
 
 #[expect(unconditional_recursion, reason = "what it is for")]
