@@ -16,7 +16,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 /// Bytes that are kept.
-pub(crate) const KEPT: usize = 16 << 10;
+const KEPT: usize = 16 << 10;
 
 /// A standard stream of a guest. Clones are the same stream.
 #[derive(Clone, Debug, Default)]
