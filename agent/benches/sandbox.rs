@@ -1,5 +1,6 @@
-//! What each guest of `agent/tests/sandbox` costs a receiver beside it: calls of a plugin that returns at once, alone and
-//! while one that does what none should is called without a pause, or loaded a hundred times a second where it is not taken.
+//! What each guest of `agent/tests/sandbox` costs a receiver beside it: calls of a plugin that returns at once, and of one
+//! that computes for some milliseconds, alone and while four calls at a time are made of one that does what none should,
+//! without a pause; or while it is loaded a hundred times a second where it is not taken.
 //!
 //! Boundary: the sandbox alone, with one thread for guests, as Lictor has on two cores. It prints one table, and passes
 //! no judgement by its exit code.
@@ -36,14 +37,27 @@ const ROUNDS: usize = 9;
 const LOOK: Duration = Duration::from_millis(200);
 
 /// So long a guest goes on before anybody looks for the first time, so that it is known what it does; and later on.
-const FIRST: Duration = Duration::from_millis(400);
+const FIRST: Duration = Duration::from_secs(1);
 const BEFORE: Duration = Duration::from_millis(20);
 
 /// Between two loads. A file is loaded once for each reload.
 const BETWEEN: Duration = Duration::from_millis(10);
 
-/// What is looked at beside the guest that spins, too: a plugin that computes for some milliseconds.
-const HEAVY: &str = "endless-loop";
+/// Calls at once of what goes on beside it: the default of `max_in_flight`.
+const AT_ONCE: usize = 4;
+
+/// What is looked at: a plugin that returns at once, and one that computes for some milliseconds, as an interpreter does.
+const LIGHT: Steady = Steady { config: r#"{"do":"ok"}"#, between: Duration::ZERO };
+const HEAVY: Steady = Steady { config: r#"{"do":"compute"}"#, between: Duration::ZERO };
+
+/// What is looked at beside the guest that spins, too: a plugin that is refused something in each call, and waits before the
+/// next one for that.
+const REFUSED: Steady =
+    Steady { config: r#"{"do":"sleep","command":["/bin/true"],"timeout":"1s"}"#, between: Duration::ZERO };
+const BESIDE_REFUSED: &str = "endless-loop";
+
+/// What is looked at beside one that computes for some milliseconds in each call, and is called without a pause.
+const NOW_AND_THEN: Steady = Steady { between: Duration::from_millis(20), ..HEAVY };
 
 /// What is to be reached.
 const SLOWER_MAX: f64 = 1.1;
@@ -60,15 +74,27 @@ fn main() {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         if folder.is_dir() && (names.is_empty() || names.contains(&name)) {
             let other = Other::of(&folder, &stage.host);
-            stage.measure(&name, "ok", Some(&other), &mut table);
-            if name == HEAVY {
-                stage.measure(&format!("{name}, and a heavy call"), "compute", Some(&other), &mut table);
+            stage.measure(&name, LIGHT, Some(&other), &mut table);
+            stage.measure(&format!("{name}, and a heavy call"), HEAVY, Some(&other), &mut table);
+            if name == BESIDE_REFUSED {
+                stage.measure(&format!("{name}, and a refused call"), REFUSED, Some(&other), &mut table);
             }
         }
     }
+    if names.is_empty() || names.contains(&"busy".into()) {
+        stage.measure("busy, and a heavy call now and then", NOW_AND_THEN, Some(&Other::Busy), &mut table);
+    }
     // What two looks at the same differ by.
-    stage.measure("nothing", "ok", None, &mut table);
+    stage.measure("nothing", LIGHT, None, &mut table);
+    stage.measure("nothing, and a heavy call", HEAVY, None, &mut table);
     println!("\n{table}");
+}
+
+/// A receiver that is looked at: its configuration, and how long it has nothing to do from one call to the next.
+#[derive(Clone, Copy)]
+struct Steady {
+    config: &'static str,
+    between: Duration,
 }
 
 /// What goes on beside the receiver that is looked at.
@@ -77,6 +103,8 @@ enum Other {
     Called(Plugin, Box<Receiver>),
     /// This file is loaded, and not taken.
     Loaded(Vec<u8>),
+    /// A plugin that computes for some milliseconds is called without a pause, and does nothing wrong.
+    Busy,
 }
 
 impl Other {
@@ -111,15 +139,15 @@ impl Stage {
         Self { host: Arc::new(host), plugin, runtime }
     }
 
-    /// Measures calls that do this, alone and beside the other one.
-    fn measure(&self, name: &str, act: &str, other: Option<&Other>, table: &mut Table) {
+    /// Measures calls of a receiver, alone and beside the other one.
+    fn measure(&self, name: &str, steady: Steady, other: Option<&Other>, table: &mut Table) {
         println!("Measuring beside {name} …");
         let (mut alone, mut beside, mut ratios) = (Samples::new("µs"), Samples::new("µs"), Samples::new("×"));
         for round in 0..ROUNDS {
-            let one = self.look(act);
+            let one = self.look(steady);
             let end = other.map(|other| self.begin(other));
             std::thread::sleep(if round == 0 { FIRST } else { BEFORE });
-            let two = self.look(act);
+            let two = self.look(steady);
             if let Some(end) = end {
                 end();
             }
@@ -135,26 +163,45 @@ impl Stage {
     }
 
     /// Microseconds that a call takes on average, one after the other where receivers' tasks run.
-    fn look(&self, act: &str) -> f64 {
-        let (plugin, config) = (self.plugin.clone(), format!(r#"{{"do":"{act}"}}"#));
+    fn look(&self, steady: Steady) -> f64 {
+        let plugin = self.plugin.clone();
         let look = async move {
-            let (start, mut calls) = (Instant::now(), 0_u32);
+            let (start, mut calls, mut idle) = (Instant::now(), 0_u32, Duration::ZERO);
             while start.elapsed() < LOOK {
-                plugin.handle(steady(&config)).await.result.expect("it does what it should");
+                plugin.handle(steady.call()).await.result.expect("it does what it should");
                 calls += 1;
+                if !steady.between.is_zero() {
+                    let began = Instant::now();
+                    tokio::time::sleep(steady.between).await;
+                    idle += began.elapsed();
+                }
             }
-            start.elapsed().as_secs_f64() * 1e6 / f64::from(calls)
+            (start.elapsed() - idle).as_secs_f64() * 1e6 / f64::from(calls)
         };
         self.runtime.block_on(self.host.runtime().spawn(look)).unwrap()
+    }
+
+    /// Begins calls without a pause, all of them good or none.
+    fn begin_calls(
+        &self,
+        plugin: &Plugin,
+        make: impl Fn() -> Call + Clone + Send + 'static,
+        good: bool,
+    ) -> Box<dyn FnOnce()> {
+        let calls = [(); AT_ONCE].map(|()| {
+            let calls = endless(plugin.clone(), make.clone(), good);
+            AbortOnDropHandle::new(self.host.runtime().spawn(calls))
+        });
+        Box::new(move || drop(calls))
     }
 
     /// Begins what goes on beside it, and says how it is ended.
     fn begin(&self, other: &Other) -> Box<dyn FnOnce()> {
         match other {
-            Other::Called(plugin, receiver) => {
-                let calls = endless(plugin.clone(), call(receiver));
-                let calls = AbortOnDropHandle::new(self.host.runtime().spawn(calls));
-                Box::new(move || drop(calls))
+            Other::Called(plugin, receiver) => self.begin_calls(plugin, call(receiver), false),
+            Other::Busy => {
+                let call = || Call { delivery: delivery("busy"), ..HEAVY.call() };
+                self.begin_calls(&self.plugin, call, true)
             }
             Other::Loaded(wasm) => {
                 let (host, wasm, ended) =
@@ -175,23 +222,26 @@ impl Stage {
     }
 }
 
-async fn endless(plugin: Plugin, make: impl Fn() -> Call + Send) {
+async fn endless(plugin: Plugin, make: impl Fn() -> Call + Send, good: bool) {
     loop {
-        plugin.handle(make()).await.result.expect_err("it does what none should");
+        assert_eq!(plugin.handle(make()).await.result.is_ok(), good);
     }
 }
 
-fn steady(config: &str) -> Call {
-    Call {
-        delivery: delivery("steady"),
-        config: config.into(),
-        capabilities: able(Grants::default()),
-        limits: Limits::default(),
+impl Steady {
+    /// A call of a receiver of its own for each configuration: what is known of one counts for its next calls.
+    fn call(self) -> Call {
+        Call {
+            delivery: delivery(self.config),
+            config: self.config.into(),
+            capabilities: able(Grants::default()),
+            limits: Limits::default(),
+        }
     }
 }
 
 /// Calls of this receiver's.
-fn call(receiver: &Receiver) -> impl Fn() -> Call + Send + use<> {
+fn call(receiver: &Receiver) -> impl Fn() -> Call + Clone + Send + use<> {
     let exec = receiver.allow.exec.clone().unwrap_or_default();
     let (name, config): (_, Arc<str>) = (receiver.name.clone(), receiver.config.to_string().into());
     let capabilities = able(Grants { exec, ..Grants::default() });

@@ -118,7 +118,8 @@ impl Host {
         let calls = Arc::new(Calls::default());
         let ticker = start_ticker(engine.weak(), Arc::clone(&calls)).map_err(HostError::Threads)?;
         let guests = runtime.handle().clone();
-        let lanes = Lanes::start().map_err(HostError::Threads)?;
+        let cut = engine.clone();
+        let lanes = Lanes::start(move || cut.increment_epoch()).map_err(HostError::Threads)?;
         let shared = Shared {
             engine,
             guests,

@@ -6,7 +6,7 @@
 //! 2. [`Host::load`] reads a component's imports and exports (`inspect.rs`), compiles it or takes it from
 //!    the cache (`cache.rs`), and instantiates it once, so that a wrong type is found before it matters.
 //! 3. [`Plugin::handle`] takes an instance that nobody has used (`instance.rs`), calls it on a thread where it holds up
-//!    nobody (`heavy.rs`), and throws it away (`plugin.rs`). What the guest calls back arrives in `guest.rs`, or in
+//!    nobody (`heavy.rs`, `turns.rs`), and throws it away (`plugin.rs`). What the guest calls back arrives in `guest.rs`, or in
 //!    `wasi.rs` if its language's runtime calls; what it may take is bounded in `limits.rs` and `meter.rs`; what it
 //!    writes is bounded in `printed.rs` and `log.rs`. How it ended is told in `ending.rs` and `outcome.rs`.
 //!
@@ -32,6 +32,7 @@ mod outcome;
 mod plugin;
 mod printed;
 mod text;
+mod turns;
 mod wasi;
 
 pub use host::{COMPONENT_MAX, Host, HostError, HostSettings, digest};

@@ -12,12 +12,6 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 use wasmtime::UpdateDeadline;
 
-/// A call that has used so much is a heavy one. Most take a fortieth of it.
-const HEAVY: Duration = Duration::from_millis(2);
-
-/// A call that has used so much is a long one. An interpreter's take a tenth of it, up to a half in an unoptimised build.
-const LONG: Duration = Duration::from_millis(100);
-
 /// The limit of time that a call went over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OverTime {
@@ -51,17 +45,8 @@ impl Meter {
         .await
     }
 
-    /// Whether the call is a heavy one, as far as it was driven.
-    pub(crate) fn is_heavy(&self) -> bool {
-        self.spent() >= HEAVY
-    }
-
-    /// Whether it is a long one.
-    pub(crate) fn is_long(&self) -> bool {
-        self.spent() >= LONG
-    }
-
-    fn spent(&self) -> Duration {
+    /// What the call used, as far as it was driven.
+    pub(crate) fn spent(&self) -> Duration {
         Duration::from_nanos(self.spent.load(Relaxed))
     }
 
@@ -88,7 +73,7 @@ impl Meter {
 }
 
 /// The CPU time that this thread has used since it began.
-fn thread_cpu_ns() -> u64 {
+pub(crate) fn thread_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or_default();

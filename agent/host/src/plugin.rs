@@ -176,8 +176,8 @@ impl Plugin {
     ) -> Result<Finished<T>, CallFailure> {
         let inner = Arc::clone(&self.0);
         let shared = &self.0.shared;
-        let (receiver, turn) = (caller.receiver.clone(), shared.lanes.turn(&caller.receiver));
-        let (own, meter) = (turn.clone(), Arc::clone(&turn.meter));
+        let turn = shared.lanes.turn(&caller.receiver);
+        let (own, known) = (turn.clone(), turn.clone());
         let call = async move {
             let is_light = own.lane == Lane::Light;
             let ended = inner.run(caller, &limits, own, |exports, store| {
@@ -191,7 +191,7 @@ impl Plugin {
         };
         let made = shared.lanes.make(&shared.guests, turn, Box::pin(call)).await;
         let finished = made.map_err(|error| broke(&error))?;
-        shared.lanes.remember(&receiver, &meter, finished.is_at_fault());
+        known.remember(finished.is_at_fault());
         Ok(finished)
     }
 }
@@ -205,12 +205,11 @@ impl Inner {
     /// Makes an instance that waits for its call, where a call of nobody's is made: its start is the guest's own code.
     async fn ahead(self: &Arc<Self>) -> Result<Instance, CallFailure> {
         let shared = &self.shared;
-        let (inner, nobody) = (Arc::clone(self), self.nobody().receiver);
-        let turn = shared.lanes.turn(&nobody);
-        let (own, meter) = (turn.clone(), Arc::clone(&turn.meter));
+        let (inner, turn) = (Arc::clone(self), shared.lanes.turn(&self.nobody().receiver));
+        let (own, known) = (turn.clone(), turn.clone());
         let call = Box::pin(async move { inner.make(own).await });
         let made = shared.lanes.go_on(turn, call).await.unwrap_or_else(|error| Err(broke(&error)));
-        shared.lanes.remember(&nobody, &meter, made.is_err());
+        known.remember(made.is_err());
         made
     }
 
@@ -244,7 +243,7 @@ impl Inner {
         let _ticking = self.shared.tick_while();
         let start = Instant::now();
         let deadline = start + limits.timeout.min(LONGEST);
-        let Turn { lane, meter } = turn;
+        let Turn { lane, meter, .. } = turn;
         let kept = if lane == Lane::Light { self.spare.take(limits.memory) } else { None };
         let instance = kept.unwrap_or_else(|| Instance::of(&self.pre, Arc::clone(&self.shared)));
         let Instance { mut store, exports } = instance;
