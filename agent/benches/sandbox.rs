@@ -40,6 +40,9 @@ const LOOK: Duration = Duration::from_millis(200);
 const FIRST: Duration = Duration::from_secs(1);
 const BEFORE: Duration = Duration::from_millis(20);
 
+/// The same where it counts who used how much of late, in times that the receiver has nothing to do.
+const SETTLED: u32 = 20;
+
 /// Between two loads. A file is loaded once for each reload.
 const BETWEEN: Duration = Duration::from_millis(10);
 
@@ -146,7 +149,7 @@ impl Stage {
         for round in 0..ROUNDS {
             let one = self.look(steady);
             let end = other.map(|other| self.begin(other));
-            std::thread::sleep(if round == 0 { FIRST } else { BEFORE });
+            std::thread::sleep(if round == 0 { FIRST } else { BEFORE.max(steady.between * SETTLED) });
             let two = self.look(steady);
             if let Some(end) = end {
                 end();

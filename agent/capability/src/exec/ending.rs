@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::tree::{GRACE, GRACE_POLL, Tree};
+use super::tree::{GRACE, GRACE_POLL, Mark, Tree};
 
 /// How long the end of those that were killed is waited for. They are gone at once, unless the kernel holds them.
 const KILLED: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ struct Dropped {
 }
 
 impl Running {
-    pub(super) fn new(mut child: Child, mark: &str, programs: Programs) -> Self {
+    pub(super) fn new(mut child: Child, mark: Mark, programs: Programs) -> Self {
         let (output, errors) = (child.stdout.take(), child.stderr.take());
         Self { program: Program { tree: Tree::led_by(child, mark), output, errors }, programs }
     }

@@ -5,8 +5,8 @@
 //!
 //! Invariants: a call whose time is over, or that is dropped, leaves no process behind that is of the program's group
 //! or below one that is: they get TERM, and KILL after the grace, which for a call that was dropped is for
-//! `exec/ending.rs` to see to. One that ended by itself does, so that a program may start a daemon. Only a daemon that began
-//! with another environment is out of reach.
+//! `exec/ending.rs` to see to. One that ended by itself does, so that a program may start a daemon. Only a daemon that
+//! took off both of its marks is out of reach.
 
 use std::{
     future::Future,
@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::ending::{Program, Programs, Running};
-use super::tree::{self, GRACE, GRACE_POLL, Tree};
+use super::tree::{GRACE, GRACE_POLL, Mark, Tree};
 use super::{Command, ExecGrant, ExecOutput, ExitStatus};
 use crate::account::{self, Account};
 use crate::{CallError, refusal};
@@ -53,15 +53,14 @@ pub(crate) async fn run(
     programs: &Programs,
 ) -> Result<ExecOutput, CallError> {
     let failed = |why: &str| CallError::Failed(format!("run {}: {why}", grant.program));
-    let mark = tree::mark();
     let mut process = process(grant, &command);
-    process.env(tree::MARK, &mark);
     if let Some(account) = &grant.account {
         run_as(account, &mut process).map_err(|why| failed(&why))?;
     }
-    let mut child = process.spawn().map_err(|error| failed(&explain(grant, &error)))?;
+    let mark = Mark::new();
+    let mut child = mark.spawn(&mut process).map_err(|error| failed(&explain(grant, &error)))?;
     let input = child.stdin.take();
-    let mut running = Running::new(child, &mark, programs.clone());
+    let mut running = Running::new(child, mark, programs.clone());
     let Program { tree, output, errors } = &mut running.program;
     let (mut stdout, mut stderr) = (Tail::new(keep), Tail::new(keep));
     let ending = {

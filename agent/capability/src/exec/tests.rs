@@ -419,12 +419,15 @@ async fn at_the_deadline_the_whole_group_is_told_to_end() {
     gone(pid).await;
 }
 
-/// Each leaves its process group; the parent of the last one has ended, as a daemon's has.
-const STRAYS: [&str; 4] = [
+/// Each leaves its process group; the parents of the last three have ended, as a daemon's has. Of these, one has another
+/// environment, and one another limit, as after a login.
+const STRAYS: [&str; 6] = [
     "setsid sleep 30 & echo $!; sleep 30",
     "timeout 60 sleep 30 & echo $!; sleep 30",
     "setsid sh -c 'setsid sleep 30 & echo $!; sleep 30' & wait",
     "(setsid sleep 30 & echo $!); sleep 30",
+    "(env -i setsid sleep 30 & echo $!); sleep 30",
+    "(prlimit --locks=7 setsid sleep 30 & echo $!); sleep 30",
 ];
 
 #[tokio::test]

@@ -2,23 +2,27 @@
 //!
 //! Boundary: finds and signals them, by Linux's `/proc` and without a cgroup. When is for `exec/run.rs` to say.
 //!
-//! Who has left the group is found by its parents. A daemon, whose parent has ended, is found by a variable of the
-//! environment that the program began with: all that is below it has it, but for what began with another one.
+//! Who has left the group is found by its parents. A daemon, whose parent has ended, is found by two marks that the program
+//! began with and that all below it have: a variable of its environment, which a daemon may clean or write over to show a
+//! title, and a limit that means nothing, which anybody can read but a login (`su`) sets anew.
 //!
 //! Invariant: a process is signalled only while its number is certain to be its own: the group while its leader has not
 //! been reaped, another one through a handle that was opened and then found to be of the process that was meant.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io, process};
 
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
+    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, kill_process_group,
+    pidfd_open, pidfd_send_signal, setrlimit, waitid,
 };
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 /// Between TERM and KILL.
@@ -29,13 +33,59 @@ pub(super) const GRACE_POLL: Duration = Duration::from_millis(20);
 const ROUNDS: usize = 8;
 
 /// The variable that tells the processes of one run from all others; nobody needs to read it.
-pub(super) const MARK: &str = "LICTOR_RUN";
+const VARIABLE: &str = "LICTOR_RUN";
 
-/// A value of [`MARK`] that no other run of this machine has.
-pub(super) fn mark() -> String {
-    static RUNS: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    format!("{}-{now}-{}", process::id(), RUNS.fetch_add(1, Ordering::Relaxed))
+/// How `/proc` names the limit. Linux has not enforced it since 2.4.25.
+const LIMIT: &str = "Max file locks";
+
+/// All of our limits are above it, and no other soft limit is likely to be.
+const LIMITS: u64 = 1 << 62;
+
+/// What tells the processes of one run from all others of this machine.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Mark {
+    /// `NAME=value`.
+    variable: String,
+    limit: u64,
+}
+
+impl Mark {
+    /// One that no other run has.
+    pub(super) fn new() -> Self {
+        static RUNS: AtomicU64 = AtomicU64::new(0);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let run = format!("{}-{now}-{}", process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+        // The keys of the standard library's hash tables are chance enough.
+        let limit = LIMITS | RandomState::new().hash_one(&run) >> 2;
+        Self { variable: format!("{VARIABLE}={run}"), limit }
+    }
+
+    /// Starts a process that bears it.
+    pub(super) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        static LIMITED: Mutex<()> = Mutex::new(());
+        if let Some((name, value)) = self.variable.split_once('=') {
+            command.env(name, value);
+        }
+        // A limit is the whole process's, and a child begins with it: none else may start one meanwhile.
+        let _one = LIMITED.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = getrlimit(Resource::Locks);
+        // Where somebody bounded it, the variable has to do.
+        setrlimit(Resource::Locks, Rlimit { current: Some(self.limit), ..before }).ok();
+        let child = command.spawn();
+        setrlimit(Resource::Locks, before).ok();
+        child
+    }
+
+    /// Whether a process bears it. The environment of another user's process is not to be seen, unless we are root.
+    fn is_on(&self, id: u32) -> bool {
+        let limits = fs::read_to_string(format!("/proc/{id}/limits")).unwrap_or_default();
+        let limit = limits.lines().find_map(|line| line.strip_prefix(LIMIT));
+        if limit.and_then(|limit| limit.split_whitespace().next()?.parse().ok()) == Some(self.limit) {
+            return true;
+        }
+        let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|one| one == self.variable.as_bytes())
+    }
 }
 
 /// A process as `/proc` tells of it.
@@ -62,8 +112,7 @@ struct Stray {
 pub(super) struct Tree {
     /// The leader, until it is reaped: then its number is no longer ours.
     child: Option<Child>,
-    /// The variable of its environment, `NAME=value`.
-    mark: String,
+    mark: Mark,
     strays: Vec<Stray>,
     /// Those of the group that were alive when it was looked last, for whether they still are: they are signalled as the
     /// group.
@@ -73,9 +122,9 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// That of `child`, which began with this [`mark`].
-    pub(super) fn led_by(child: Child, mark: &str) -> Self {
-        Self { child: Some(child), mark: format!("{MARK}={mark}"), ..Self::default() }
+    /// That of `child`, which bears this mark.
+    pub(super) fn led_by(child: Child, mark: Mark) -> Self {
+        Self { child: Some(child), mark, ..Self::default() }
     }
 
     /// Waits for the leader's end, and reaps it. May be dropped and begun anew.
@@ -161,9 +210,8 @@ impl Tree {
                 |stray: &Stray| stray.process.id == process.id && stray.process.began == process.began;
             self.strays.iter().any(is_same)
         };
-        let is_ours = |process: &&Process| {
-            process.group == leader || known(process) || began_with(process.id, &self.mark)
-        };
+        let is_ours =
+            |process: &&Process| process.group == leader || known(process) || self.mark.is_on(process.id);
         let ours: Vec<_> = all.iter().filter(is_ours).copied().collect();
         let below = below(&all, ours.iter().map(|process| process.id).collect());
         let outside = |process: &Process| process.group != leader && !process.is_dead && !known(process);
@@ -220,13 +268,6 @@ fn processes() -> Vec<Process> {
 
 fn look(id: u32) -> Option<Process> {
     parse(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
-}
-
-/// Whether this variable is of the environment that a process began with. That of another user's process is not to be seen,
-/// unless we are root.
-fn began_with(id: u32, variable: &str) -> bool {
-    let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
-    !variable.is_empty() && environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())
 }
 
 /// `1234 (name) S 1 1234 …`; the name may hold anything.
