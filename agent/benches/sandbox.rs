@@ -179,7 +179,7 @@ impl Stage {
                     idle += began.elapsed();
                 }
             }
-            (start.elapsed() - idle).as_secs_f64() * 1e6 / f64::from(calls)
+            start.elapsed().saturating_sub(idle).as_secs_f64() * 1e6 / f64::from(calls)
         };
         self.runtime.block_on(self.host.runtime().spawn(look)).unwrap()
     }

@@ -4,10 +4,9 @@ mod support;
 
 use std::fmt::Write;
 
-use axum::Router;
-use serde_json::Value;
 use support::fake_consul::FakeConsul;
 use support::home::{Delivery, Home};
+use support::inbox::Inbox;
 use support::mail::MailServer;
 use support::nginx::{Nginx, RETRY_AFTER};
 use tokio::net::TcpListener;
@@ -112,15 +111,9 @@ async fn a_receiver_that_is_down_gets_its_deliveries_in_their_order_once_it_is_u
     let waiting: Vec<_> = of(&home.deliveries(), "hook").iter().map(|one| one.attempts.min(1)).collect();
     assert_eq!(waiting, [1, 0, 0], "the later ones wait for the first");
 
-    let (bodies, mut received) = tokio::sync::mpsc::unbounded_channel();
-    let listener = TcpListener::bind(address).await.unwrap();
-    let app = Router::new().fallback(async move |body: String| drop(bodies.send(body)));
-    tokio::spawn(async { axum::serve(listener, app).await });
+    let mut inbox = Inbox::at(address).await;
     let deliveries = home.settled(&mut lictor, 6).await;
     assert!(deliveries.iter().all(|one| one.state == "delivered"));
-    let mut told = Vec::new();
-    while let Ok(body) = received.try_recv() {
-        told.push(serde_json::from_str::<Value>(&body).unwrap()["data"]["to"].clone());
-    }
+    let told: Vec<_> = inbox.rest().iter().map(|post| post.json()["data"]["to"].clone()).collect();
     assert_eq!(told, changes);
 }

@@ -1,45 +1,18 @@
 //! The handlers of an agent's `watches`, taken over: they run unchanged.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot look has to fail")]
-
 mod support;
 
-use axum::Router;
-use axum::http::HeaderMap;
 use serde_json::{Value, json};
 use support::consul::ConsulAgent;
 use support::home::Home;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-
-/// What an HTTP handler was sent: its index, its type and its body.
-type Sent = (String, String, Value);
-
-/// An HTTP handler, and what it is sent.
-async fn handler() -> (String, mpsc::UnboundedReceiver<Sent>) {
-    let (told, sent) = mpsc::unbounded_channel();
-    let app = Router::new().fallback(async move |headers: HeaderMap, body: String| {
-        let header = |name: &str| headers[name].to_str().unwrap().to_owned();
-        let body = serde_json::from_str(&body).unwrap();
-        told.send((header("x-consul-index"), header("content-type"), body)).unwrap();
-    });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}/hook", listener.local_addr().unwrap());
-    tokio::spawn(async { axum::serve(listener, app).await });
-    (address, sent)
-}
-
-/// What the handler is sent next.
-async fn next(sent: &mut mpsc::UnboundedReceiver<Sent>) -> Sent {
-    tokio::time::timeout(support::PATIENCE, sent.recv()).await.expect("the handler is called").unwrap()
-}
+use support::inbox::Inbox;
 
 #[tokio::test]
 async fn handlers_get_what_consul_gave_them_when_something_changed_and_not_before() {
     let consul = ConsulAgent::start().await;
     consul.register_ttl_check("web", "web").await;
     consul.put("/v1/kv/app/color", "blue").await;
-    let (home, (url, mut sent)) = (Home::warm(), handler().await);
+    let (home, mut inbox) = (Home::warm(), Inbox::start().await);
     let out = home.path("out");
     // As it is in the wild: it reads all, and knows nothing of Lictor.
     let script = home.script(
@@ -52,8 +25,9 @@ async fn handlers_get_what_consul_gave_them_when_something_changed_and_not_befor
             "watches = [
               {{ type = \"checks\", service = \"web\", args = [\"{script}\"] }},
               {{ type = \"key\", key = \"app/color\", handler_type = \"http\"
-                 http_handler_config = {{ path = \"{url}\", method = \"PUT\" }} }},
-            ]"
+                 http_handler_config = {{ path = \"{}\", method = \"PUT\" }} }},
+            ]",
+            inbox.url
         ),
     );
     let migrated = home.run(&["migrate", "watches", "consul.hcl"]);
@@ -69,11 +43,12 @@ async fn handlers_get_what_consul_gave_them_when_something_changed_and_not_befor
     assert_eq!(serde_json::from_str::<Value>(list).unwrap(), consul.get("/v1/health/checks/web").await);
 
     consul.put("/v1/kv/app/color", "green").await;
-    let (index, content_type, body) = next(&mut sent).await;
-    assert_eq!((content_type.as_str(), &body["Value"]), ("application/json", &json!("Z3JlZW4=")));
-    assert_eq!(body["ModifyIndex"].to_string(), index);
+    let sent = inbox.next().await;
+    let body = sent.json();
+    assert_eq!((sent.header("content-type"), &body["Value"]), ("application/json", &json!("Z3JlZW4=")));
+    assert_eq!(body["ModifyIndex"].to_string(), sent.header("x-consul-index"));
     consul.delete("/v1/kv/app/color").await;
-    assert_eq!(next(&mut sent).await.2, Value::Null, "as Consul gives a key that is gone");
+    assert_eq!(inbox.next().await.json(), Value::Null, "as Consul gives a key that is gone");
 
     // Nothing at a restart, nor of what did not change.
     assert_eq!(lictor.terminate().await, 0);
@@ -82,7 +57,7 @@ async fn handlers_get_what_consul_gave_them_when_something_changed_and_not_befor
     consul.ttl("web", "pass", "by hand").await;
     let lines = home.wait_for_lines("out", 2).await;
     assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(sent.try_recv().is_err());
+    assert!(inbox.rest().is_empty());
     assert_eq!(lictor.terminate().await, 0);
 }
 

@@ -6,16 +6,12 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
-use axum::Router;
-use axum::http::HeaderMap;
 use serde_json::Value;
-use support::eventually;
 use support::fake_consul::FakeConsul;
 use support::guest::{build, cargo, repository};
 use support::home::Home;
-use tokio::net::TcpListener;
+use support::inbox::Inbox;
 
 /// Runs a verb, and gives its exit code and what it wrote.
 fn run(home: &Home, arguments: &[&str]) -> (i32, String) {
@@ -32,23 +28,6 @@ fn check(home: &Home, arguments: &[&str], code: i32, wanted: &[&str]) -> String 
         assert!(text.contains(want), "{arguments:?} does not say {want:?}:\n{text}");
     }
     text
-}
-
-/// What was posted: the header `Idempotency-Key`, and the body.
-type Posted = Arc<Mutex<Vec<(String, Value)>>>;
-
-/// A chat's incoming webhook, and what came to it.
-async fn chat() -> (String, Posted) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hooks/ops", listener.local_addr().unwrap());
-    let posted = Posted::default();
-    let kept = Arc::clone(&posted);
-    let app = Router::new().fallback(async move |headers: HeaderMap, body: String| {
-        let key = headers["idempotency-key"].to_str().unwrap().to_owned();
-        kept.lock().unwrap().push((key, serde_json::from_str(&body).unwrap()));
-    });
-    tokio::spawn(async { axum::serve(listener, app).await });
-    (url, posted)
 }
 
 /// The lines of the page's block of code that begins with this one, as far as they are shown.
@@ -102,7 +81,8 @@ async fn the_chat_plugin_is_tested_inspected_granted_and_run() {
         &["ok   critical: delivered, posted 1 lines", "2 attempts, 0 failed"],
     );
 
-    let (url, posted) = chat().await;
+    let mut chat = Inbox::start().await;
+    let url = chat.url.clone();
     let config =
         format!(r#"{{"url":"{url}","text":"{{{{ data.service }}}} is {{{{ data.to }}}}","mention":"@ops"}}"#);
     check(
@@ -111,7 +91,7 @@ async fn the_chat_plugin_is_tested_inspected_granted_and_run() {
         0,
         &["@ops web is critical"],
     );
-    assert!(posted.lock().unwrap().is_empty(), "a test posts nothing");
+    assert!(chat.rest().is_empty(), "a test posts nothing");
     let told = check(&home, &["plugin", "inspect", "chat.wasm", "--json", "--config-json", &config], 0, &[]);
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["needs"]["grants"][0], format!("may send POST to {url}"));
@@ -134,10 +114,11 @@ async fn the_chat_plugin_is_tested_inspected_granted_and_run() {
 
     let mut running = home.follow(&lictor(allow)).await;
     consul.set("critical");
-    let (key, body) = eventually(async || posted.lock().unwrap().first().cloned()).await.unwrap();
-    assert_eq!(body["text"], "@ops critical");
+    let posted = chat.next().await;
+    assert_eq!(posted.json()["text"], "@ops critical");
     let delivered = home.settled(&mut running, 1).await;
-    assert_eq!((delivered[0].id.as_str(), delivered[0].detail.as_str()), (key.as_str(), "posted 1 lines"));
+    assert_eq!(delivered[0].id, posted.header("idempotency-key"));
+    assert_eq!(delivered[0].detail, "posted 1 lines");
     assert_eq!(running.terminate().await, 0);
 
     // What happened can be given to a plugin again.

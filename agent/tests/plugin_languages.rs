@@ -15,13 +15,11 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 
-use axum::Router;
 use support::consul::ConsulAgent;
 use support::guest::{self, repository};
 use support::home::Home;
-use tokio::net::TcpListener;
+use support::inbox::Inbox;
 
 /// The exit code of the script where a tool is not there.
 const MISSING: i32 = 3;
@@ -52,17 +50,6 @@ fn try_out(home: &Home, folder: &Path, want: &str) -> String {
     text
 }
 
-/// Whatever takes events in, and what was posted to it.
-async fn inbox() -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/in", listener.local_addr().unwrap());
-    let posted = Arc::<Mutex<Vec<String>>>::default();
-    let kept = Arc::clone(&posted);
-    let app = Router::new().fallback(async move |body: String| kept.lock().unwrap().push(body));
-    tokio::spawn(async { axum::serve(listener, app).await });
-    (url, posted)
-}
-
 /// What a plugin is given, and what is to come of it.
 struct Acts {
     /// What its own tests say.
@@ -80,7 +67,7 @@ async fn acts(folder: &Path, component: &Path, so: Acts) {
     let home = Home::warm();
     eprintln!("{}", try_out(&home, folder, tests));
 
-    let (consul, (url, posted)) = (ConsulAgent::start().await, inbox().await);
+    let (consul, mut inbox) = (ConsulAgent::start().await, Inbox::start().await);
     consul.register_ttl_check("web", "web-alive").await;
     fs::copy(component, home.path("plugin.wasm")).unwrap();
     let config = format!(
@@ -88,14 +75,15 @@ async fn acts(folder: &Path, component: &Path, so: Acts) {
         rules = [{{ name = 'all', on = ['check.status'], receivers = ['post'] }}]
         [receivers.post]\nplugin = 'plugin.wasm'\nconfig = {{ url = '{url}', {config} }}
         allow.http = [{{ url = '{url}', methods = ['POST'] }}]\n",
-        consul.address()
+        consul.address(),
+        url = inbox.url,
     );
     let mut lictor = home.follow(&config).await;
     consul.ttl("web-alive", "fail", "no answer").await;
     let delivered = home.settled(&mut lictor, 1).await;
     assert_eq!((delivered[0].state.as_str(), delivered[0].detail.as_str()), ("delivered", receipt));
-    let posted = posted.lock().unwrap().clone();
-    assert!(posted.len() == 1 && posted[0].contains(post), "{posted:?}");
+    let posted = inbox.rest();
+    assert!(posted.len() == 1 && posted[0].body.contains(post), "{posted:?}");
     assert_eq!(lictor.terminate().await, 0);
 }
 

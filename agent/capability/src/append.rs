@@ -163,7 +163,8 @@ pub(crate) fn decide(grants: &[AppendGrant], path: &str) -> Result<Place, CallEr
             ));
         }
         let path = refusal::quote(path);
-        refusal::refused(format_args!("append to {path}"), format_args!("allow.append = [{path}]"))
+        let line = refusal::one_more("allow.append", grants, &path);
+        refusal::refused(format_args!("append to {path}"), line)
     })
 }
 

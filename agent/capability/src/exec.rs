@@ -201,7 +201,11 @@ impl ExecGrant {
 
 /// Whether a grant covers all that the command stands for; its arguments may be patterns.
 pub(crate) fn covers(grants: &[ExecGrant], command: &[String], real: Real<'_>) -> Result<(), CallError> {
-    if grants.iter().any(|grant| grant.takes_all(command, real)) { Ok(()) } else { Err(not_granted(command)) }
+    if grants.iter().any(|grant| grant.takes_all(command, real)) {
+        Ok(())
+    } else {
+        Err(not_granted(grants, command))
+    }
 }
 
 /// Where a path leads to on this machine.
@@ -224,12 +228,12 @@ pub(crate) fn decide<'g>(
         return Err(CallError::Refused(format!("{name} is not a variable's name")));
     }
     let takers = || grants.iter().filter(|grant| grant.takes(&command.argv, real));
-    let Some(first) = takers().next() else { return Err(not_granted(&command.argv)) };
+    let Some(first) = takers().next() else { return Err(not_granted(grants, &command.argv)) };
     let lets = |grant: &&ExecGrant| command.env.iter().all(|(name, _)| grant.lets_set(name));
     takers().find(lets).ok_or_else(|| not_settable(first, command))
 }
 
-fn not_granted(argv: &[String]) -> CallError {
+fn not_granted(grants: &[ExecGrant], argv: &[String]) -> CallError {
     let program = argv.first().map(String::as_str).unwrap_or_default();
     if !program.starts_with('/') || program.ends_with('/') || program.contains('*') {
         let program = refusal::shorten(&refusal::quote(program), 200);
@@ -240,7 +244,7 @@ fn not_granted(argv: &[String]) -> CallError {
     let argv = refusal::quote_all(argv);
     refusal::refused(
         format_args!("run{widely} {argv}"),
-        format_args!("allow.exec = [{{ command = {argv} }}]"),
+        refusal::one_more("allow.exec", grants, &format!("{{ command = {argv} }}")),
     )
 }
 

@@ -232,11 +232,11 @@ fn find<'g>(
     let covering = || grants.iter().enumerate().filter(covering);
     match covering().find(|(_, grant)| best(grant)).or_else(|| covering().next()) {
         Some((index, grant)) => Ok((index, grant, method, target)),
-        None => Err(not_granted(&method, &target)),
+        None => Err(not_granted(grants, &method, &target)),
     }
 }
 
-fn not_granted(method: &Method, target: &Target) -> CallError {
+fn not_granted(grants: &[HttpGrant], method: &Method, target: &Target) -> CallError {
     let url = target.without_query();
     if url.contains('*') {
         let url = refusal::shorten(&refusal::quote(&url), 200);
@@ -245,12 +245,11 @@ fn not_granted(method: &Method, target: &Target) -> CallError {
              holds none"
         ));
     }
+    let pattern = if target.has_query() { format!("{url}?*") } else { url.clone() };
+    let item = format!("{{ url = {}, methods = [\"{method}\"] }}", refusal::quote(&pattern));
     refusal::refused(
         format_args!("{method} {}", refusal::quote(&url)),
-        format_args!(
-            "allow.http = [{{ url = {}, methods = [\"{method}\"] }}]",
-            refusal::quote(&if target.has_query() { format!("{url}?*") } else { url.clone() }),
-        ),
+        refusal::one_more("allow.http", grants, &item),
     )
 }
 

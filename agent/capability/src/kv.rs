@@ -86,7 +86,7 @@ pub(crate) fn covers(grants: &[KvGrant], prefix: &str) -> Result<(), CallError> 
         )));
     }
     let what = format_args!("to read the keys of Consul that begin with {}", shown());
-    Err(refusal::refused(what, line(prefix)))
+    Err(refusal::refused(what, refusal::one_more("allow.kv", grants, &refusal::quote(prefix))))
 }
 
 /// Whether the call may be made: a key is the beginning of itself.
@@ -94,12 +94,7 @@ pub(crate) fn decide(grants: &[KvGrant], call: &KvCall) -> Result<(), CallError>
     covers(grants, call.text())
 }
 
-/// What grants these keys.
-pub(crate) fn line(prefix: &str) -> String {
-    lines([prefix])
-}
-
-/// The same for several beginnings.
+/// What grants the keys that begin in these ways.
 pub(crate) fn lines<'a>(prefixes: impl IntoIterator<Item = &'a str>) -> String {
     format!("allow.kv = {}", refusal::quote_all(prefixes))
 }
@@ -151,10 +146,10 @@ mod tests {
         check(
             &["app/"],
             "app",
-            Err(r#"begin with "app" is not granted; it would be with: allow.kv = ["app"]"#),
+            Err(r#"begin with "app" is not granted; it would be with: "app" as one more item of allow.kv"#),
         );
-        check(&["app/"], "App/web", Err(r#"allow.kv = ["App/web"]"#));
-        check(&[], "app/web", Err("not granted"));
+        check(&["app/"], "App/web", Err(r#""App/web" as one more item of allow.kv"#));
+        check(&[], "app/web", Err(r#"allow.kv = ["app/web"]"#));
     }
 
     #[test]

@@ -21,10 +21,22 @@ const MAX_LINE: usize = 3000;
 pub(crate) fn refused(what: impl Display, line: impl Display) -> CallError {
     let (what, mut line) = (shorten(&what.to_string(), MAX_WHAT), line.to_string());
     if line.len() > MAX_LINE {
-        line =
-            format!("{} for it, which is too long to be shown", line.split(" =").next().unwrap_or_default());
+        line = too_long(line.split(" =").next().unwrap_or_default());
     }
     CallError::Refused(shorten(&format!("{what} is not granted; it would be with: {line}"), MAX_TEXT))
+}
+
+/// The line that grants one thing more: with `granted` ones, which it must not take away, an item beside them.
+pub(crate) fn one_more<G>(key: &str, granted: &[G], item: &str) -> String {
+    match granted {
+        [] => format!("{key} = [{item}]"),
+        [..] if item.len() > MAX_LINE => too_long(key),
+        [..] => format!("{item} as one more item of {key}"),
+    }
+}
+
+fn too_long(key: &str) -> String {
+    format!("{key} for it, which is too long to be shown")
 }
 
 /// What is to be said before texts that are patterns in a grant, and whose line grants more than was asked.
@@ -83,6 +95,14 @@ mod tests {
         assert_eq!(quote("/var/\u{202e}gol"), r#""/var/\u202Egol""#, "it would be read as another path");
         assert_eq!(quote_all(["a", "b c"]), r#"["a", "b c"]"#);
         assert_eq!(quote_all::<&str>([]), "[]");
+    }
+
+    #[test]
+    fn a_line_takes_no_grant_away() {
+        assert_eq!(one_more::<()>("allow.kv", &[], "\"a\""), "allow.kv = [\"a\"]");
+        assert_eq!(one_more("allow.kv", &[()], "\"a\""), "\"a\" as one more item of allow.kv");
+        let long = quote(&"y".repeat(MAX_LINE));
+        assert_eq!(one_more("allow.kv", &[()], &long), "allow.kv for it, which is too long to be shown");
     }
 
     #[test]

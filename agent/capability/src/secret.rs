@@ -6,6 +6,12 @@
 
 use std::{fs::File, io::Read as _, path::Path};
 
+/// What stands in an answer where it showed a secret.
+const HIDDEN: &[u8] = b"[secret]";
+
+/// Bytes that a secret, or a word of it, has at least to be hidden in an answer: what is shorter is in many texts by chance.
+const HIDE_MIN: usize = 8;
+
 /// Bytes that a secret may have. Tokens are shorter than a page; a log file named by mistake is not.
 const MAX_SECRET: usize = 64 * 1024;
 
@@ -38,6 +44,22 @@ pub(crate) async fn read(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
+/// Hides what an answer shows of the secrets that were sent: each of them, and each of its words, since of `Bearer …` a
+/// server is likely to show the token alone. Only what is shown as it is: who encodes it can say anything.
+pub(crate) fn hide(bytes: &mut Vec<u8>, secrets: &[String]) {
+    for secret in secrets.iter().flat_map(|secret| [secret.as_str()].into_iter().chain(secret.split(' '))) {
+        let secret = secret.as_bytes();
+        if secret.len() < HIDE_MIN {
+            continue;
+        }
+        let mut from = 0;
+        while let Some(at) = bytes[from..].windows(secret.len()).position(|part| part == secret) {
+            bytes.splice(from + at..from + at + secret.len(), HIDDEN.iter().copied());
+            from += at + HIDDEN.len();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +76,23 @@ mod tests {
             }
             (got, want) => panic!("{got:?}, wanted {want:?}"),
         }
+    }
+
+    #[test]
+    fn an_answer_shows_no_secret_and_nothing_else_is_lost() {
+        let hidden = |answer: &str, secrets: &[&str]| {
+            let mut bytes = answer.as_bytes().to_vec();
+            hide(&mut bytes, &secrets.iter().map(|secret| (*secret).to_owned()).collect::<Vec<_>>());
+            String::from_utf8(bytes).unwrap()
+        };
+        let token = "Bearer 0123456789";
+        assert_eq!(hidden("you sent Bearer 0123456789", &[token]), "you sent [secret]");
+        assert_eq!(hidden("0123456789,0123456789", &[token]), "[secret],[secret]");
+        assert_eq!(hidden("a Bearer 012345678", &[token]), "a Bearer 012345678");
+        assert_eq!(hidden("00123456789", &[token, "abcdefgh"]), "0[secret]");
+        assert_eq!(hidden("aabcdefghabcdefg", &[token, "abcdefgh"]), "a[secret]abcdefg");
+        assert_eq!(hidden("true", &["true"]), "true", "what is short is no secret");
+        assert_eq!(hidden("", &[token]), "");
     }
 
     #[tokio::test]

@@ -24,6 +24,7 @@ pub mod consul;
 pub mod fake_consul;
 pub(crate) mod guest;
 pub mod home;
+pub mod inbox;
 pub mod layout;
 pub mod lictor;
 pub mod mail;

@@ -39,7 +39,9 @@ fn a_file_grant_covers_that_file_only() {
     check(
         &granted,
         "/var/log/x",
-        Err(r#"append to "/var/log/x" is not granted; it would be with: allow.append = ["/var/log/x"]"#),
+        Err(
+            r#"append to "/var/log/x" is not granted; it would be with: "/var/log/x" as one more item of allow.append"#,
+        ),
     );
     check(&granted, "/var/log/web.log.1", Err("not granted"));
     check(&granted, "/var/log/web.log/x", Err("not granted"));

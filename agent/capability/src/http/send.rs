@@ -137,6 +137,7 @@ impl Clients {
         let Some(client) = self.0.get(index) else {
             return Err(CallError::Failed("its grant is not one of this receiver's".to_owned()));
         };
+        let mut secrets = Vec::new();
         for (name, path) in &grant.header_files {
             let secret = secret::read(path).await.map_err(CallError::Failed)?;
             let mut value = HeaderValue::from_str(&secret).map_err(|_| {
@@ -144,6 +145,7 @@ impl Clients {
             })?;
             value.set_sensitive(true);
             headers.insert(name, value);
+            secrets.push(secret);
         }
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         let request = client.request(method, target.url().clone()).headers(headers).body(body);
@@ -151,7 +153,7 @@ impl Clients {
             Some(inward) => not_local(grant, inward),
             None => CallError::Failed(failed(error)),
         })?;
-        read(response, keep).await.map_err(CallError::Failed)
+        read(response, keep, &secrets).await.map_err(CallError::Failed)
     }
 }
 
@@ -170,9 +172,14 @@ fn client(tls: ClientConfig, resolver: Resolver) -> Result<Client, GrantError> {
         .map_err(|error| GrantError(format!("build the HTTP client: {error}")))
 }
 
-async fn read(mut response: Response, keep: usize) -> Result<HttpResponse, String> {
+/// Reads the answer, and hides what it shows of the secrets that were sent.
+async fn read(mut response: Response, keep: usize, secrets: &[String]) -> Result<HttpResponse, String> {
     let status = response.status().as_u16();
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let text = |value: &HeaderValue| {
+        let mut value = value.as_bytes().to_vec();
+        secret::hide(&mut value, secrets);
+        String::from_utf8_lossy(&value).into_owned()
+    };
     let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
     let size: usize = response.headers().iter().map(length).sum();
     if size > keep.max(HEADERS_MIN) {
@@ -182,12 +189,18 @@ async fn read(mut response: Response, keep: usize) -> Result<HttpResponse, Strin
     }
     let headers =
         response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    // One that begins before the end of what is kept is known by its whole.
+    let known = keep.saturating_add(secrets.iter().map(String::len).max().unwrap_or_default());
     let mut body = Vec::new();
-    while body.len() < keep {
+    while body.len() < known {
         let Some(chunk) = response.chunk().await.map_err(failed)? else { break };
-        let room = keep - body.len();
+        let room = known - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
+    // What was read for that only goes again, by its length: what is hidden makes the body shorter.
+    let more = body.len().saturating_sub(keep);
+    secret::hide(&mut body, secrets);
+    body.truncate(body.len().saturating_sub(more).min(keep));
     Ok(HttpResponse { status, headers, body })
 }
 

@@ -207,12 +207,46 @@ async fn polite() -> (u16, Seen) {
     let app = Router::new()
         .route("/away", any(async || Redirect::temporary("/echo")))
         .route("/large", any(async || vec![b'x'; 5000]))
+        .route("/tell", any(tell))
         .route("/wide", any(async || ([("x-a", "y".repeat(20_000))], "")))
         .route("/echo", any(echo));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
     (port, seen)
+}
+
+/// Shows what it was sent: in a header, and after its body.
+async fn tell(request: Request) -> ([(&'static str, String); 1], Vec<u8>) {
+    let (head, body) = request.into_parts();
+    let shown = head.headers["authorization"].to_str().unwrap().to_owned();
+    let mut body = axum::body::to_bytes(body, 2 * KEEP).await.unwrap().to_vec();
+    body.extend_from_slice(shown.as_bytes());
+    ([("x-shown", shown)], body)
+}
+
+#[tokio::test]
+async fn a_server_that_shows_what_it_was_sent_does_not_tell_the_secret() {
+    let (port, _) = polite().await;
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "Bearer 0123456789abcdef\n").unwrap();
+    let url = format!("http://127.0.0.1:{port}/tell");
+    let spec = HttpGrantSpec { header_files: [("Authorization".to_owned(), secret)].into(), ..spec(&url) };
+    let answer = async |body: &[u8]| {
+        let asked = HttpRequest { body: body.to_vec(), ..request("POST", &url) };
+        send(spec.clone(), asked).await.unwrap()
+    };
+    let whole = answer(b"sent: ").await;
+    assert!(whole.headers.contains(&("x-shown".into(), "[secret]".into())), "{whole:?}");
+    assert_eq!(whole.body, b"sent: [secret]");
+    // Where it is cut off in the middle of what is kept.
+    for before in KEEP - 30..=KEEP {
+        let body = answer(&vec![b'x'; before]).await.body;
+        let text = String::from_utf8(body).unwrap();
+        assert!(text.len() <= KEEP && text.trim_start_matches('x').len() <= "[secret]".len(), "{text}");
+        assert!("[secret]".starts_with(text.trim_start_matches('x')), "{text}");
+    }
 }
 
 #[tokio::test]

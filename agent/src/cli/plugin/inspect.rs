@@ -11,6 +11,9 @@ use super::{Cache, PluginConfig, generous, load, sandbox};
 use crate::cli::records::{one_line, say};
 use crate::cli::runtime;
 
+/// Bytes of a line that is made of a plugin's schema.
+const SCHEMA_LINE: usize = 1000;
+
 /// All that is known of a component.
 #[derive(Serialize)]
 struct About {
@@ -117,7 +120,7 @@ impl About {
                 lines.push("Its configuration".into());
                 lines.extend(settings.iter().map(|(name, schema)| self.setting(name, schema)));
             }
-            _ => lines.push(format!("Its configuration: {}", one_line(&self.config_schema.to_string()))),
+            _ => lines.push(short(&format!("Its configuration: {}", self.config_schema))),
         }
         if let Some(Needs { grants, allow }) = &self.needs {
             lines.extend([String::new(), "With this configuration it needs what these grants give".into()]);
@@ -149,8 +152,17 @@ impl About {
         let default = schema.get("default").map(|default| format!(", default {default}"));
         let needed = if required { ", required".into() } else { default.unwrap_or_default() };
         let about = schema.get("description").and_then(Value::as_str).map(|text| format!(": {text}"));
-        one_line(&format!("  {name} ({kind}{needed}){}", about.unwrap_or_default()))
+        short(&format!("  {name} ({kind}{needed}){}", about.unwrap_or_default()))
     }
+}
+
+/// One line of what a plugin's schema says, which may be as long as it likes.
+fn short(text: &str) -> String {
+    let line = one_line(text);
+    if line.len() <= SCHEMA_LINE {
+        return line;
+    }
+    format!("{}… (`--json` has all of it)", &line[..line.floor_char_boundary(SCHEMA_LINE)])
 }
 
 /// What importing a capability lets a plugin ask for.
@@ -173,6 +185,13 @@ mod tests {
 
     use super::*;
     use crate::config::{Config, Look};
+
+    #[test]
+    fn a_long_line_of_a_schema_is_cut() {
+        assert_eq!(short("a\nb"), "a b");
+        let long = short(&"ü".repeat(SCHEMA_LINE));
+        assert!(long.len() < SCHEMA_LINE + 40 && long.ends_with("ü… (`--json` has all of it)"), "{long}");
+    }
 
     proptest! {
         /// Whatever a plugin asks for, the lines for its receiver are TOML that says the same, or no grant is told.
