@@ -42,6 +42,10 @@ const FORBIDDEN_HEADERS: [&str; 11] = [
     "expect",
 ];
 
+/// Headers that ask for a part of an answer, or for it in another encoding. Where the host adds a secret, no plugin says
+/// them: a server that shows what it was sent would show it where we could not hide it.
+const REVEALING_HEADERS: [&str; 3] = ["range", "if-range", "accept-encoding"];
+
 /// A grant as the operator writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpGrantSpec {
@@ -204,6 +208,11 @@ pub(crate) fn decide(grants: &[HttpGrant], request: HttpRequest) -> Result<Grant
         if sets(grant, header.as_str()) {
             return Err(CallError::Refused(format!(
                 "header {header} is set by the grant, never by a plugin"
+            )));
+        }
+        if !grant.header_files.is_empty() && REVEALING_HEADERS.contains(&header.as_str()) {
+            return Err(CallError::Refused(format!(
+                "header {header} is never a plugin's where its grant adds a secret"
             )));
         }
         let value = HeaderValue::from_str(value).map_err(|_| {

@@ -87,7 +87,10 @@ pub(crate) fn covers(grant: Option<&KvStoreGrant>, size: u64) -> Result<(), Call
     match grant {
         Some(grant) if grant.size >= size => Ok(()),
         _ if size == 0 || size > SIZE_MAX => Err(never(size)),
-        _ => Err(refusal::refused(format_args!("keep {} between calls", bytes(size)), line(size))),
+        _ => {
+            let keys = grant.map_or(KEYS, |grant| grant.keys);
+            Err(refusal::refused(format_args!("keep {} between calls", bytes(size)), whole_line(size, keys)))
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub use trust::read_roots_anew;
 pub use watch::{List, Lists, Reading};
 
 /// All that one receiver may do. The default is nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Grants {
     /// Programs that may be run.
     pub exec: Vec<ExecGrant>,

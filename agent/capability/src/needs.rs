@@ -5,8 +5,8 @@
 use crate::kv_store::KEYS;
 use crate::smtp::{NO_RELAY, Parties};
 use crate::{
-    AppendGrant, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, KvGrant, KvStoreGrant, Request,
-    SmtpGrant, SmtpGrantSpec, kv, kv_store, refusal,
+    AppendGrant, CallError, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, KvGrant, KvStoreGrant,
+    Request, SmtpGrant, SmtpGrantSpec, kv, kv_store, refusal,
 };
 
 /// The mails of all requests, which one grant has to cover.
@@ -43,6 +43,19 @@ impl Grants {
         if faults.is_empty() { Ok(grants) } else { Err(faults) }
     }
 
+    /// The refusals of what these requests need and these grants lack. The lines that would grant it may be taken over one
+    /// after the other, since each supposes those before it.
+    pub fn refusals(&self, requests: &[Request]) -> Vec<CallError> {
+        let mut grants = self.clone();
+        let refusal = |request| {
+            let refusal = grants.covers(request).err()?;
+            // What no grant could cover has no line either.
+            grants.add(request).ok();
+            Some(refusal)
+        };
+        requests.iter().filter_map(refusal).collect()
+    }
+
     fn add(&mut self, request: &Request) -> Result<(), Vec<GrantError>> {
         match request {
             Request::Exec { command, .. } => {
@@ -59,8 +72,8 @@ impl Grants {
             Request::Watch => self.watch = true,
             Request::Kv { prefix } => self.kv.push(KvGrant::parse(prefix).map_err(|error| vec![error])?),
             Request::KvStore { size } => {
-                let size = self.kv_store.map_or(*size, |grant| grant.size.max(*size));
-                self.kv_store = Some(KvStoreGrant { size, keys: KEYS });
+                let granted = self.kv_store.unwrap_or(KvStoreGrant { size: 0, keys: KEYS });
+                self.kv_store = Some(KvStoreGrant { size: granted.size.max(*size), ..granted });
             }
         }
         Ok(())
@@ -190,6 +203,28 @@ mod tests {
             grants.covers(other).unwrap_err();
         }
         assert_eq!(Grants::for_requests(&[]).unwrap().in_words(), strings(&[]));
+    }
+
+    #[test]
+    fn refusals_suppose_what_those_before_them_grant() {
+        let lines = |grants: &Grants, requests: &[Request]| -> Vec<_> {
+            let refusals = grants.refusals(requests);
+            refusals
+                .iter()
+                .map(|refusal| refusal.to_string().rsplit_once(": ").unwrap().1.to_owned())
+                .collect()
+        };
+        let requests = [key("app/"), key("db/"), key("app/x"), Request::KvStore { size: 2048 }];
+        let want = [
+            r#"allow.kv = ["app/"]"#,
+            r#""db/" as one more item of allow.kv"#,
+            r#"allow.kv_store = { size = "2KiB" }"#,
+        ];
+        assert_eq!(lines(&Grants::default(), &requests), want);
+        let some = Grants { kv_store: Some(KvStoreGrant { size: 1, keys: 3 }), ..Grants::default() };
+        let sizes = [Request::KvStore { size: 2048 }, Request::KvStore { size: 4096 }];
+        let want = ["2KiB", "4KiB"].map(|size| format!("allow.kv_store = {{ size = \"{size}\", keys = 3 }}"));
+        assert_eq!(lines(&some, &sizes), want);
     }
 
     #[test]

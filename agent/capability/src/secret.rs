@@ -6,6 +6,8 @@
 
 use std::{fs::File, io::Read as _, path::Path};
 
+use aho_corasick::{AhoCorasick, MatchKind};
+
 /// What stands in an answer where it showed a secret.
 const HIDDEN: &[u8] = b"[secret]";
 
@@ -44,19 +46,40 @@ pub(crate) async fn read(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-/// Hides what an answer shows of the secrets that were sent: each of them, and each of its words, since of `Bearer …` a
-/// server is likely to show the token alone. Only what is shown as it is: who encodes it can say anything.
-pub(crate) fn hide(bytes: &mut Vec<u8>, secrets: &[String]) {
-    for secret in secrets.iter().flat_map(|secret| [secret.as_str()].into_iter().chain(secret.split(' '))) {
-        let secret = secret.as_bytes();
-        if secret.len() < HIDE_MIN {
-            continue;
+/// Secrets that were sent, so that no answer shows them: each of them, and each of its words, since of `Bearer …` a server
+/// is likely to show the token alone, and of `session=…` the value. Only what is shown as it is: who encodes it can say
+/// anything.
+pub(crate) struct Sent {
+    /// None: nothing is to be hidden.
+    words: Option<AhoCorasick>,
+    /// Bytes of the longest one.
+    pub(crate) longest: usize,
+}
+
+impl Sent {
+    pub(crate) fn of(secrets: &[String]) -> Result<Self, String> {
+        let is_within = |c: char| c.is_alphanumeric() || "._~+/-".contains(c);
+        let words = secrets.iter().flat_map(|secret| secret.split(move |c| !is_within(c)));
+        let whole = secrets.iter().map(String::as_str);
+        let words: Vec<_> = whole.chain(words).filter(|word| word.len() >= HIDE_MIN).collect();
+        let longest = words.iter().map(|word| word.len()).max().unwrap_or_default();
+        if words.is_empty() {
+            return Ok(Self { words: None, longest });
         }
-        let mut from = 0;
-        while let Some(at) = bytes[from..].windows(secret.len()).position(|part| part == secret) {
-            bytes.splice(from + at..from + at + secret.len(), HIDDEN.iter().copied());
-            from += at + HIDDEN.len();
-        }
+        let words = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(words);
+        let words = words.map_err(|error| format!("look for a secret: {error}"))?;
+        Ok(Self { words: Some(words), longest })
+    }
+
+    /// The same bytes without them, in time that grows with their number alone.
+    pub(crate) fn hide(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let Some(words) = &self.words else { return bytes };
+        let mut hidden = Vec::with_capacity(bytes.len());
+        words.replace_all_with_bytes(&bytes, &mut hidden, |_, _, hidden| {
+            hidden.extend_from_slice(HIDDEN);
+            true
+        });
+        hidden
     }
 }
 
@@ -81,9 +104,8 @@ mod tests {
     #[test]
     fn an_answer_shows_no_secret_and_nothing_else_is_lost() {
         let hidden = |answer: &str, secrets: &[&str]| {
-            let mut bytes = answer.as_bytes().to_vec();
-            hide(&mut bytes, &secrets.iter().map(|secret| (*secret).to_owned()).collect::<Vec<_>>());
-            String::from_utf8(bytes).unwrap()
+            let secrets: Vec<_> = secrets.iter().map(|secret| (*secret).to_owned()).collect();
+            String::from_utf8(Sent::of(&secrets).unwrap().hide(answer.into())).unwrap()
         };
         let token = "Bearer 0123456789";
         assert_eq!(hidden("you sent Bearer 0123456789", &[token]), "you sent [secret]");
@@ -91,6 +113,9 @@ mod tests {
         assert_eq!(hidden("a Bearer 012345678", &[token]), "a Bearer 012345678");
         assert_eq!(hidden("00123456789", &[token, "abcdefgh"]), "0[secret]");
         assert_eq!(hidden("aabcdefghabcdefg", &[token, "abcdefgh"]), "a[secret]abcdefg");
+        let cookie = "session=s3cr3t-value; csrf=\"0123456789\"";
+        assert_eq!(hidden("s3cr3t-value, 0123456789", &[cookie]), "[secret], [secret]");
+        assert_eq!(hidden(cookie, &[cookie]), "[secret]");
         assert_eq!(hidden("true", &["true"]), "true", "what is short is no secret");
         assert_eq!(hidden("", &[token]), "");
     }

@@ -170,14 +170,14 @@ impl contract::exec::Host for Guest {
     }
 }
 
-/// Runs a program from a thread that has Lictor's own priority, since the program has the same from then on.
+/// Runs a program from a thread that is no guest's.
 async fn start(
     shared: &Arc<Shared>,
     capabilities: Arc<Capabilities>,
     command: capability::Command,
 ) -> Result<capability::ExecOutput, capability::CallError> {
     let programs = shared.programs.clone();
-    let ran = shared.on_guests(async move { capabilities.exec(command, &programs).await }).await;
+    let ran = shared.on_exec(async move { capabilities.exec(command, &programs).await }).await;
     ran.unwrap_or_else(|error| {
         Err(capability::CallError::Failed(format!("Lictor's own part of it broke: {error}")))
     })

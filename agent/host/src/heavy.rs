@@ -3,8 +3,8 @@
 //! A guest that spins takes turns with other guests, and each turn is a tick: a call that takes fifty microseconds would
 //! wait a hundred times as long for its own. So a call that has used much CPU time goes on elsewhere, on the thread of slow
 //! guests. If it used less than a tenth of a second in all, the next ones of its receiver begin on a thread of their own
-//! kind, the one of heavy calls, until one was light again. There are those of which it is known that they compute for some
-//! milliseconds, as an interpreter does; what takes longer than that leaves it, too.
+//! kind, the one of heavy calls, until all were light for a second. There are those of which it is known that they compute
+//! for some milliseconds, as an interpreter does; what takes longer than that leaves it, too.
 //!
 //! On both threads the receiver goes first that used the least of late (`turns.rs`).
 //!
@@ -14,7 +14,7 @@
 //!
 //! Both threads have a lower priority than the rest of Lictor, as has one that compiles a plugin for a reload: they get what
 //! is left of the machine. A program inherits the priority of the thread that starts it, so none is started there
-//! (`Shared::on_guests`).
+//! (`Shared::on_exec`).
 //!
 //! Calls that begin here make an instance of their own. The one that is made ahead is for those that it makes quicker.
 
@@ -30,6 +30,7 @@ use std::time::Duration;
 use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinError;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::meter::Meter;
@@ -50,11 +51,15 @@ const LONG: Duration = Duration::from_millis(100);
 /// Before each call of a receiver whose last one failed by its guest's own fault, or was refused something.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// So long a receiver's calls begin where the last one belonged that was as slow: one that is slow in each second call would
+/// else begin each of those where it holds up the others, for a tick.
+const STAY: Duration = Duration::from_secs(1);
+
 /// A call that can be gone on with on another thread.
 type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Where a call is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lane {
     /// On the guests' threads.
     #[default]
@@ -87,7 +92,18 @@ struct Receiver {
 #[derive(Clone, Copy, Default)]
 struct Next {
     lane: Lane,
+    /// Until then it begins nowhere better.
+    until: Option<Instant>,
     pause: Option<Duration>,
+}
+
+impl Next {
+    /// After a call that belonged there.
+    fn learn(&mut self, lane: Lane, now: Instant) {
+        if lane >= self.lane || self.until.is_none_or(|until| now >= until) {
+            *self = Self { lane, until: Some(now + STAY), pause: self.pause };
+        }
+    }
 }
 
 /// A call that is to be made.
@@ -101,11 +117,18 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
+    /// Remembers that it left its lane. Until it ends, nothing better is known of its receiver, or if it is dropped.
+    fn turns_slow(&self) {
+        let mut next = lock(&self.receiver.next);
+        *next = Next { lane: Lane::Slow, until: None, ..*next };
+    }
+
     /// Remembers how it went, for the next one of the receiver.
     pub(crate) fn remember(&self, at_fault: bool) {
         let lane = if at_fault { Lane::Slow } else { Lane::after(&self.meter) };
-        let pause = at_fault.then_some(PAUSE);
-        *lock(&self.receiver.next) = Next { lane, pause };
+        let mut next = lock(&self.receiver.next);
+        next.learn(lane, Instant::now());
+        next.pause = at_fault.then_some(PAUSE);
     }
 }
 
@@ -131,7 +154,7 @@ impl Lanes {
     /// The next call of a receiver.
     pub(crate) fn turn(&self, receiver: &str) -> Turn {
         let receiver = self.receiver(receiver);
-        let Next { lane, pause } = *lock(&receiver.next);
+        let Next { lane, pause, .. } = *lock(&receiver.next);
         Turn { lane, meter: Arc::default(), pause, receiver }
     }
 
@@ -207,8 +230,9 @@ impl Sides {
         match made {
             Ok(result) => Ok(result),
             Err(rest) => {
-                // Until it ends, nothing better is known of the others of its receiver, or if it is dropped.
-                lock(&turn.receiver.next).lane = Lane::Slow;
+                if turn.lane != Lane::Slow {
+                    turn.turns_slow();
+                }
                 self.slow.spawn(&turn, rest).await
             }
         }
@@ -294,7 +318,7 @@ mod tests {
         made
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_call_that_would_hold_others_up_is_made_elsewhere_and_with_less_of_the_machine() {
         let lanes = Lanes::start(|| {}).unwrap();
         let own = getpriority_process(None).unwrap();
@@ -307,12 +331,20 @@ mod tests {
         check("computes", heavy, false, ["plugin", "plugin-slow"], SLOW_NICE).await;
         check("computes", heavy, false, ["plugin-heavy"; 2], HEAVY_NICE).await;
         check("computes", slow, false, ["plugin-heavy", "plugin-slow"], SLOW_NICE).await;
+        // It stays there for a second, however light it is meanwhile.
+        check("computes", light, false, ["plugin-slow"; 2], SLOW_NICE).await;
         check("computes", heavy, false, ["plugin-slow"; 2], SLOW_NICE).await;
+        tokio::time::advance(STAY).await;
+        check("computes", heavy, false, ["plugin-slow"; 2], SLOW_NICE).await;
+        check("computes", light, false, ["plugin-heavy"; 2], HEAVY_NICE).await;
+        tokio::time::advance(STAY).await;
         check("computes", light, false, ["plugin-heavy"; 2], HEAVY_NICE).await;
         check("computes", slow, false, ["plugin", "plugin-slow"], SLOW_NICE).await;
         check("crashes", light, true, ["plugin"; 2], 0).await;
         check("crashes", heavy, true, ["plugin-slow"; 2], SLOW_NICE).await;
+        tokio::time::advance(STAY).await;
         check("crashes", light, false, ["plugin-slow"; 2], SLOW_NICE).await;
+        check("crashes", light, false, ["plugin"; 2], 0).await;
     }
 
     #[tokio::test]

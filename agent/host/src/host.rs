@@ -49,6 +49,9 @@ const MANY: usize = 16;
 /// machine is not overloaded; the rest is what is left of a program's grace between TERM and KILL.
 const CLOSE: Duration = Duration::from_secs(1);
 
+/// Threads that run programs: while one starts a program or looks for what it left, another one does so for somebody else.
+const EXEC_THREADS: usize = 2;
+
 /// Modules of an instance: the guest's own and those that adapt it.
 const CORES: u32 = 8;
 
@@ -109,23 +112,23 @@ impl Host {
         config.enable_compiler(false).allocation_strategy(pool(settings.instances));
         let engine = Engine::new(&config).map_err(|error| HostError::Engine(format!("{error:#}")))?;
         let linker = link(&engine).map_err(|error| HostError::Engine(format!("{error:#}")))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(settings.workers.max(1))
-            .thread_name("plugin")
-            .enable_all()
-            .build()
-            .map_err(HostError::Threads)?;
+        let threads = |name: &str, count: usize| {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            runtime.worker_threads(count).thread_name(name).enable_all().build().map_err(HostError::Threads)
+        };
+        let guests = threads("plugin", settings.workers.max(1))?;
+        let exec = threads("plugin-exec", EXEC_THREADS)?;
         let calls = Arc::new(Calls::default());
         let ticker = start_ticker(engine.weak(), Arc::clone(&calls)).map_err(HostError::Threads)?;
-        let guests = runtime.handle().clone();
         let cut = engine.clone();
         let lanes = Lanes::start(move || cut.increment_epoch()).map_err(HostError::Threads)?;
         let shared = Shared {
             engine,
-            guests,
+            guests: guests.handle().clone(),
+            exec: exec.handle().clone(),
             lanes,
             programs: Programs::default(),
-            runtime: Some(runtime),
+            runtimes: vec![guests, exec],
             calls,
             has_served: AtomicBool::new(false),
             ticker,
@@ -242,12 +245,14 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     /// Where guests run.
     pub(crate) guests: Handle,
+    /// Where programs are started and seen to.
+    exec: Handle,
     /// Where those run that would hold up the others.
     pub(crate) lanes: Lanes,
     /// What dropped calls ran.
     pub(crate) programs: Programs,
-    /// The same, for the one who ends it. `None` only while we are dropped.
-    runtime: Option<Runtime>,
+    /// The same two, for the one who ends them.
+    runtimes: Vec<Runtime>,
     calls: Arc<Calls>,
     /// A delivery was made, so there are receivers.
     pub(crate) has_served: AtomicBool,
@@ -265,22 +270,22 @@ impl Shared {
         Ticking(Arc::clone(self))
     }
 
-    /// Begins a part of a call on the guests' runtime, wherever the call itself is made. Dropping the future ends it, and
+    /// Does a part of a call where programs are run, wherever the call itself is made. Dropping the future ends it, and
     /// [`Host::close`] waits for that.
-    pub(crate) async fn on_guests<T: Send + 'static>(
+    ///
+    /// To start a program takes a hundred times as long as most calls, and to find all that it started longer still, so no
+    /// guest's thread does it. A program inherits the priority of the thread that starts it: this one has Lictor's own.
+    pub(crate) async fn on_exec<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {
-        if Handle::current().id() == self.guests.id() {
-            return Ok(work.await);
-        }
         let ticking = self.tick_while();
         let work = async move {
             let done = work.await;
             drop(ticking);
             done
         };
-        AbortOnDropHandle::new(self.guests.spawn(work)).await
+        AbortOnDropHandle::new(self.exec.spawn(work)).await
     }
 }
 
@@ -288,7 +293,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // A runtime that is dropped within another one panics, and its calls are over: each of them holds
         // us. So nothing is waited for.
-        if let Some(runtime) = self.runtime.take() {
+        for runtime in self.runtimes.drain(..) {
             runtime.shutdown_background();
         }
         self.ticker.unpark();

@@ -298,7 +298,7 @@ fn at_allow(receiver: &Receiver, errors: Vec<GrantError>) -> Vec<Fault> {
 
 /// What the plugin needs and is not granted.
 fn uncovered(receiver: &Receiver, grants: &Grants, requests: &[Request]) -> Vec<Fault> {
-    let refusals = requests.iter().filter_map(|request| grants.covers(request).err());
+    let refusals = grants.refusals(requests).into_iter();
     refusals.map(|refusal| Fault::at(receiver.places.allow.clone(), refusal.to_string())).collect()
 }
 

@@ -40,6 +40,9 @@ const LANG: &str = "C.UTF-8";
 /// How long output is still read after the program ended. It is in the pipe already; only a daemon that
 /// the program left behind keeps the pipe open for longer.
 const DRAIN: Duration = Duration::from_millis(200);
+/// How often the time that it took to look for all processes of a program is waited after its deadline, so that a plugin which
+/// has its programs run out of time again and again does not keep a core busy with that.
+const REST: u32 = 9;
 /// Read at once. Most programs say little, and each that runs has two of these.
 const CHUNK: usize = 1024;
 /// Bytes of output in the text of an error.
@@ -200,6 +203,7 @@ async fn supervise(
     if open {
         drop(timeout(DRAIN, pipes).await);
     }
+    sleep(tree.looked() * REST).await;
     Ok(Ending::TimedOut)
 }
 

@@ -119,6 +119,8 @@ pub(super) struct Tree {
     members: Vec<Process>,
     /// When those that were told to end have to be gone.
     until: Option<Instant>,
+    /// How long all processes were looked through.
+    looked: Duration,
 }
 
 impl Tree {
@@ -157,6 +159,11 @@ impl Tree {
         Pid::from_raw(self.child.as_ref()?.id()?.cast_signed())
     }
 
+    /// How long all processes of the machine were looked through until now.
+    pub(super) fn looked(&self) -> Duration {
+        self.looked
+    }
+
     /// Sends TERM, once, and says when the grace is over.
     pub(super) fn tell_to_end(&mut self) -> Instant {
         if let Some(until) = self.until {
@@ -171,7 +178,9 @@ impl Tree {
         let Some(leader) = self.leader() else { return };
         let rounds = if signal == Signal::KILL { ROUNDS } else { 1 };
         for _ in 0..rounds {
+            let start = Instant::now();
             let found_more = self.find_strays(leader);
+            self.looked += start.elapsed();
             // Each fails only if what is signalled is gone, which is what was wanted, or belongs to another user, whom
             // we may not signal.
             kill_process_group(leader, signal).ok();
@@ -195,8 +204,10 @@ impl Tree {
             return false;
         }
         let group = leader.as_raw_nonzero().get().cast_unsigned();
+        let start = Instant::now();
         self.members =
             processes().into_iter().filter(|process| process.group == group && !process.is_dead).collect();
+        self.looked += start.elapsed();
         self.members.is_empty()
     }
 

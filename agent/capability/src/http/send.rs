@@ -22,7 +22,8 @@ use tokio::time::timeout;
 
 use super::resolve::{self, Inward, LookUp, Resolver};
 use super::{Granted, HttpGrant, HttpResponse};
-use crate::{CallError, GrantError, refusal, secret, trust};
+use crate::secret::{self, Sent};
+use crate::{CallError, GrantError, refusal, trust};
 
 /// How servers know us, unless a plugin says otherwise.
 const AGENT: &str = concat!("lictor/", env!("CARGO_PKG_VERSION"));
@@ -153,7 +154,8 @@ impl Clients {
             Some(inward) => not_local(grant, inward),
             None => CallError::Failed(failed(error)),
         })?;
-        read(response, keep, &secrets).await.map_err(CallError::Failed)
+        let sent = Sent::of(&secrets).map_err(CallError::Failed)?;
+        read(response, keep, &sent).await.map_err(CallError::Failed)
     }
 }
 
@@ -173,13 +175,9 @@ fn client(tls: ClientConfig, resolver: Resolver) -> Result<Client, GrantError> {
 }
 
 /// Reads the answer, and hides what it shows of the secrets that were sent.
-async fn read(mut response: Response, keep: usize, secrets: &[String]) -> Result<HttpResponse, String> {
+async fn read(mut response: Response, keep: usize, sent: &Sent) -> Result<HttpResponse, String> {
     let status = response.status().as_u16();
-    let text = |value: &HeaderValue| {
-        let mut value = value.as_bytes().to_vec();
-        secret::hide(&mut value, secrets);
-        String::from_utf8_lossy(&value).into_owned()
-    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(&sent.hide(bytes.to_vec())).into_owned();
     let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
     let size: usize = response.headers().iter().map(length).sum();
     if size > keep.max(HEADERS_MIN) {
@@ -187,10 +185,13 @@ async fn read(mut response: Response, keep: usize, secrets: &[String]) -> Result
             "the answer has {size} bytes of headers; the receiver's `limits.response` is the most"
         ));
     }
-    let headers =
-        response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    let headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (text(name.as_ref()), text(value.as_bytes())))
+        .collect();
     // One that begins before the end of what is kept is known by its whole.
-    let known = keep.saturating_add(secrets.iter().map(String::len).max().unwrap_or_default());
+    let known = keep.saturating_add(sent.longest);
     let mut body = Vec::new();
     while body.len() < known {
         let Some(chunk) = response.chunk().await.map_err(failed)? else { break };
@@ -199,7 +200,7 @@ async fn read(mut response: Response, keep: usize, secrets: &[String]) -> Result
     }
     // What was read for that only goes again, by its length: what is hidden makes the body shorter.
     let more = body.len().saturating_sub(keep);
-    secret::hide(&mut body, secrets);
+    let mut body = sent.hide(body);
     body.truncate(body.len().saturating_sub(more).min(keep));
     Ok(HttpResponse { status, headers, body })
 }

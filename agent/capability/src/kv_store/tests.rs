@@ -118,7 +118,12 @@ async fn a_call_cannot_read_without_end() {
 #[test]
 fn what_a_plugin_says_it_keeps_is_held_against_the_grant() {
     assert_eq!(covers(Some(&GRANT), 20), Ok(()));
-    assert!(refused(covers(Some(&GRANT), 65_536)).ends_with(r#"allow.kv_store = { size = "64KiB" }"#));
+    let many = KvStoreGrant { keys: 5000, ..GRANT };
+    let line = r#"allow.kv_store = { size = "64KiB", keys = 5000 }"#;
+    assert!(refused(covers(Some(&many), 65_536)).ends_with(line), "it takes no key away");
+    assert!(
+        refused(covers(Some(&GRANT), 65_536)).ends_with(r#"allow.kv_store = { size = "64KiB", keys = 3 }"#)
+    );
     for size in [0, SIZE_MAX + 1] {
         assert!(refused(covers(None, size)).ends_with("a grant is of 1 B to 64 MiB"), "no line would do");
     }
