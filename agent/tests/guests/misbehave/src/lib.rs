@@ -136,6 +136,11 @@ pub enum Config {
         #[serde(default)]
         request: bool,
     },
+    /// Has a command run out of time, again and again.
+    Programs {
+        /// What to run.
+        command: Vec<String>,
+    },
     /// Answers with 24 MiB.
     BigResult,
     /// Answers with a text that is not in its memory.
@@ -231,6 +236,7 @@ impl Plugin for Misbehave {
             Config::Transient => Err(Failure::transient("not now")),
             Config::Permanent => Err(Failure::permanent("never")),
             Config::RetryAfter => Err(Failure::retry_after("later", Duration::from_secs(2))),
+            Config::Programs { command } => programs(command),
             Config::Sleep { command, timeout, .. } => receipt(&Command::new(command).timeout(*timeout).run()),
             Config::BigResult => Ok("x".repeat(24 * MIB)),
             Config::WildResult => Ok(wild()),
@@ -313,6 +319,13 @@ fn chatter() -> String {
         eprintln!("line {number} {}", "-".repeat(90));
     }
     "said".into()
+}
+
+/// Has the command run out of time, for ever.
+fn programs(command: &[String]) -> ! {
+    loop {
+        black_box(Command::new(command).timeout(Duration::from_millis(1)).run()).ok();
+    }
 }
 
 #[expect(unconditional_recursion, reason = "what it is for")]
