@@ -49,9 +49,6 @@ const MANY: usize = 16;
 /// machine is not overloaded; the rest is what is left of a program's grace between TERM and KILL.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// Threads that run programs: while one starts a program or looks for what it left, another one does so for somebody else.
-const EXEC_THREADS: usize = 2;
-
 /// Modules of an instance: the guest's own and those that adapt it.
 const CORES: u32 = 8;
 
@@ -117,7 +114,7 @@ impl Host {
             runtime.worker_threads(count).thread_name(name).enable_all().build().map_err(HostError::Threads)
         };
         let guests = threads("plugin", settings.workers.max(1))?;
-        let exec = threads("plugin-exec", EXEC_THREADS)?;
+        let exec = threads("plugin-exec", 1)?;
         let calls = Arc::new(Calls::default());
         let ticker = start_ticker(engine.weak(), Arc::clone(&calls)).map_err(HostError::Threads)?;
         let cut = engine.clone();
