@@ -59,6 +59,7 @@ lint: ## Check formatting, clippy, documentation, licences and bans
 	for dir in $(WASM_WORKSPACES); do \
 		$(CARGO) clippy --locked --manifest-path $$dir/Cargo.toml --workspace $(WASM) -- -D warnings || exit 1; done
 	$(CARGO) clippy --locked --manifest-path plugins/Cargo.toml --workspace --all-targets -- -D warnings
+	$(CARGO) metadata --locked --manifest-path agent/fuzz/Cargo.toml --format-version 1 >/dev/null
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 	for dir in $(WORKSPACES); do PATH="$$PATH:$${CARGO_TARGET_DIR:-target}/tools/bin" \
 		$(CARGO) deny --manifest-path $$dir/Cargo.toml --locked --config $(CURDIR)/deny.toml check --hide-inclusion-graph \

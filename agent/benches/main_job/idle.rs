@@ -134,7 +134,7 @@ fn text(place: &Place, kind: &Kind, receivers: usize) -> String {
     let data = place.path("idle");
     let names: Vec<_> = (0..receivers).map(|number| format!("r{number}")).collect();
     let mut text = format!(
-        "agent.data_dir = '{}'\n[[rules]]\nname = 'web'\non = ['check.status']\nmatch = {{ service = 'web' }}
+        "agent.data_dir = '{}'\ninhibit.flapping = false\n[[rules]]\nname = 'web'\non = ['check.status']\nmatch = {{ service = 'web' }}
         receivers = {names:?}\n",
         data.display()
     );

@@ -31,8 +31,8 @@ mod bindings {
     wasmtime::component::bindgen!({ path: "../sdk/wit", world: "plugin", exports: { default: async } });
 }
 
-/// Many and short: on a virtual machine, what a page fault costs may change by half within a second, and one of the hosts
-/// takes more of them.
+/// Many and short, each with a ratio of its own: on a virtual machine, what a page fault costs may change by half within a
+/// second, and one of the hosts takes more of them.
 const ROUNDS: usize = 25;
 
 /// How long a plugin is called in each round, by each host.
@@ -147,14 +147,19 @@ fn calls(subject: &Subject, host: &Host, plugin: Plugin, table: &mut Table) {
     let plain = Bare::new(InstanceAllocationStrategy::OnDemand).with(subject);
     let pooled = Bare::new(pooled()).with(subject);
     let able = Arc::new(Able::new(&runtime, plugin, subject.config));
-    let mut samples = [const { Samples::new("µs") }; 3];
+    let (mut samples, mut ratios) = ([const { Samples::new("µs") }; 3], Samples::new("×"));
     for _ in 0..ROUNDS {
-        samples[0].add(plain.microseconds(&runtime));
-        samples[1].add(pooled.microseconds(&runtime));
-        samples[2].add(microseconds(host, Arc::clone(&able)));
+        let [plain, pooled, lictors] = [
+            plain.microseconds(&runtime),
+            pooled.microseconds(&runtime),
+            microseconds(host, Arc::clone(&able)),
+        ];
+        for (samples, one) in samples.iter_mut().zip([plain, pooled, lictors]) {
+            samples.add(one);
+        }
+        ratios.add(lictors / plain.min(pooled));
     }
-    let bare = samples[0].median().min(samples[1].median());
-    let part = samples[2].median() / bare;
+    let part = ratios.median();
     table.row("… a call in a bare wasmtime host", &samples[0]);
     table.row("… that pools its instances", &samples[1]);
     table.row("… a call in Lictor's", &samples[2]);

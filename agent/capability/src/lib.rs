@@ -21,6 +21,7 @@ mod watch;
 mod wildcard;
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use account::{Account, Ids};
@@ -193,6 +194,10 @@ pub struct OutputLimits {
     pub http_response: usize,
 }
 
+/// A program that is to be run: to start one, and to find all that it started, holds a thread up for a hundred times as long
+/// as most calls take.
+pub type Run = Pin<Box<dyn Future<Output = Result<ExecOutput, CallError>> + Send>>;
+
 /// All that the host needs to act for one receiver. Built once; share it behind an `Arc`.
 pub struct Capabilities {
     grants: Grants,
@@ -272,12 +277,20 @@ impl Capabilities {
         &self.grants
     }
 
-    /// Runs a program to its end. Dropping the future tells the program to end, with all that is below it, and leaves it to
-    /// `programs` to see to that.
-    pub async fn exec(&self, command: Command, programs: &Programs) -> Result<ExecOutput, CallError> {
+    /// Runs a program to its end, if it may be run, where `apart` has it done. Dropping the future of that tells the program
+    /// to end, with all that is below it, and leaves it to `programs` to see to that.
+    pub async fn exec<F: Future<Output = Result<ExecOutput, CallError>>>(
+        &self,
+        command: Command,
+        programs: &Programs,
+        apart: impl FnOnce(Run) -> F,
+    ) -> Result<ExecOutput, CallError> {
         let granted = exec::decide(&self.grants.exec, &command, &exec::real_path);
         match &self.world {
-            World::Real(real) => exec::run(granted?, command, real.limits.exec_output, programs).await,
+            World::Real(real) => {
+                let (grant, programs, keep) = (granted?.clone(), programs.clone(), real.limits.exec_output);
+                apart(Box::pin(async move { exec::run(&grant, command, keep, &programs).await })).await
+            }
             World::Scripted(script) => {
                 let granted = granted.map(drop);
                 script.exec(command, granted)
@@ -488,7 +501,7 @@ mod tests {
             // Spawned: the host needs futures that can move between threads.
             tokio::spawn(async move {
                 let command = Command { argv, env: Vec::new(), stdin: Vec::new(), timeout };
-                able.exec(command, &Programs::default()).await
+                able.exec(command, &Programs::default(), |run| run).await
             })
         };
         assert_eq!(run(&["/bin/echo", "hi"]).await.unwrap().unwrap().stdout, "hi\n");
@@ -535,7 +548,7 @@ mod tests {
             stdin: Vec::new(),
             timeout: Duration::from_secs(1),
         };
-        let output = able.exec(command.clone(), &Programs::default()).await.unwrap();
+        let output = able.exec(command.clone(), &Programs::default(), |run| run).await.unwrap();
         assert_eq!((output.status, output.stdout.as_str()), (ExitStatus::Code(0), ""));
         assert_eq!(able.current("web").await.unwrap().body, b"[]");
         assert_eq!(able.kv(KvCall::Get("app/a".into())).await, Ok(KvAnswer::default()));

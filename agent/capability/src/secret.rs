@@ -4,7 +4,7 @@
 //!
 //! Invariant: no error text holds any part of a file's content.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{borrow::Cow, fs::File, io::Read as _, path::Path};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
@@ -72,14 +72,15 @@ impl Sent {
     }
 
     /// The same bytes without them, in time that grows with their number alone.
-    pub(crate) fn hide(&self, bytes: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn hide<'a>(&self, bytes: impl Into<Cow<'a, [u8]>>) -> Cow<'a, [u8]> {
+        let bytes = bytes.into();
         let Some(words) = &self.words else { return bytes };
         let mut hidden = Vec::with_capacity(bytes.len());
         words.replace_all_with_bytes(&bytes, &mut hidden, |_, _, hidden| {
             hidden.extend_from_slice(HIDDEN);
             true
         });
-        hidden
+        hidden.into()
     }
 }
 
@@ -105,7 +106,7 @@ mod tests {
     fn an_answer_shows_no_secret_and_nothing_else_is_lost() {
         let hidden = |answer: &str, secrets: &[&str]| {
             let secrets: Vec<_> = secrets.iter().map(|secret| (*secret).to_owned()).collect();
-            String::from_utf8(Sent::of(&secrets).unwrap().hide(answer.into())).unwrap()
+            String::from_utf8(Sent::of(&secrets).unwrap().hide(answer.as_bytes()).into_owned()).unwrap()
         };
         let token = "Bearer 0123456789";
         assert_eq!(hidden("you sent Bearer 0123456789", &[token]), "you sent [secret]");

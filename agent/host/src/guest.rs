@@ -158,7 +158,10 @@ impl contract::exec::Host for Guest {
         let contract::exec::Command { argv, env, stdin, timeout_ms } = command;
         let command = capability::Command { argv, env, stdin, timeout: millis(timeout_ms) };
         let ran = match self.capabilities() {
-            Ok(capabilities) => start(&self.shared, capabilities, command).await,
+            Ok(capabilities) => {
+                let apart = |run| start(&self.shared, run);
+                capabilities.exec(command, &self.shared.programs, apart).await
+            }
             Err(reason) => Err(capability::CallError::Refused(reason)),
         };
         let output = ran.map_err(|error| self.call_error(error))?;
@@ -173,12 +176,9 @@ impl contract::exec::Host for Guest {
 /// Runs a program from a thread that is no guest's.
 async fn start(
     shared: &Arc<Shared>,
-    capabilities: Arc<Capabilities>,
-    command: capability::Command,
+    run: capability::Run,
 ) -> Result<capability::ExecOutput, capability::CallError> {
-    let programs = shared.programs.clone();
-    let ran = shared.on_exec(async move { capabilities.exec(command, &programs).await }).await;
-    ran.unwrap_or_else(|error| {
+    shared.on_exec(run).await.unwrap_or_else(|error| {
         Err(capability::CallError::Failed(format!("Lictor's own part of it broke: {error}")))
     })
 }

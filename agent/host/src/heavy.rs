@@ -225,14 +225,12 @@ impl Sides {
         let made = match turn.lane {
             Lane::Light => within(HEAVY, meter, call).await,
             Lane::Heavy => self.heavy.spawn(&turn, within(LONG, meter, call)).await?,
-            Lane::Slow => Err(call),
+            Lane::Slow => return self.slow.spawn(&turn, call).await,
         };
         match made {
             Ok(result) => Ok(result),
             Err(rest) => {
-                if turn.lane != Lane::Slow {
-                    turn.turns_slow();
-                }
+                turn.turns_slow();
                 self.slow.spawn(&turn, rest).await
             }
         }

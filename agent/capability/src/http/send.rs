@@ -177,7 +177,7 @@ fn client(tls: ClientConfig, resolver: Resolver) -> Result<Client, GrantError> {
 /// Reads the answer, and hides what it shows of the secrets that were sent.
 async fn read(mut response: Response, keep: usize, sent: &Sent) -> Result<HttpResponse, String> {
     let status = response.status().as_u16();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(&sent.hide(bytes.to_vec())).into_owned();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(&sent.hide(bytes)).into_owned();
     let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
     let size: usize = response.headers().iter().map(length).sum();
     if size > keep.max(HEADERS_MIN) {
@@ -200,7 +200,7 @@ async fn read(mut response: Response, keep: usize, sent: &Sent) -> Result<HttpRe
     }
     // What was read for that only goes again, by its length: what is hidden makes the body shorter.
     let more = body.len().saturating_sub(keep);
-    let mut body = sent.hide(body);
+    let mut body = sent.hide(body).into_owned();
     body.truncate(body.len().saturating_sub(more).min(keep));
     Ok(HttpResponse { status, headers, body })
 }

@@ -7,6 +7,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use lettre::{
     Message,
     message::header::{ContentType, MIME_VERSION_1_0},
@@ -22,7 +23,7 @@ use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use super::stream::Bounded;
 use super::{Login, Mail, Parties, Relay, Security, SmtpError, SmtpGrant};
-use crate::{GrantError, refusal, secret, trust};
+use crate::{GrantError, refusal, secret, secret::Sent, trust};
 
 /// The right side of the Message-ID. One for all, so that the same delivery has the same on every node.
 const MESSAGE_ID_DOMAIN: &str = "lictor";
@@ -62,26 +63,39 @@ impl Sender {
         let message =
             compose(parties, &mail).map_err(|why| SmtpError::Permanent(format!("{what}: {why}")))?;
         let sending = async {
-            let credentials = match &grant.login {
-                Some(login) => Some(credentials(login).await.map_err(SmtpError::Transient)?),
-                None => None,
+            let (credentials, sent) =
+                credentials(grant.login.as_ref()).await.map_err(SmtpError::Transient)?;
+            let told = |said: String| {
+                let said = sent.hide(said.into_bytes());
+                refusal::shorten(&String::from_utf8_lossy(&said), MAX_ANSWER)
             };
-            let mut connection = self.connect(&grant.relay).await?;
-            if let Some(credentials) = credentials {
-                connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| classify(&error))?;
+            match self.exchange(&grant.relay, credentials, &message).await {
+                Ok((answer, connection)) => Ok((told(answer), connection)),
+                Err(error) => Err(error.map(told)),
             }
-            let answer = connection
-                .send(message.envelope(), &message.formatted())
-                .await
-                .map_err(|error| classify(&error))?;
-            Ok((answer, connection))
         };
         let (answer, mut connection) = timeout(limit, sending)
             .await
             .unwrap_or_else(|_| Err(SmtpError::Transient(format!("no answer within {limit:?}"))))
             .map_err(|error| error.during(&what))?;
         drop(timeout(QUIT.min(limit), connection.quit()).await);
-        Ok(words(&answer))
+        Ok(answer)
+    }
+
+    /// What the relay says of a message, and the connection.
+    async fn exchange(
+        &self,
+        relay: &Relay,
+        credentials: Option<Credentials>,
+        message: &Message,
+    ) -> Result<(String, AsyncSmtpConnection), SmtpError> {
+        let mut connection = self.connect(relay).await?;
+        if let Some(credentials) = credentials {
+            connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| classify(&error))?;
+        }
+        let answer = connection.send(message.envelope(), &message.formatted()).await;
+        let answer = answer.map_err(|error| classify(&error))?;
+        Ok((words(&answer), connection))
     }
 
     async fn connect(&self, relay: &Relay) -> Result<AsyncSmtpConnection, SmtpError> {
@@ -120,11 +134,15 @@ impl Sender {
 
 impl SmtpError {
     fn during(self, what: &str) -> Self {
-        let join = |why: String| format!("{what}: {why}");
+        self.map(|why| format!("{what}: {why}"))
+    }
+
+    /// Makes another text of what is not about a grant.
+    fn map(self, text: impl FnOnce(String) -> String) -> Self {
         match self {
             Self::Refused(why) => Self::Refused(why),
-            Self::Transient(why) => Self::Transient(join(why)),
-            Self::Permanent(why) => Self::Permanent(join(why)),
+            Self::Transient(why) => Self::Transient(text(why)),
+            Self::Permanent(why) => Self::Permanent(text(why)),
         }
     }
 }
@@ -142,9 +160,17 @@ fn tls(relay: &Relay, ca_file: Option<&PathBuf>) -> Result<TlsParameters, GrantE
     builder.build_rustls().map_err(|error| fault(&error))
 }
 
+/// Who we are, and what no answer may show of that: a relay that does not know a command likes to repeat it.
+///
 /// A password that cannot be read now may be there at the next attempt, so its error is transient.
-async fn credentials(login: &Login) -> Result<Credentials, String> {
-    Ok(Credentials::new(login.username.clone(), secret::read(&login.password_file).await?))
+async fn credentials(login: Option<&Login>) -> Result<(Option<Credentials>, Sent), String> {
+    let Some(Login { username, password_file }) = login else { return Ok((None, Sent::of(&[])?)) };
+    let password = secret::read(password_file).await?;
+    // As AUTH PLAIN and AUTH LOGIN send it.
+    let encoded =
+        [format!("\0{username}\0{password}"), password.clone()].map(|text| BASE64_STANDARD.encode(text));
+    let sent = Sent::of(&[&encoded[..], std::slice::from_ref(&password)].concat())?;
+    Ok((Some(Credentials::new(username.clone(), password)), sent))
 }
 
 /// Builds the message; the error says what in it cannot be sent.
@@ -178,7 +204,7 @@ fn is_atom(text: &str) -> bool {
 /// A relay's word decides where there is one. Without one, what lies in the message or the relay's
 /// abilities stays wrong; the network, TLS and unreadable answers may be right next time.
 fn classify(error: &lettre::transport::smtp::Error) -> SmtpError {
-    let text = refusal::shorten(&error.to_string().replace(['\r', '\n'], " "), MAX_ANSWER);
+    let text = error.to_string().replace(['\r', '\n'], " ");
     if error.is_permanent() || error.is_client() {
         SmtpError::Permanent(text)
     } else {
@@ -188,5 +214,5 @@ fn classify(error: &lettre::transport::smtp::Error) -> SmtpError {
 
 fn words(answer: &Response) -> String {
     let lines: Vec<&str> = answer.message().collect();
-    refusal::shorten(&format!("{} {}", answer.code(), lines.join(" ")), MAX_ANSWER)
+    format!("{} {}", answer.code(), lines.join(" "))
 }

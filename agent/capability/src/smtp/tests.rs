@@ -437,6 +437,32 @@ async fn the_relays_answer_decides_whether_to_try_again() {
 }
 
 #[tokio::test]
+async fn an_answer_shows_no_password_in_any_form_in_which_it_was_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "correct horse battery").unwrap();
+    let sent = async |at, answer| {
+        let (url, heard) = relay(at, answer).await;
+        let login =
+            SmtpGrantSpec { username: Some("u".into()), password_file: Some(file.clone()), ..spec(&url) };
+        (send(login, mail()).await, heard)
+    };
+    // AUTH PLAIN's "\0u\0…", and AUTH LOGIN's.
+    let (plain, login) = ("AHUAY29ycmVjdCBob3JzZSBiYXR0ZXJ5", "Y29ycmVjdCBob3JzZSBiYXR0ZXJ5");
+    let (welcome, heard) = sent("-", "").await;
+    welcome.unwrap();
+    assert!(heard.lock().unwrap().iter().any(|command| command.trim_end() == format!("AUTH PLAIN {plain}")));
+    for secret in [plain, login, "correct horse battery"] {
+        let answer = |code: &str| String::leak(format!("{code} is it {secret}?\r\n"));
+        let (taken, _) = sent("(message)", answer("250")).await;
+        assert_eq!(taken.unwrap(), "250 is it [secret]?");
+        let (refused, _) = sent("AUTH", answer("535")).await;
+        let Err(SmtpError::Permanent(why)) = refused else { panic!("{refused:?}") };
+        assert!(why.ends_with("is it [secret]?"), "{why}");
+    }
+}
+
+#[tokio::test]
 async fn a_relay_that_does_not_stop_talking_is_not_listened_to() {
     let line: &str = String::leak("220 ".to_owned() + &"x".repeat(1 << 20));
     let lines: &str = String::leak("220-hi\r\n".repeat(100_000));
