@@ -6,7 +6,8 @@
 //! kind, the one of heavy calls, until all were light for a second. There are those of which it is known that they compute
 //! for some milliseconds, as an interpreter does; what takes longer than that leaves it, too.
 //!
-//! On both threads the receiver goes first that used the least of late (`turns.rs`).
+//! On both threads the receiver goes first that used the least of late, and on that of slow guests it rests after its turn
+//! while others are called (`turns.rs`).
 //!
 //! A guest that fails at once, and is called again and again, would take a fair half of a thread. So a receiver whose last
 //! call failed by its guest's own fault, or was refused something, has at most one in ten milliseconds for each that it may
@@ -173,6 +174,9 @@ impl Lanes {
         turn: Turn,
         call: Call<T>,
     ) -> Result<T, JoinError> {
+        if turn.lane != Lane::Slow {
+            self.sides.slow.turns.make_way(&turn.receiver.share);
+        }
         let made = self.sides.clone().make(turn.clone(), call);
         match turn.lane {
             Lane::Light => AbortOnDropHandle::new(guests.spawn(made)).await.flatten(),

@@ -35,7 +35,7 @@ use crate::plugin::Plugin;
 use crate::wasi;
 
 /// How often a running guest is looked at: the precision of its CPU limit and deadline, and the longest that
-/// it keeps a thread from other guests.
+/// it keeps a thread from other guests. Where a slow one rests after that (`turns.rs`), its deadline is seen ten times as late.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Ticks after the last call: calls that follow each other need not wake the clock, which takes as long as a

@@ -5,6 +5,10 @@
 //! at once to one that had less. Whoever wants less than its share of the thread then gets it as if it were alone, and who
 //! wants more gets what is left.
 //!
+//! What computes on one core also slows what computes on another: they share the way to the memory, and may be two threads of
+//! one core. So where turns are for what is left of the machine, who has had some rests after each while others are called
+//! elsewhere ([`Turns::make_way`]).
+//!
 //! A call is a task of tokio, which is polled when it likes; here it learns whether it is its turn. What wakes a call asks
 //! for a turn, so a call that waits for the world is in nobody's way.
 
@@ -14,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::meter::thread_cpu_ns;
 
@@ -22,32 +26,60 @@ use crate::meter::thread_cpu_ns;
 /// others had of late: with a longer time, those that are called ten times a second would wait longer for it.
 const HALF_LIFE: Duration = Duration::from_millis(100);
 
+/// How many times as long as its turn took a receiver rests after it, while others are called elsewhere. What is on both cores
+/// may take twice as long, so a tenth of it costs the others less than a tenth.
+const REST: u32 = 9;
+
+/// Who used less of late does not rest: it slows nobody.
+const FREE: Duration = Duration::from_millis(2);
+
+/// So long others count as called after a call of theirs began: a long one takes half of it, unless the machine is overloaded.
+const CALLED: Duration = Duration::from_millis(200);
+
 /// So many turns are cut short in this time at most: otherwise calls that wait for something all the time would cut all.
 const CUTS: u32 = 10;
 const CUTS_IN: Duration = Duration::from_millis(10);
 
-/// The CPU time that a receiver used of late, in seconds.
+/// What a receiver used of late.
 #[derive(Debug)]
-pub(crate) struct Share(Mutex<(f64, Instant)>);
+pub(crate) struct Share(Mutex<Used>);
+
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    /// CPU time, in seconds, as it counted then.
+    seconds: f64,
+    at: Instant,
+    /// Until then it has no turn.
+    rests_until: Option<Instant>,
+}
 
 impl Default for Share {
     fn default() -> Self {
-        Self(Mutex::new((0.0, Instant::now())))
+        let now = Instant::now();
+        Self(Mutex::new(Used { seconds: 0.0, at: now, rests_until: None }))
     }
 }
 
 impl Share {
     /// What it used until now, the longer ago the less.
     fn used(&self, now: Instant) -> f64 {
-        let (used, at) = *lock(&self.0);
-        faded(used, now.saturating_duration_since(at))
+        let Used { seconds, at, .. } = *lock(&self.0);
+        faded(seconds, now.saturating_duration_since(at))
     }
 
     /// Counts what it used more.
     fn add(&self, more: Duration, now: Instant) {
-        let (used, at) = &mut *lock(&self.0);
-        *used = faded(*used, now.saturating_duration_since(*at)) + more.as_secs_f64();
-        *at = now;
+        let seconds = self.used(now) + more.as_secs_f64();
+        let used = &mut *lock(&self.0);
+        (used.seconds, used.at) = (seconds, now);
+    }
+
+    fn rest(&self, until: Instant) {
+        lock(&self.0).rests_until = Some(until);
+    }
+
+    fn rests(&self, now: Instant) -> bool {
+        lock(&self.0).rests_until.is_some_and(|until| until > now)
     }
 }
 
@@ -93,21 +125,33 @@ struct State {
     running: Option<(Arc<Share>, Instant)>,
     /// How many turns were cut short since then.
     cuts: (u32, Instant),
+    /// Who was called elsewhere last, and when.
+    called: Option<(Arc<Share>, Instant)>,
 }
 
 impl State {
     /// Who is next.
     fn next(&self, now: Instant) -> Option<&Arc<Seat>> {
-        self.asking.iter().min_by(|one, other| one.share.used(now).total_cmp(&other.share.used(now)))
+        let asking = self.asking.iter().filter(|asking| !asking.share.rests(now));
+        asking.min_by(|one, other| one.share.used(now).total_cmp(&other.share.used(now)))
     }
 
     /// Whether the turn is to be cut short, since another one had less than who has it has had by now.
     fn cuts(&mut self, share: &Arc<Share>, now: Instant) -> bool {
         let Some((running, since)) = &self.running else { return false };
         let turn = now.saturating_duration_since(*since);
-        if Arc::ptr_eq(running, share) || running.used(now) + turn.as_secs_f64() <= share.used(now) {
-            return false;
-        }
+        let has_less = running.used(now) + turn.as_secs_f64() > share.used(now);
+        has_less && !Arc::ptr_eq(running, share) && !share.rests(now) && self.may_cut(now)
+    }
+
+    /// Whether another receiver is called elsewhere.
+    fn is_in_the_way(&self, share: &Arc<Share>, now: Instant) -> bool {
+        let others = |(called, at): &(Arc<Share>, Instant)| !Arc::ptr_eq(called, share) && now < *at + CALLED;
+        self.called.as_ref().is_some_and(others)
+    }
+
+    /// Counts a turn that is cut short, unless too many were.
+    fn may_cut(&mut self, now: Instant) -> bool {
         let (count, from) = &mut self.cuts;
         if now.saturating_duration_since(*from) >= CUTS_IN {
             (*count, *from) = (0, now);
@@ -120,7 +164,7 @@ impl State {
 impl Turns {
     /// `cut` has whoever has the turn end it, and may be called from any thread.
     pub(crate) fn new(cut: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
-        let state = State { asking: Vec::new(), running: None, cuts: (0, Instant::now()) };
+        let state = State { asking: Vec::new(), running: None, cuts: (0, Instant::now()), called: None };
         Arc::new(Self { state: Mutex::new(state), cut: Box::new(cut) })
     }
 
@@ -135,6 +179,17 @@ impl Turns {
         let seat = Arc::new(Seat { turns, share, task: Mutex::default(), left: AtomicBool::new(false) });
         self.ask(Arc::clone(&seat));
         InTurns { waker: Waker::from(Arc::clone(&seat)), seat, call }
+    }
+
+    /// The receiver whose share this is is called elsewhere, and is to be as quick as if nobody were here.
+    pub(crate) fn make_way(&self, share: &Arc<Share>) {
+        let now = Instant::now();
+        let mut state = lock(&self.state);
+        state.called = Some((Arc::clone(share), now));
+        let is_slowed = state.running.as_ref().is_some_and(|(running, _)| !Arc::ptr_eq(running, share));
+        if is_slowed && state.may_cut(now) {
+            (self.cut)();
+        }
     }
 
     fn ask(&self, seat: Arc<Seat>) {
@@ -193,9 +248,19 @@ struct Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let used = Duration::from_nanos(thread_cpu_ns().saturating_sub(self.since_ns));
-        let now = Instant::now();
-        self.seat.share.add(used, now);
-        lock(&self.turns.state).running = None;
+        let (now, share) = (Instant::now(), &self.seat.share);
+        share.add(used, now);
+        let mut state = lock(&self.turns.state);
+        state.running = None;
+        if share.used(now) > FREE.as_secs_f64() && state.is_in_the_way(share, now) {
+            let (until, turns) = (now + used * REST, Arc::clone(&self.seat.turns));
+            share.rest(until);
+            // A call of the receiver may ask already, and nobody else later.
+            tokio::spawn(async move {
+                sleep_until(until).await;
+                turns.wake();
+            });
+        }
     }
 }
 
@@ -330,6 +395,82 @@ mod tests {
         assert_eq!(seen([&less; 3]).await, [CUTS as usize; 3], "there were as many as may be");
         tokio::time::advance(CUTS_IN).await;
         assert_eq!(seen([&less; 3]).await, [1, 2, 3].map(|more| CUTS as usize + more));
+    }
+
+    /// How long four turns of so many nanoseconds take with what is waited in between, where another receiver is called.
+    async fn takes(own: &Arc<Share>, called: Option<&Arc<Share>>, ns: u64) -> Duration {
+        let (turns, start) = (Turns::new(|| {}), Instant::now());
+        if let Some(share) = called {
+            turns.make_way(share);
+        }
+        let call = async move {
+            for _ in 0..4 {
+                burn(ns);
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::spawn(turns.take(Arc::clone(own), Box::pin(call))).await.unwrap();
+        start.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_had_some_rests_after_each_turn_while_others_are_called() {
+        let other = share(0);
+        assert_eq!(takes(&share(0), None, 4 * MS).await, Duration::ZERO);
+        let own = share(0);
+        assert_eq!(takes(&own, Some(&own), 4 * MS).await, Duration::ZERO, "it is called itself");
+        assert_eq!(takes(&share(0), Some(&other), MS / 10).await, Duration::ZERO, "it has little");
+        let rests = takes(&share(0), Some(&other), 4 * MS).await;
+        let at_least = Duration::from_millis(4 * 4 * u64::from(REST));
+        assert!((at_least..2 * at_least).contains(&rests), "{rests:?}");
+        let (long_ago, start) = (Turns::new(|| {}), Instant::now());
+        long_ago.make_way(&other);
+        tokio::time::advance(CALLED).await;
+        tokio::spawn(long_ago.take(share(0), Box::pin(async { burn(4 * MS) }))).await.unwrap();
+        tokio::spawn(long_ago.take(share(0), Box::pin(async {}))).await.unwrap();
+        assert_eq!(start.elapsed(), CALLED);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn others_have_their_turns_while_one_rests() {
+        let (turns, hog) = (Turns::new(|| {}), share(0));
+        turns.make_way(&share(0));
+        let start = Instant::now();
+        let two = [(); 2].map(|()| {
+            tokio::spawn(turns.take(
+                Arc::clone(&hog),
+                Box::pin(async move {
+                    burn(4 * MS);
+                    start.elapsed()
+                }),
+            ))
+        });
+        let small = tokio::spawn(turns.take(share(MS), Box::pin(async move { start.elapsed() })));
+        let [one, other] = two;
+        assert_eq!((one.await.unwrap(), small.await.unwrap()), (Duration::ZERO, Duration::ZERO));
+        assert!(
+            other.await.unwrap() >= Duration::from_millis(4 * u64::from(REST)),
+            "both calls are one receiver's"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_is_cut_short_where_another_receiver_is_called_elsewhere() {
+        let cuts = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&cuts);
+        let turns = Turns::new(move || {
+            counted.fetch_add(1, Relaxed);
+        });
+        let (own, other) = (share(0), share(0));
+        turns.make_way(&other);
+        assert_eq!(cuts.load(Relaxed), 0, "nobody has a turn");
+        let (within, own_again) = (Arc::clone(&turns), Arc::clone(&own));
+        let call = async move {
+            within.make_way(&own_again);
+            within.make_way(&other);
+        };
+        turns.take(own, Box::pin(call)).await;
+        assert_eq!(cuts.load(Relaxed), 1);
     }
 
     #[tokio::test(start_paused = true)]
