@@ -58,8 +58,7 @@ pub struct HttpGrantSpec {
     pub header_files: BTreeMap<String, PathBuf>,
     /// PEM file with the only certificates that are trusted; by default the system's roots.
     pub ca_file: Option<PathBuf>,
-    /// The host's name may lead to this machine, or to an address of its link. An address, or `localhost`, needs no such
-    /// word.
+    /// The host's name may lead to a loopback or link-local address. An address, or `localhost`, needs no such word.
     pub local: bool,
 }
 
@@ -179,7 +178,7 @@ impl HttpGrant {
             words.push(format!("trusting only {}", path.display()));
         }
         if self.local {
-            words.push("also where its name leads to this machine or its link".to_owned());
+            words.push("also where its name leads to a loopback or link-local address".to_owned());
         }
         words.join("; ")
     }

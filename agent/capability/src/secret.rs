@@ -66,7 +66,11 @@ impl Sent {
         if words.is_empty() {
             return Ok(Self { words: None, longest });
         }
-        let words = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(words);
+        let words = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            // The names of headers come in lower case.
+            .ascii_case_insensitive(true)
+            .build(words);
         let words = words.map_err(|error| format!("look for a secret: {error}"))?;
         Ok(Self { words: Some(words), longest })
     }
@@ -117,6 +121,7 @@ mod tests {
         let cookie = "session=s3cr3t-value; csrf=\"0123456789\"";
         assert_eq!(hidden("s3cr3t-value, 0123456789", &[cookie]), "[secret], [secret]");
         assert_eq!(hidden(cookie, &[cookie]), "[secret]");
+        assert_eq!(hidden("x-you-sent-abcdef12", &["ABCDEF12"]), "x-you-sent-[secret]");
         assert_eq!(hidden("true", &["true"]), "true", "what is short is no secret");
         assert_eq!(hidden("", &[token]), "");
     }

@@ -18,7 +18,7 @@ use std::{
 };
 
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Signal, geteuid};
+use rustix::process::{Signal, geteuid, setsid};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     process::{ChildStdin, Command as Process},
@@ -57,8 +57,9 @@ pub(crate) async fn run(
 ) -> Result<ExecOutput, CallError> {
     let failed = |why: &str| CallError::Failed(format!("run {}: {why}", grant.program));
     let mut process = process(grant, &command);
-    if let Some(account) = &grant.account {
-        run_as(account, &mut process).map_err(|why| failed(&why))?;
+    match &grant.account {
+        Some(account) => run_as(account, &mut process).map_err(|why| failed(&why))?,
+        None => drop(process.process_group(0)),
     }
     let mark = Mark::new();
     let mut child = mark.spawn(&mut process).map_err(|error| failed(&explain(grant, &error)))?;
@@ -96,7 +97,6 @@ fn process(grant: &ExecGrant, command: &Command) -> Process {
         .env("LANG", LANG)
         .envs(command.env.iter().map(|(name, value)| (name, value)))
         .current_dir(&grant.cwd)
-        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -108,6 +108,7 @@ fn process(grant: &ExecGrant, command: &Command) -> Process {
 fn run_as(account: &Account, process: &mut Process) -> Result<(), String> {
     let ids = account.look_up()?;
     if ids.are_ours() {
+        process.process_group(0);
         return Ok(());
     }
     if !ids.may_run() {
@@ -116,17 +117,19 @@ fn run_as(account: &Account, process: &mut Process) -> Result<(), String> {
     let group =
         ids.group.or(ids.primary).ok_or_else(|| format!("{account} has no group; write a `group` too"))?;
     process.uid(ids.user.unwrap_or_else(|| geteuid().as_raw())).gid(group);
-    close_on_exec(process);
+    part_from_us(process);
     Ok(())
 }
 
-/// Has the program get none of our descriptors. They are opened so that it does not, but with another user or group it is
+/// Has the program get a session of its own, and with that a group, and none of our descriptors. From ours it would write
+/// into the terminal that we were started from, as if whoever sits there typed it. Descriptors are opened so that it does not, but with another user or group it is
 /// forked, and what is called in the child then may open one of them anew, as wasmtime does with `/proc/self/pagemap`.
-fn close_on_exec(process: &mut Process) {
+fn part_from_us(process: &mut Process) {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let listed = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok());
     let open: Vec<_> = listed.filter(|number| *number > STANDARD).collect();
-    let mark = move || {
+    let part = move || {
+        setsid()?;
         for number in &open {
             #[expect(
                 unsafe_code,
@@ -137,12 +140,9 @@ fn close_on_exec(process: &mut Process) {
         }
         Ok(())
     };
-    #[expect(
-        unsafe_code,
-        reason = "between fork and exec it does nothing but one system call for each descriptor"
-    )]
+    #[expect(unsafe_code, reason = "between fork and exec it does nothing but system calls")]
     unsafe {
-        process.pre_exec(mark);
+        process.pre_exec(part);
     }
 }
 

@@ -325,6 +325,16 @@ async fn a_program_runs_as_whom_its_grant_names_and_in_no_other_group() {
     // A user's own group, and none of ours.
     let output = run("nobody", None).await.unwrap();
     assert!(output.stdout.starts_with("65534\n65534\n65534\n"), "{}", output.stdout);
+    // Not in our session: its terminal takes what is written there for what is typed.
+    let read = [
+        "/bin/sh",
+        "-c",
+        "read -r id name state parent group session rest </proc/self/stat; echo $id $group $session",
+    ];
+    let output =
+        super::run(&run_as(&read, "nobody", None), command(&read), KEEP, &Programs::default()).await.unwrap();
+    let numbers: Vec<_> = output.stdout.split_whitespace().collect();
+    assert!(numbers.len() == 3 && numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
     // With a group alone it stays who we are, and is in no other group either.
     let spec =
         ExecGrantSpec { command: strings(&script), group: Some("54322".into()), ..ExecGrantSpec::default() };

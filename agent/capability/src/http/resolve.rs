@@ -1,4 +1,4 @@
-//! Where a granted name leads: nowhere on this machine or its link, unless that is granted.
+//! Where a granted name leads: to no loopback or link-local address, unless that is granted.
 //!
 //! Boundary: looks names up. A URL with an address in place of a name says itself where it leads, and never comes here.
 //!
@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -19,7 +19,7 @@ pub(super) type LookUp = fn(String) -> LookingUp;
 
 /// A granted name that leads where nobody granted to go.
 #[derive(Debug, thiserror::Error)]
-#[error("{name} leads to {address}, which is an address of this machine or of its link")]
+#[error("{name} leads to {address}, which is a loopback or link-local address")]
 pub(super) struct Inward {
     pub(super) name: String,
     pub(super) address: IpAddr,
@@ -68,14 +68,26 @@ fn is_inward(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_inward_v4(address),
         IpAddr::V6(address) => {
-            // `::a.b.c.d`, an old way to write an address of IPv4.
-            let old = address.segments()[..6] == [0; 6];
             address.is_loopback()
                 || address.is_unspecified()
                 || address.is_unicast_link_local()
                 || address.is_multicast()
-                || old && address.to_ipv4().is_some_and(is_inward_v4)
+                || embedded(address).is_some_and(is_inward_v4)
         }
+    }
+}
+
+/// The address of IPv4 that a gateway would make of it: `::a.b.c.d`, an old way to write one, SIIT (RFC 2765), NAT64 (RFC 6052
+/// and, with its suffix of 32 bits, RFC 8215), 6to4 (RFC 3056).
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let last = |[high, low]: [u16; 2]| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x64, 0xff9b, 1, _, _, _, high, low]
+        | [0x2002, high, low, ..] => Some(last([high, low])),
+        _ => None,
     }
 }
 
@@ -104,8 +116,8 @@ mod tests {
     #[test]
     fn a_name_leads_outward_or_nowhere() {
         check(
-            &["192.0.2.1", "10.0.0.1", "2001:db8::1", "fd00::1"],
-            Ok(&["192.0.2.1", "10.0.0.1", "2001:db8::1", "fd00::1"]),
+            &["192.0.2.1", "10.0.0.1", "2001:db8::1", "fd00::1", "64:ff9b::192.0.2.1"],
+            Ok(&["192.0.2.1", "10.0.0.1", "2001:db8::1", "fd00::1", "64:ff9b::192.0.2.1"]),
         );
         check(&["127.0.0.1", "192.0.2.1", "fe80::1"], Ok(&["192.0.2.1"]));
         check(&[], Ok(&[]));
@@ -124,6 +136,10 @@ mod tests {
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
             "::127.0.0.1",
+            "::ffff:0:127.0.0.1",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b:1::127.0.0.1",
+            "2002:7f00:1::1",
         ] {
             let shown = inward.parse::<IpAddr>().unwrap().to_string();
             check(&[inward], Err(&shown));

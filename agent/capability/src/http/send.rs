@@ -221,7 +221,7 @@ fn not_local(grant: &HttpGrant, inward: &Inward) -> CallError {
     let url = refusal::quote(&grant.scope.to_string());
     refusal::refused(
         format_args!(
-            "a way to {}, of this machine or its link, where {} leads,",
+            "a way to {}, a loopback or link-local address, where {} leads,",
             inward.address, inward.name
         ),
         // Not a grant of its own, which would lack what this one says of methods, headers and trust.

@@ -181,7 +181,7 @@ fn a_grant_is_told_in_words() {
     assert_eq!(
         HttpGrant::parse(spec).unwrap().in_words(),
         "may send POST or PUT to https://h/hooks/*; with authorization from /run/x; trusting only /etc/ca.pem; also \
-         where its name leads to this machine or its link"
+         where its name leads to a loopback or link-local address"
     );
 }
 

@@ -93,11 +93,19 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// a file system may otherwise have done the second and not the first when the power is cut.
 fn write(path: &Path, values: &Values<'_>) -> io::Result<()> {
     let new = path.with_extension("new");
-    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let written = write_to(&new, values).and_then(|()| fs::rename(&new, path));
+    if written.is_err() {
+        // On a disk that is full it would take what is left. What is wrong was said by what failed.
+        fs::remove_file(&new).ok();
+    }
+    written
+}
+
+fn write_to(new: &Path, values: &Values<'_>) -> io::Result<()> {
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(new)?;
     let mut file = BufWriter::new(file);
     encode(values, &mut file)?;
-    file.into_inner()?.sync_data()?;
-    fs::rename(&new, path)
+    file.into_inner()?.sync_data()
 }
 
 pub(super) fn encode(values: &Values<'_>, out: &mut impl Write) -> io::Result<()> {

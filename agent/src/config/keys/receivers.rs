@@ -162,12 +162,8 @@ const HTTP: &[Key] = &[
     )
     .or(Unwritten::Table),
     Key::new("ca_file", Kind::Path, "PEM file of the authorities to trust.").nothing("those of the system"),
-    Key::new(
-        "local",
-        Kind::Flag,
-        "Whether the host's name may lead to this machine or an address of its link.",
-    )
-    .or(Unwritten::Flag(false)),
+    Key::new("local", Kind::Flag, "Whether the host's name may lead to a loopback or link-local address.")
+        .or(Unwritten::Flag(false)),
 ];
 
 const SMTP: &[Key] = &[
