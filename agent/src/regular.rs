@@ -1,5 +1,6 @@
 //! Files that a person named for a plugin: read only if they are files, and only as far as they may be long. A pipe would
-//! have whoever reads it wait, and a device would have no end.
+//! have whoever reads it wait, and a device would have no end. Only a text may come out of a pipe, which a shell makes of
+//! `<(…)`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -13,6 +14,19 @@ pub(crate) fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Bytes of a text that a person wrote, at most.
+const TEXT_MAX: u64 = 64 << 20;
+
+/// The text of the file, or of a pipe.
+pub(crate) fn text(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(TEXT_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > TEXT_MAX {
+        return Err(io::Error::other(format!("it has more than {TEXT_MAX} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -35,6 +49,9 @@ mod tests {
         fs::write(&file, "four").unwrap();
         assert_eq!(read(&file, 4).unwrap(), b"four");
         assert_eq!(read(&file, 2).unwrap(), b"fou");
+
+        assert_eq!(text(&file).unwrap(), "four");
+        assert!(text(Path::new("/dev/zero")).unwrap_err().to_string().contains("more than 67108864 bytes"));
 
         let pipe = dir.path().join("pipe");
         let mode = rustix::fs::Mode::from_raw_mode(0o600);

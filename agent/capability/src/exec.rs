@@ -253,10 +253,12 @@ fn not_settable(grant: &ExecGrant, command: &Command) -> CallError {
         command.env.iter().map(|(name, _)| name.as_str()).filter(|name| !grant.lets_set(name)).collect();
     let env = refusal::quote_all(grant.env.iter().map(String::as_str).chain(missing.iter().copied()));
     // Not a grant of its own, which would lack what this one says of the user and the folder.
-    let program = refusal::quote(&grant.program);
+    let rest = grant.rest.then_some(REST);
+    let args = grant.args.iter().map(Pattern::as_str).chain(rest);
+    let command = refusal::quote_all([&grant.program[..]].into_iter().chain(args));
     refusal::refused(
-        format_args!("set {} for {program}", missing.join(", ")),
-        format_args!("env = {env} in the grant of allow.exec for {program}"),
+        format_args!("set {} for {}", missing.join(", "), refusal::quote(&grant.program)),
+        format_args!("env = {env} in the grant of allow.exec with command = {command}"),
     )
 }
 

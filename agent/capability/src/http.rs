@@ -1,10 +1,12 @@
 //! HTTP: grants of URLs with their methods, and the secrets that the host adds.
 //!
-//! Boundary: parses and decides; `http/target.rs` reads URLs, `http/send.rs` acts, `http/resolve.rs` looks names up.
+//! Boundary: parses and decides; `http/target.rs` reads URLs, `http/send.rs` acts, `http/resolve.rs` looks names up,
+//! `http/connect.rs` connects.
 //!
 //! Invariants: what is decided on is the parsed URL that is then asked, never its text. A secret's file is
 //! named by the grant and read here; a guest neither names, sees nor overrides it.
 
+mod connect;
 mod resolve;
 mod send;
 mod target;
@@ -14,7 +16,7 @@ mod tests;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use reqwest::{
+use hyper::{
     Method,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
@@ -246,17 +248,17 @@ fn find<'g>(
 
 fn not_granted(grants: &[HttpGrant], method: &Method, target: &Target) -> CallError {
     let url = target.without_query();
-    if url.contains('*') {
+    let pattern = if target.has_query() { format!("{url}?*") } else { url.clone() };
+    if !Scope::parse(&pattern).is_ok_and(|scope| scope.covers(target)) {
         let url = refusal::shorten(&refusal::quote(&url), 200);
         return CallError::Refused(format!(
-            "{method} {url} is granted only with all that a pattern takes: in a grant `*` stands for any characters, and a host \
-             holds none"
+            "{method} {url} is granted only with all that a pattern takes: in a grant `*` stands for any characters of one part of \
+             the path, and a host holds none"
         ));
     }
-    let pattern = if target.has_query() { format!("{url}?*") } else { url.clone() };
     let item = format!("{{ url = {}, methods = [\"{method}\"] }}", refusal::quote(&pattern));
     refusal::refused(
-        format_args!("{method} {}", refusal::quote(&url)),
+        format_args!("{method}{} {}", refusal::widely([&url]), refusal::quote(&url)),
         refusal::one_more("allow.http", grants, &item),
     )
 }

@@ -27,14 +27,6 @@ impl Grants {
         for request in requests {
             faults.extend(grants.add(request).err().into_iter().flatten());
         }
-        match Mails::of(requests) {
-            Err(error) => faults.push(error),
-            Ok(None) => {}
-            Ok(Some(mails)) => match SmtpGrant::parse(mails.into_spec()) {
-                Ok(grant) => grants.smtp = Some(grant),
-                Err(errors) => faults.extend(errors),
-            },
-        }
         if faults.is_empty() {
             // A path that ends in `/` is a grant of a folder, and of no file.
             let uncovered = requests.iter().filter_map(|request| grants.covers(request).err());
@@ -68,7 +60,14 @@ impl Grants {
                 let (url, methods) = (url.clone(), vec![method.clone()]);
                 self.http.push(HttpGrant::parse(HttpGrantSpec { url, methods, ..Default::default() })?);
             }
-            Request::Smtp { .. } => {}
+            Request::Smtp { from, to } => {
+                let grant = match &self.smtp {
+                    Some(grant) => grant.clone().admitting(from, to),
+                    None => SmtpGrant::parse(SmtpGrantSpec { relay: NO_RELAY.into(), ..Default::default() })?
+                        .limited_to(from, to),
+                };
+                self.smtp = Some(grant.map_err(|error| vec![error])?);
+            }
             Request::Watch => self.watch = true,
             Request::Kv { prefix } => self.kv.push(KvGrant::parse(prefix).map_err(|error| vec![error])?),
             Request::KvStore { size } => {
@@ -86,28 +85,26 @@ impl Mails {
         for request in requests {
             if let Request::Smtp { from, to } = request {
                 let (sender, recipients) = Parties::parse(from, to).map_err(GrantError)?.addresses();
-                mails.senders.push(sender);
-                mails.recipients.extend(recipients);
+                for (known, new) in [(&mut mails.senders, vec![sender]), (&mut mails.recipients, recipients)]
+                {
+                    for address in new {
+                        if !known.contains(&address) {
+                            known.push(address);
+                        }
+                    }
+                }
             }
         }
-        mails.senders.dedup();
         Ok((!mails.senders.is_empty()).then_some(mails))
     }
 
-    /// The sender, unless there are several: a grant names one, or none for any.
-    fn sender(&self) -> Option<&String> {
-        if let [sender] = self.senders.as_slice() { Some(sender) } else { None }
-    }
-
-    fn into_spec(self) -> SmtpGrantSpec {
-        let from = self.sender().cloned();
-        SmtpGrantSpec { relay: NO_RELAY.into(), from, to: self.recipients, ..SmtpGrantSpec::default() }
-    }
-
     fn line(&self) -> String {
-        let from = self.sender().map(|sender| format!(", from = {}", refusal::quote(sender)));
-        let (from, to) = (from.unwrap_or_default(), refusal::quote_all(&self.recipients));
-        format!("allow.smtp = {{ relay = \"{NO_RELAY}\"{from}, to = {to} }}")
+        let from = match &self.senders[..] {
+            [sender] => refusal::quote(sender),
+            senders => refusal::quote_all(senders),
+        };
+        let to = refusal::quote_all(&self.recipients);
+        format!("allow.smtp = {{ relay = \"{NO_RELAY}\", from = {from}, to = {to} }}")
     }
 }
 
@@ -221,6 +218,12 @@ mod tests {
             r#"allow.kv_store = { size = "2KiB" }"#,
         ];
         assert_eq!(lines(&Grants::default(), &requests), want);
+        let mails = [mail("a@b.c", &["x@b.c"]), mail("b@b.c", &["y@b.c"]), mail("b@b.c", &["y@b.c"])];
+        let want = [
+            r#"allow.smtp = { relay = "smtps://smtp.example.com", from = "a@b.c", to = ["x@b.c"] }"#,
+            r#"from = ["a@b.c", "b@b.c"] in allow.smtp"#,
+        ];
+        assert_eq!(lines(&Grants::default(), &mails), want);
         let some = Grants { kv_store: Some(KvStoreGrant { size: 1, keys: 3 }), ..Grants::default() };
         let sizes = [Request::KvStore { size: 2048 }, Request::KvStore { size: 4096 }];
         let want = ["2KiB", "4KiB"].map(|size| format!("allow.kv_store = {{ size = \"{size}\", keys = 3 }}"));
@@ -260,8 +263,8 @@ mod tests {
                 r#"allow.kv_store = { size = "4KiB" }"#,
             ]
         );
-        let several = [mail("a@b.c", &["x@b.c"]), mail("b@b.c", &["x@b.c"])];
-        assert_eq!(allow_lines(&several).len(), 1);
-        assert!(!allow_lines(&several)[0].contains("from"));
+        let several = [mail("a@b.c", &["x@b.c"]), mail("b@b.c", &["x@b.c"]), mail("a@b.c", &["x@b.c"])];
+        let line = r#"allow.smtp = { relay = "smtps://smtp.example.com", from = ["a@b.c", "b@b.c"], to = ["x@b.c"] }"#;
+        assert_eq!(allow_lines(&several), [line]);
     }
 }

@@ -55,8 +55,8 @@ pub struct SmtpGrantSpec {
     pub password_file: Option<PathBuf>,
     /// PEM file with the only certificates that are trusted; by default the system's roots.
     pub ca_file: Option<PathBuf>,
-    /// Address or pattern of the sender; by default any, since a relay knows who may send as whom.
-    pub from: Option<String>,
+    /// Addresses or patterns of the senders; none means any, since a relay knows who may send as whom.
+    pub from: Vec<String>,
     /// Addresses or patterns (`*@example.com`) of the recipients; none means nobody.
     pub to: Vec<String>,
 }
@@ -67,7 +67,8 @@ pub struct SmtpGrant {
     relay: Relay,
     login: Option<Login>,
     ca_file: Option<PathBuf>,
-    from: Option<AddressPattern>,
+    /// None: any.
+    from: Vec<AddressPattern>,
     to: Vec<AddressPattern>,
 }
 
@@ -202,7 +203,7 @@ impl SmtpGrant {
             }
         }
         let mut pattern = |text: &String| AddressPattern::parse(text).map_err(|why| wrong(&why)).ok();
-        let from = spec.from.as_ref().and_then(&mut pattern);
+        let from = spec.from.iter().filter_map(&mut pattern).collect();
         let to = spec.to.iter().filter_map(pattern).collect();
         match relay {
             Some(relay) if faults.is_empty() => Ok(Self { relay, login, ca_file: spec.ca_file, from, to }),
@@ -216,12 +217,28 @@ impl SmtpGrant {
     /// One of them is no address.
     pub fn limited_to(mut self, from: &str, to: &[String]) -> Result<Self, GrantError> {
         let parties = Parties::parse(from, to).map_err(GrantError)?;
-        let exact = |mailbox: &Mailbox| AddressPattern::parse(mailbox.email.as_ref()).map_err(GrantError);
-        if self.from.is_none() {
-            self.from = Some(exact(&parties.from)?);
+        if self.from.is_empty() {
+            self.from = vec![exact(&parties.from)?];
         }
         if self.to.is_empty() {
             self.to = parties.to.iter().map(exact).collect::<Result<_, _>>()?;
+        }
+        Ok(self)
+    }
+
+    /// The same grant, which covers a mail from and to these, too.
+    ///
+    /// # Errors
+    /// One of them is no address.
+    pub(crate) fn admitting(mut self, from: &str, to: &[String]) -> Result<Self, GrantError> {
+        let parties = Parties::parse(from, to).map_err(GrantError)?;
+        if !self.from.is_empty() && !covers_one(&self.from, &parties.from) {
+            self.from.push(exact(&parties.from)?);
+        }
+        for to in &parties.to {
+            if !covers_one(&self.to, to) {
+                self.to.push(exact(to)?);
+            }
         }
         Ok(self)
     }
@@ -230,9 +247,11 @@ impl SmtpGrant {
     pub(crate) fn in_words(&self) -> String {
         let user =
             self.login.as_ref().map_or_else(String::new, |login| format!(" as user {}", login.username));
-        let from = self.from.as_ref().map_or_else(|| "any address".to_owned(), ToString::to_string);
-        let to: Vec<String> = self.to.iter().map(ToString::to_string).collect();
-        let to = if to.is_empty() { "nobody".to_owned() } else { to.join(" or ") };
+        let shown = |patterns: &[AddressPattern], none: &str| {
+            let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+            if patterns.is_empty() { none.to_owned() } else { patterns.join(" or ") }
+        };
+        let (from, to) = (shown(&self.from, "any address"), shown(&self.to, "nobody"));
         let relay = self.relay.to_string();
         let relay =
             if relay == format!("{NO_RELAY}:465") { "the relay that its grant names" } else { &relay };
@@ -242,6 +261,15 @@ impl SmtpGrant {
         }
         words.join("; ")
     }
+}
+
+/// The pattern of one address.
+fn exact(mailbox: &Mailbox) -> Result<AddressPattern, GrantError> {
+    AddressPattern::parse(mailbox.email.as_ref()).map_err(GrantError)
+}
+
+fn covers_one(patterns: &[AddressPattern], mailbox: &Mailbox) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(&mailbox.email))
 }
 
 impl Parties {
@@ -284,15 +312,14 @@ pub(crate) fn decide<'g>(
             ),
         ));
     };
-    if grant.from.as_ref().is_some_and(|pattern| !pattern.matches(&parties.from.email)) {
-        let widely = refusal::widely([&from]);
-        let from = refusal::quote(&from);
+    if !grant.from.is_empty() && !covers_one(&grant.from, &parties.from) {
+        let granted = grant.from.iter().map(ToString::to_string);
         return Err(refusal::refused(
-            format_args!("mail{widely} from {from}"),
-            format_args!("from = {from} in allow.smtp"),
+            format_args!("mail{} from {}", refusal::widely([&from]), refusal::quote(&from)),
+            format_args!("from = {} in allow.smtp", refusal::quote_all(granted.chain([from.clone()]))),
         ));
     }
-    let is_strange = |to: &&Mailbox| !grant.to.iter().any(|pattern| pattern.matches(&to.email));
+    let is_strange = |to: &&Mailbox| !covers_one(&grant.to, to);
     let strange: Vec<String> = parties.to.iter().filter(is_strange).map(|to| to.email.to_string()).collect();
     if strange.is_empty() {
         return Ok(grant);

@@ -153,9 +153,9 @@ fn a_refusal_says_what_would_cover_it() {
     let mut asked = command(&["/bin/x"]);
     asked.env = vec![("HOME".into(), "/".into())];
     assert_eq!(
-        refused(&[grant(&["/bin/x"])], &asked),
+        refused(&[grant(&["/bin/x", "a"]), grant(&["/bin/x", "**"])], &asked),
         CallError::Refused(
-            r#"set HOME for "/bin/x" is not granted; it would be with: env = ["HOME"] in the grant of allow.exec for "/bin/x""#.into()
+            r#"set HOME for "/bin/x" is not granted; it would be with: env = ["HOME"] in the grant of allow.exec with command = ["/bin/x", "**"]"#.into()
         )
     );
 }

@@ -6,20 +6,30 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    error::Error as _,
+    error::Error,
+    fmt,
     path::PathBuf,
     sync::Arc,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
-use reqwest::{
-    Client, Response,
-    header::{HeaderName, HeaderValue, USER_AGENT},
-    redirect, retry,
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Request, Response, Uri,
+    body::{Bytes, Incoming},
+    ext::on_informational,
+    header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT},
+};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy,
+    rt::{TokioExecutor, TokioTimer},
 };
 use rustls::ClientConfig;
-use tokio::time::timeout;
+use tokio::{sync::Notify, time::timeout};
 
+use super::connect::Connector;
 use super::resolve::{self, Inward, LookUp, Resolver};
 use super::{Granted, HttpGrant, HttpResponse};
 use crate::secret::{self, Sent};
@@ -35,16 +45,26 @@ const IDLE_MAX: usize = 16;
 const HEADERS_MIN: usize = 8 << 10;
 /// Bytes of an error's causes that are told.
 const MAX_CAUSE: usize = 500;
+/// Interim answers (1xx) to one request. One or two are common; that many are no server's that has an answer.
+const INTERIM_MAX: usize = 20;
+
+/// Asks servers, and keeps connections.
+type Client = legacy::Client<HttpsConnector<Connector>, Full<Bytes>>;
 
 /// A client for each grant, in the grants' order.
-#[derive(Debug)]
 pub(crate) struct Clients(Vec<Client>);
 
 /// The clients of several receivers: grants with one trust and the same secrets that lead as far share one, and its
 /// connections: a server may take whoever has shown a secret once for the same until the connection ends. A client is made
 /// when the first grant needs it, of the certificates that its files hold then.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct HttpClients(HashMap<Kind, Client>);
+
+impl fmt::Debug for HttpClients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 /// What a client is for.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -110,7 +130,7 @@ impl Clients {
             let client = match shared.0.entry(kind) {
                 Entry::Occupied(known) => known.get().clone(),
                 Entry::Vacant(place) => {
-                    let built = client(place.key().trust.tls()?, Resolver { look_up, local: *local })?;
+                    let built = client(place.key().trust.tls()?, Resolver { look_up, local: *local });
                     place.insert(built).clone()
                 }
             };
@@ -149,33 +169,64 @@ impl Clients {
             secrets.push(secret);
         }
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
-        let request = client.request(method, target.url().clone()).headers(headers).body(body);
-        let response = request.send().await.map_err(|error| match inward(&error) {
-            Some(inward) => not_local(grant, inward),
-            None => CallError::Failed(failed(error)),
-        })?;
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        let uri: Uri =
+            target.url().as_str().parse().map_err(|error| CallError::Failed(format!("{error}")))?;
+        let mut request = Request::new(Full::from(body));
+        (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
+        let interim = Interim::count(&mut request);
+        let response = tokio::select! {
+            biased;
+            () = interim.too_many() => {
+                return Err(CallError::Failed(format!("it answers more than {INTERIM_MAX} times that its answer is to come")));
+            }
+            response = client.request(request) => response.map_err(|error| match inward(&error) {
+                Some(inward) => not_local(grant, inward),
+                None => CallError::Failed(failed(&error)),
+            })?,
+        };
         let sent = Sent::of(&secrets).map_err(CallError::Failed)?;
         read(response, keep, &sent).await.map_err(CallError::Failed)
     }
 }
 
-fn client(tls: ClientConfig, resolver: Resolver) -> Result<Client, GrantError> {
-    Client::builder()
-        .dns_resolver(Arc::new(resolver))
-        .tls_backend_preconfigured(tls)
-        .redirect(redirect::Policy::none())
-        // Trying again is the dispatcher's decision, and it is recorded there.
-        .retry(retry::never())
-        .no_proxy()
-        .referer(false)
+/// What hyper does by itself: no redirect, no proxy, and no second try, but where a kept connection was closed before
+/// anything was sent.
+fn client(tls: ClientConfig, resolver: Resolver) -> Client {
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+    legacy::Client::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(IDLE_MAX)
-        .build()
-        .map_err(|error| GrantError(format!("build the HTTP client: {error}")))
+        .pool_timer(TokioTimer::new())
+        .build(connector.wrap_connector(Connector::new(resolver)))
+}
+
+/// The interim answers to a request.
+#[derive(Default)]
+struct Interim {
+    count: AtomicUsize,
+    enough: Notify,
+}
+
+impl Interim {
+    fn count<T>(request: &mut Request<T>) -> Arc<Self> {
+        let interim = Arc::<Self>::default();
+        let counted = Arc::clone(&interim);
+        on_informational(request, move |_| {
+            if counted.count.fetch_add(1, Relaxed) == INTERIM_MAX {
+                counted.enough.notify_one();
+            }
+        });
+        interim
+    }
+
+    async fn too_many(&self) {
+        self.enough.notified().await;
+    }
 }
 
 /// Reads the answer, and hides what it shows of the secrets that were sent.
-async fn read(mut response: Response, keep: usize, sent: &Sent) -> Result<HttpResponse, String> {
+async fn read(response: Response<Incoming>, keep: usize, sent: &Sent) -> Result<HttpResponse, String> {
     let status = response.status().as_u16();
     let text = |bytes: &[u8]| String::from_utf8_lossy(&sent.hide(bytes)).into_owned();
     let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
@@ -192,9 +243,11 @@ async fn read(mut response: Response, keep: usize, sent: &Sent) -> Result<HttpRe
         .collect();
     // One that begins before the end of what is kept is known by its whole.
     let known = keep.saturating_add(sent.longest);
-    let mut body = Vec::new();
+    let (mut body, mut coming) = (Vec::new(), response.into_body());
     while body.len() < known {
-        let Some(chunk) = response.chunk().await.map_err(failed)? else { break };
+        let Some(frame) = coming.frame().await else { break };
+        // What is no data stands after the body.
+        let Ok(chunk) = frame.map_err(|error| failed(&error))?.into_data() else { break };
         let room = known - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
@@ -206,7 +259,7 @@ async fn read(mut response: Response, keep: usize, sent: &Sent) -> Result<HttpRe
 }
 
 /// Did it fail because a name led where nobody granted to go?
-fn inward(error: &reqwest::Error) -> Option<&Inward> {
+fn inward(error: &legacy::Error) -> Option<&Inward> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(inward) = error.downcast_ref() {
@@ -229,9 +282,8 @@ fn not_local(grant: &HttpGrant, inward: &Inward) -> CallError {
     )
 }
 
-/// The causes, innermost last. The outer error would name the URL.
-fn failed(error: reqwest::Error) -> String {
-    let error = error.without_url();
+/// The causes, innermost last.
+fn failed(error: &dyn Error) -> String {
     let mut causes = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(inner) = cause {

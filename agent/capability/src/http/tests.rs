@@ -251,6 +251,39 @@ async fn a_server_that_shows_what_it_was_sent_does_not_tell_the_secret() {
     }
 }
 
+/// Serves one connection: says so many times that its answer is to come, and then gives one.
+async fn hesitating(interim: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_exact(&mut [0; 20]).await.unwrap();
+        for _ in 0..interim {
+            if stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n").await.is_err() {
+                return;
+            }
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.ok();
+        // Whoever closes a connection that has something to read takes back what was not read yet.
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.ok();
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_server_says_only_so_often_that_its_answer_is_to_come() {
+    for few in [0, 1, 20] {
+        let url = hesitating(few).await;
+        assert_eq!(send(spec(&url), request("POST", &url)).await.unwrap().body, b"ok", "{few}");
+    }
+    for many in [21, usize::MAX] {
+        let url = hesitating(many).await;
+        let error = send(spec(&url), request("POST", &url)).await.unwrap_err();
+        let want = "it answers more than 20 times that its answer is to come";
+        assert!(matches!(&error, CallError::Failed(text) if text.ends_with(want)), "{error:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_answers_headers_count_against_its_limit() {
     let (port, _) = polite().await;

@@ -101,7 +101,7 @@ fn a_wrong_grant_says_what_would_be_right() {
         ),
         (SmtpGrantSpec { ca_file: Some("/c".into()), ..spec("smtp://m") }, "no meaning without TLS"),
         (SmtpGrantSpec { to: strings(&["example.com"]), ..spec("smtp://m") }, r#"pattern such as "*@"#),
-        (SmtpGrantSpec { from: Some("lictor".into()), ..spec("smtp://m") }, r#""lictor" is neither"#),
+        (SmtpGrantSpec { from: strings(&["lictor"]), ..spec("smtp://m") }, r#""lictor" is neither"#),
     ] {
         let faults = SmtpGrant::parse(spec).unwrap_err();
         assert!(faults.len() == 1 && faults[0].to_string().contains(want), "{faults:?}");
@@ -129,7 +129,7 @@ fn check(grant: Option<SmtpGrantSpec>, from: &str, to: &[&str], want: Result<(),
 #[test]
 fn sender_and_every_recipient_must_be_granted() {
     let open = || Some(spec("smtp://m"));
-    let closed = || Some(SmtpGrantSpec { from: Some("lictor@example.org".into()), ..spec("smtp://m") });
+    let closed = || Some(SmtpGrantSpec { from: strings(&["lictor@example.org"]), ..spec("smtp://m") });
     check(open(), "any@one", &["a@example.com", "b@EXAMPLE.COM"], Ok(()));
     check(closed(), "Lictor <lictor@example.org>", &["a@example.com"], Ok(()));
     check(
@@ -137,7 +137,7 @@ fn sender_and_every_recipient_must_be_granted() {
         "root@example.org",
         &["a@example.com"],
         Err(
-            r#"mail from "root@example.org" is not granted; it would be with: from = "root@example.org" in allow.smtp"#,
+            r#"mail from "root@example.org" is not granted; it would be with: from = ["lictor@example.org", "root@example.org"] in allow.smtp"#,
         ),
     );
     check(
@@ -176,7 +176,7 @@ fn a_grant_is_told_in_words() {
         username: Some("lictor".into()),
         password_file: Some("/run/secret".into()),
         ca_file: Some("/ca.pem".into()),
-        from: Some("lictor@Example.org".into()),
+        from: strings(&["lictor@Example.org"]),
         to: strings(&["a@b.c", "*@d.e"]),
     };
     assert_eq!(
@@ -360,7 +360,7 @@ proptest! {
         to in proptest::collection::vec("(a|b|%|N <a@x.org>|\"q\")(@(x|y)\\.org|)", 0..4),
         patterns in proptest::collection::vec("(\\*|a)@(x|\\*)\\.org", 0..3),
     ) {
-        let from_pattern = Some("a@*.org".to_owned());
+        let from_pattern = strings(&["a@*.org"]);
         let grant = SmtpGrant::parse(SmtpGrantSpec { to: patterns, from: from_pattern, ..spec("smtp://m") }).unwrap();
         let Ok(parties) = Parties::parse(&from, &to) else { return Ok(()) };
         let fits = |mailbox: &Mailbox| grant.to.iter().any(|pattern| pattern.matches(&mailbox.email));

@@ -17,7 +17,6 @@
 //! http = { method = "POST", json = { text = "db is critical" } }
 //! ```
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -26,6 +25,8 @@ use lictor_capability::{
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use crate::regular;
 
 /// A test of a plugin.
 #[derive(Debug, Deserialize)]
@@ -294,7 +295,7 @@ impl From<MailTrouble> for SmtpError {
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let shown = path.display();
-    let text = fs::read_to_string(path).with_context(|| format!("read {shown}"))?;
+    let text = regular::text(path).with_context(|| format!("read {shown}"))?;
     // The reader's own message does not say which kinds of answers there are.
     let more = "`lictor plugin test --help` shows what can stand in it";
     toml::from_str(&text)

@@ -11,7 +11,6 @@ mod sdk;
 mod test;
 mod trial;
 
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +22,7 @@ use serde_json::{Map, Value};
 
 use super::{ConfigArgs, EXIT_CONFIG, EXIT_NOT_THERE, refusal};
 use crate::config::Faults;
+use crate::regular;
 use find::Found;
 
 #[derive(Subcommand)]
@@ -99,7 +99,7 @@ impl PluginConfig {
     fn read(&self) -> Result<Option<Value>> {
         let read = match (&self.config, &self.config_json) {
             (Some(path), _) => {
-                let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+                let text = regular::text(path).with_context(|| format!("read {}", path.display()))?;
                 let table: toml::Table =
                     toml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
                 json(&toml::Value::Table(table))

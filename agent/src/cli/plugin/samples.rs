@@ -1,6 +1,5 @@
 //! One event of each type, as a plugin gets it; and events from files.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -11,6 +10,7 @@ use serde_json::Value;
 use super::sdk;
 use crate::config::nearest;
 use crate::event::EventType;
+use crate::regular;
 
 /// An event in `CloudEvents`' JSON; attributes that a plugin does not get are left alone.
 #[derive(Deserialize)]
@@ -45,7 +45,7 @@ pub(super) fn named(word: &str, folder: &Path) -> Result<Event> {
     let shown = path.display();
     let like = nearest(word, kinds()).unwrap_or("check.status");
     let help = || format!("read the event {shown}; write a file, or a type such as {like}");
-    let text = fs::read_to_string(&path).with_context(help)?;
+    let text = regular::text(&path).with_context(help)?;
     read(&text).with_context(|| format!("read the event {shown}"))
 }
 

@@ -171,8 +171,12 @@ const SMTP: &[Key] = &[
     Key::new("username", Kind::Text, "Who Lictor is there.").nothing("it does not log in"),
     Key::new("password_file", Kind::Path, "The file that holds the password.").nothing("it does not log in"),
     Key::new("ca_file", Kind::Path, "PEM file of the authorities to trust.").nothing("those of the system"),
-    Key::new("from", Kind::Text, "The address that mail may come from.")
-        .nothing("the one that `config` names, for a plugin of Lictor's own; any for another"),
+    Key::new(
+        "from",
+        Kind::Any(&[Kind::Text, Kind::Some(&Kind::Text)]),
+        "The addresses that mail may come from.",
+    )
+    .nothing("the one that `config` names, for a plugin of Lictor's own; any for another"),
     Key::new("to", TEXTS, "The addresses that mail may go to.")
         .nothing("those that `config` names, for a plugin of Lictor's own; none for another"),
 ];
