@@ -27,7 +27,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, fchown, flock, openat};
 use rustix::process::{Gid, Uid};
 
 use super::{How, Place};
-use crate::{CallError, account};
+use crate::{CallError, account, refusal};
 
 /// Mode of a file that is made, before the umask: events may name what not everyone should read.
 const NEW_FILE_MODE: u32 = 0o640;
@@ -160,7 +160,7 @@ fn open(folder: &Dir, place: &Place) -> Result<Opened, CallError> {
             },
             found => (found, false),
         };
-        let file = file.map_err(|error| explain(&error, place.is_alone))?;
+        let file = file.map_err(|error| explain(&error, place))?;
         let kind = file.metadata().map_err(|error| failed(&error.to_string()))?.file_type();
         let opened = Opened { file, name, is_new };
         return if kind.is_file() { Ok(opened) } else { Err(failed("it is not a regular file")) };
@@ -207,18 +207,23 @@ fn sync_parent(folder: &Dir, name: &Path) -> io::Result<()> {
     folder.open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn explain(error: &io::Error, is_alone: bool) -> CallError {
+fn explain(error: &io::Error, place: &Place) -> CallError {
     let errno = rustix::io::Errno::from_io_error(error);
-    if errno == Some(rustix::io::Errno::LOOP) && is_alone {
-        let why = "it is a symlink, and it is granted alone: grant the file that it leads to, or the folder";
-        return CallError::Refused(why.to_owned());
+    if errno == Some(rustix::io::Errno::LOOP) && place.is_alone {
+        let quote = |path: &Path| refusal::quote(&path.to_string_lossy());
+        let (file, folder) = (quote(&place.folder.join(&place.name)), quote(&place.folder));
+        return CallError::Refused(format!(
+            "it is a symlink, and it is granted alone; as far as it stays in its folder it would be with: {folder} instead of \
+             {file} in allow.append"
+        ));
     }
     if errno == Some(rustix::io::Errno::NXIO) {
         return CallError::Failed("it is not a regular file".to_owned());
     }
     // How cap-std reports a path that leaves its folder.
     if error.kind() == io::ErrorKind::PermissionDenied && errno.is_none() {
-        let why = "a symlink leads out of the granted folder; grant the folder that it leads to";
+        let why = "it is never granted by this name, since a symlink leads out of the granted folder: the plugin has to name \
+                   the file where it is, and that can be granted";
         return CallError::Refused(why.to_owned());
     }
     CallError::Failed(error.to_string())

@@ -128,13 +128,22 @@ impl Scope {
     }
 }
 
-/// A query other than `*` is not shown, since it may hold a secret.
+/// Of a query the names are shown, and which values are `*`; another value may be a secret.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (url, query) = (self.url.as_str(), self.url.query());
         let shown = query.map_or(url, |query| &url[..url.len() - query.len() - 1]);
-        let mark = query.map_or("", |query| if query == "*" { "?*" } else { "?…" });
-        write!(f, "{shown}{mark}")
+        f.write_str(shown)?;
+        for (at, part) in query.into_iter().flat_map(|query| query.split('&')).enumerate() {
+            let (name, value) =
+                part.split_once('=').map_or((None, part), |(name, value)| (Some(name), value));
+            let (sign, value) = (if at == 0 { '?' } else { '&' }, if value == "*" { "*" } else { "…" });
+            match name {
+                Some(name) => write!(f, "{sign}{name}={value}")?,
+                None => write!(f, "{sign}{value}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -317,7 +326,9 @@ mod tests {
         for (url, want) in [
             ("http://h", "http://h/"),
             ("http://h/a?*", "http://h/a?*"),
-            ("http://h/a?key=1", "http://h/a?…"),
+            ("http://h/a?key=1", "http://h/a?key=…"),
+            ("http://h/a?key=1&y=*&*", "http://h/a?key=…&y=*&*"),
+            ("http://h/a?secret", "http://h/a?…"),
         ] {
             assert_eq!(Scope::parse(url).unwrap().to_string(), want);
         }

@@ -67,13 +67,15 @@ impl Entry<'_> {
     /// A duration in `range`: a whole number and its unit.
     pub(in crate::config) fn duration(self, range: RangeInclusive<Duration>) -> Option<Duration> {
         const HELP: &str = "write a whole number and ms, s, m, h or d";
+        let (least, most) = (words::show_duration(*range.start()), words::show_duration(*range.end()));
+        let within = format!("write a duration from {least} to {most}");
         let text = match self.value() {
             DeValue::String(text) => text,
             DeValue::Integer(number) => {
-                return self.wrong(
-                    "the unit of the duration is missing",
-                    format!("write \"{number}s\" for seconds"),
-                );
+                let seconds = format!("{number}s");
+                let fits = words::duration(&seconds).is_some_and(|duration| range.contains(&duration));
+                let help = if fits { format!("write \"{seconds}\" for seconds") } else { within };
+                return self.wrong("the unit of the duration is missing", help);
             }
             _ => return self.expected("a duration", format!("{HELP}: \"30s\"")),
         };
@@ -84,18 +86,21 @@ impl Entry<'_> {
         if range.contains(&duration) {
             return Some(duration);
         }
-        let (least, most) = (words::show_duration(*range.start()), words::show_duration(*range.end()));
-        self.wrong(format!("{text:?} is out of range"), format!("write a duration from {least} to {most}"))
+        self.wrong(format!("{text:?} is out of range"), within)
     }
 
     /// A size in bytes in `range`: a whole number and its unit.
     pub(in crate::config) fn size(self, range: RangeInclusive<u64>) -> Option<u64> {
         const HELP: &str = "write a whole number and B, KiB, MiB or GiB";
+        let (least, most) = (words::show_size(*range.start()), words::show_size(*range.end()));
+        let within = format!("write a size from {least} to {most}");
         let text = match self.value() {
             DeValue::String(text) => text,
             DeValue::Integer(number) => {
-                return self
-                    .wrong("the unit of the size is missing", format!("write \"{number}B\" for bytes"));
+                let bytes = format!("{number}B");
+                let fits = words::size(&bytes).is_some_and(|size| range.contains(&size));
+                let help = if fits { format!("write \"{bytes}\" for bytes") } else { within };
+                return self.wrong("the unit of the size is missing", help);
             }
             _ => return self.expected("a size", format!("{HELP}: \"64KiB\"")),
         };
@@ -105,8 +110,7 @@ impl Entry<'_> {
         if range.contains(&size) {
             return Some(size);
         }
-        let (least, most) = (words::show_size(*range.start()), words::show_size(*range.end()));
-        self.wrong(format!("{text:?} is out of range"), format!("write a size from {least} to {most}"))
+        self.wrong(format!("{text:?} is out of range"), within)
     }
 
     /// A path; a relative one is relative to the folder of the file that it is written in.
