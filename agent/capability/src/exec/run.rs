@@ -121,9 +121,10 @@ fn run_as(account: &Account, process: &mut Process) -> Result<(), String> {
     Ok(())
 }
 
-/// Has the program get a session of its own, and with that a group, and none of our descriptors. From ours it would write
-/// into the terminal that we were started from, as if whoever sits there typed it. Descriptors are opened so that it does not, but with another user or group it is
-/// forked, and what is called in the child then may open one of them anew, as wasmtime does with `/proc/self/pagemap`.
+/// Has the program get a session of its own, and with that a group, and none of our descriptors. In our session it could
+/// write into the terminal that we were started from, as if whoever sits there typed it. Our descriptors are opened so that
+/// no program gets them, but for another user or group it is forked, and what is called in the child then may open one of
+/// them anew, as wasmtime does with `/proc/self/pagemap`.
 fn part_from_us(process: &mut Process) {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let listed = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok());
