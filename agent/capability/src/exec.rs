@@ -25,6 +25,8 @@ use crate::{CallError, GrantError, account::Account, refusal, wildcard::Pattern}
 
 /// As the last argument of a grant: any further arguments, also none.
 const REST: &str = "**";
+/// Bytes of an argument that Linux takes at most (`MAX_ARG_STRLEN`, with the NUL at its end).
+const ARG_MAX: usize = (128 << 10) - 1;
 /// A guest may set variables whose names begin so: they mean nothing to a loader or a shell.
 const OWN_PREFIX: &str = "LICTOR_";
 /// So may this one be set: what Consul's own watches tell their handlers.
@@ -220,6 +222,12 @@ pub(crate) fn decide<'g>(
     real: Real<'_>,
 ) -> Result<&'g ExecGrant, CallError> {
     let strings = command.argv.iter().chain(command.env.iter().map(|(_, value)| value));
+    if let Some(long) = command.argv.iter().find(|text| text.len() > ARG_MAX) {
+        let long = refusal::shorten(&refusal::quote(long), 40);
+        return Err(CallError::Refused(format!(
+            "{long} has more than {ARG_MAX} bytes, which Linux takes for no argument"
+        )));
+    }
     if strings.into_iter().any(|text| text.contains('\0')) {
         return Err(CallError::Refused("a NUL in an argument or a variable is never granted".to_owned()));
     }

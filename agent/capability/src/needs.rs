@@ -234,6 +234,12 @@ mod tests {
     fn what_no_grant_could_cover_is_told_all_at_once() {
         let requests = [exec(&["ls"]), http("ftp://h/"), mail("nobody", &["x@b.c"])];
         assert_eq!(Grants::for_requests(&requests).unwrap_err().len(), 3);
+        // To hold them against a pattern would take a thread for long.
+        let long = "a".repeat(10_000);
+        let requests = [http(&format!("http://h/{long}")), mail("a@b.c", &[&format!("{long}@b.c")])];
+        let faults = Grants::for_requests(&requests).unwrap_err();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(faults.iter().all(|fault| fault.to_string().contains("bytes")), "{faults:?}");
         let folder = Request::Append { path: "/var/log/".into() };
         assert!(Grants::for_requests(&[folder]).unwrap_err()[0].to_string().contains("never granted"));
     }

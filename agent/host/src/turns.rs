@@ -30,6 +30,9 @@ const HALF_LIFE: Duration = Duration::from_millis(100);
 /// may take twice as long, so a tenth of it costs the others less than a tenth.
 const REST: u32 = 9;
 
+/// It rests no longer than this, however long one turn was: a call of the host ends no turn, and deadlines are seen in turns.
+const REST_MAX: Duration = Duration::from_millis(100);
+
 /// Who used less of late does not rest: it slows nobody.
 const FREE: Duration = Duration::from_millis(2);
 
@@ -253,7 +256,7 @@ impl Drop for Turn<'_> {
         let mut state = lock(&self.turns.state);
         state.running = None;
         if share.used(now) > FREE.as_secs_f64() && state.is_in_the_way(share, now) {
-            let (until, turns) = (now + used * REST, Arc::clone(&self.seat.turns));
+            let (until, turns) = (now + (used * REST).min(REST_MAX), Arc::clone(&self.seat.turns));
             share.rest(until);
             // A call of the receiver may ask already, and nobody else later.
             tokio::spawn(async move {

@@ -12,6 +12,7 @@ use clap::Subcommand;
 
 use super::{EXIT_CONFIG, EXIT_UNAVAILABLE};
 use crate::migrate::{self, MigrateError};
+use crate::regular;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -33,7 +34,7 @@ pub(super) fn migrate(verb: &Verb) -> ExitCode {
 
 fn watches(files: &[PathBuf]) -> Result<()> {
     let read = |path: &PathBuf| {
-        let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        let text = regular::text(path).with_context(|| format!("read {}", path.display()))?;
         Ok((path.display().to_string(), text))
     };
     let files = files.iter().map(read).collect::<Result<Vec<_>>>()?;

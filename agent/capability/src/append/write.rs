@@ -213,7 +213,7 @@ fn explain(error: &io::Error, place: &Place) -> CallError {
         let quote = |path: &Path| refusal::quote(&path.to_string_lossy());
         let (file, folder) = (quote(&place.folder.join(&place.name)), quote(&place.folder));
         return CallError::Refused(format!(
-            "it is a symlink, and it is granted alone; as far as it stays in its folder it would be with: {folder} instead of \
+            "it is a symlink, and it is granted alone; as far as it is a relative one and stays in its folder it would be with: {folder} instead of \
              {file} in allow.append"
         ));
     }
@@ -222,7 +222,7 @@ fn explain(error: &io::Error, place: &Place) -> CallError {
     }
     // How cap-std reports a path that leaves its folder.
     if error.kind() == io::ErrorKind::PermissionDenied && errno.is_none() {
-        let why = "it is never granted by this name, since a symlink leads out of the granted folder: the plugin has to name \
+        let why = "it is never granted by this name, since a symlink leads out of the granted folder, or is an absolute path: the plugin has to name \
                    the file where it is, and that can be granted";
         return CallError::Refused(why.to_owned());
     }

@@ -150,6 +150,8 @@ fn a_refusal_says_what_would_cover_it() {
             r#"run ["/bin/x", "say \"a\""] is not granted; it would be with: allow.exec = [{ command = ["/bin/x", "say \"a\""] }]"#.into()
         )
     );
+    let long = refused(&[grant(&["/bin/x", "*"])], &command(&["/bin/x", &"a".repeat(1 << 17)])).to_string();
+    assert!(long.ends_with("has more than 131071 bytes, which Linux takes for no argument"), "{long}");
     let mut asked = command(&["/bin/x"]);
     asked.env = vec![("HOME".into(), "/".into())];
     assert_eq!(

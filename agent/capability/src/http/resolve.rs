@@ -85,19 +85,20 @@ fn is_inward(address: IpAddr) -> bool {
                 || address.is_unspecified()
                 || address.is_unicast_link_local()
                 || address.is_multicast()
+                // NAT64 of one's own network (RFC 8215), in any of its forms.
+                || address.segments()[..3] == [0x64, 0xff9b, 1]
                 || embedded(address).is_some_and(is_inward_v4)
         }
     }
 }
 
-/// The address of IPv4 that a gateway would make of it: `::a.b.c.d`, an old way to write one, SIIT (RFC 2765), NAT64 (RFC 6052
-/// and, with its suffix of 32 bits, RFC 8215), 6to4 (RFC 3056).
+/// The address of IPv4 that a gateway would make of it: `::a.b.c.d`, an old way to write one, SIIT (RFC 2765), NAT64 (RFC 6052),
+/// 6to4 (RFC 3056).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let last = |[high, low]: [u16; 2]| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match address.segments() {
         [0, 0, 0, 0, 0 | 0xffff, 0, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-        | [0x64, 0xff9b, 1, _, _, _, high, low]
         | [0x2002, high, low, ..] => Some(last([high, low])),
         _ => None,
     }
@@ -151,6 +152,7 @@ mod tests {
             "::ffff:0:127.0.0.1",
             "64:ff9b::169.254.169.254",
             "64:ff9b:1::127.0.0.1",
+            "64:ff9b:1:0:7f:0:100:0",
             "2002:7f00:1::1",
         ] {
             let shown = inward.parse::<IpAddr>().unwrap().to_string();

@@ -15,6 +15,9 @@ use crate::{refusal, wildcard::Pattern};
 /// quote what would.
 const ROUTING_SIGNS: [char; 6] = ['%', '!', '@', '"', ':', '\\'];
 
+/// Bytes of an address with the name beside it: of the line of a mail that it would be, and more than any has.
+const ADDRESS_MAX: usize = 998;
+
 /// An address, exact but for its `*`. The `@` is in the pattern; no `*` reaches across it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AddressPattern {
@@ -52,6 +55,9 @@ impl fmt::Display for AddressPattern {
 pub(crate) fn mailbox(text: &str) -> Result<Mailbox, String> {
     let fault =
         |why: &str| format!("read {} as a mail address: {why}", refusal::shorten(&refusal::quote(text), 200));
+    if text.len() > ADDRESS_MAX {
+        return Err(fault(&format!("it has more than {ADDRESS_MAX} bytes")));
+    }
     if text.contains(char::is_control) {
         return Err(fault("it holds a control character"));
     }

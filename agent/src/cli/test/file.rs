@@ -16,7 +16,6 @@
 //! withheld = [{ reason = "held", rule = "web-down" }]
 //! ```
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use serde::{Deserialize, Deserializer};
 use super::event::event;
 use crate::config::duration;
 use crate::event::{Event, EventType};
+use crate::regular;
 use crate::rules::Matcher;
 
 /// How long a test goes on after its last step, unless it says so.
@@ -137,7 +137,7 @@ impl<'de> Deserialize<'de> for Window {
 /// Reads a file of tests.
 pub(super) fn read(path: &Path) -> Result<TestFile> {
     let shown = path.display();
-    let text = fs::read_to_string(path).with_context(|| format!("read {shown}"))?;
+    let text = regular::text(path).with_context(|| format!("read {shown}"))?;
     let file: TestFile = toml::from_str(&text).map_err(|error| anyhow!("read {shown}: {error}"))?;
     ensure!(!file.tests.is_empty(), "read {shown}: there is no [[test]] in it");
     Ok(file)
