@@ -1,4 +1,4 @@
-//! Files that a person named for a plugin: read only if they are files, and only as far as they may be long. A pipe would
+//! Files that a person named: read only if they are files, and only as far as they may be long. A pipe would
 //! have whoever reads it wait, and a device would have no end. Only a text may come out of a pipe, which a shell makes of
 //! `<(…)`.
 

@@ -3,18 +3,11 @@
 //! Boundary: what is then granted is the operator's to say.
 
 use crate::kv_store::KEYS;
-use crate::smtp::{NO_RELAY, Parties};
+use crate::smtp::NO_RELAY;
 use crate::{
     AppendGrant, CallError, ExecGrant, GrantError, Grants, HttpGrant, HttpGrantSpec, KvGrant, KvStoreGrant,
     Request, SmtpGrant, SmtpGrantSpec, kv, kv_store, refusal,
 };
-
-/// The mails of all requests, which one grant has to cover.
-#[derive(Default)]
-struct Mails {
-    senders: Vec<String>,
-    recipients: Vec<String>,
-}
 
 impl Grants {
     /// What covers these requests and nothing else. A mail's relay is one of nobody.
@@ -79,35 +72,6 @@ impl Grants {
     }
 }
 
-impl Mails {
-    fn of(requests: &[Request]) -> Result<Option<Self>, GrantError> {
-        let mut mails = Self::default();
-        for request in requests {
-            if let Request::Smtp { from, to } = request {
-                let (sender, recipients) = Parties::parse(from, to).map_err(GrantError)?.addresses();
-                for (known, new) in [(&mut mails.senders, vec![sender]), (&mut mails.recipients, recipients)]
-                {
-                    for address in new {
-                        if !known.contains(&address) {
-                            known.push(address);
-                        }
-                    }
-                }
-            }
-        }
-        Ok((!mails.senders.is_empty()).then_some(mails))
-    }
-
-    fn line(&self) -> String {
-        let from = match &self.senders[..] {
-            [sender] => refusal::quote(sender),
-            senders => refusal::quote_all(senders),
-        };
-        let to = refusal::quote_all(&self.recipients);
-        format!("allow.smtp = {{ relay = \"{NO_RELAY}\", from = {from}, to = {to} }}")
-    }
-}
-
 /// The lines of a receiver that grant these requests, for a person to take over. Nothing for what no grant
 /// could cover.
 pub fn allow_lines(requests: &[Request]) -> Vec<String> {
@@ -126,7 +90,12 @@ pub fn allow_lines(requests: &[Request]) -> Vec<String> {
     let lists = lists.into_iter().filter(|(_, items)| !items.is_empty());
     let mut lines: Vec<_> =
         lists.map(|(key, items)| format!("allow.{key} = [{}]", items.join(", "))).collect();
-    lines.extend(Mails::of(requests).ok().flatten().map(|mails| mails.line()));
+    let mut mails = Grants::default();
+    for request in requests.iter().filter(|request| matches!(request, Request::Smtp { .. })) {
+        // What is no address has no line.
+        mails.add(request).ok();
+    }
+    lines.extend(mails.smtp.map(|grant| grant.line()));
     lines.extend(requests.contains(&Request::Watch).then(|| "allow.watch = true".to_owned()));
     let prefixes: Vec<_> = requests
         .iter()

@@ -243,6 +243,13 @@ impl SmtpGrant {
         Ok(self)
     }
 
+    /// The line that would grant it, through no relay of anybody's.
+    pub(crate) fn line(&self) -> String {
+        let shown =
+            |patterns: &[AddressPattern]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();
+        line(&shown(&self.from), &shown(&self.to))
+    }
+
     /// What it allows, in words.
     pub(crate) fn in_words(&self) -> String {
         let user =
@@ -263,6 +270,11 @@ impl SmtpGrant {
     }
 }
 
+fn line(from: &[String], to: &[String]) -> String {
+    let from = if let [from] = from { refusal::quote(from) } else { refusal::quote_all(from) };
+    format!("allow.smtp = {{ relay = \"{NO_RELAY}\", from = {from}, to = {} }}", refusal::quote_all(to))
+}
+
 /// The pattern of one address.
 fn exact(mailbox: &Mailbox) -> Result<AddressPattern, GrantError> {
     AddressPattern::parse(mailbox.email.as_ref()).map_err(GrantError)
@@ -280,12 +292,6 @@ impl Parties {
         }
         let to = to.iter().map(|text| address::mailbox(text)).collect::<Result<_, _>>()?;
         Ok(Self { from: address::mailbox(from)?, to })
-    }
-
-    /// Sender and recipients, without the names beside them.
-    pub(crate) fn addresses(&self) -> (String, Vec<String>) {
-        let address = |mailbox: &Mailbox| mailbox.email.to_string();
-        (address(&self.from), self.to.iter().map(address).collect())
     }
 }
 
@@ -305,11 +311,7 @@ pub(crate) fn decide<'g>(
     let Some(grant) = grant else {
         return Err(refusal::refused(
             format_args!("sending mail{}", refusal::widely(everyone().chain([from.clone()]))),
-            format_args!(
-                "allow.smtp = {{ relay = \"{NO_RELAY}\", from = {}, to = {} }}",
-                refusal::quote(&from),
-                refusal::quote_all(everyone())
-            ),
+            line(std::slice::from_ref(&from), &everyone().collect::<Vec<_>>()),
         ));
     };
     if !grant.from.is_empty() && !covers_one(&grant.from, &parties.from) {

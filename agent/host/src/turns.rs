@@ -372,13 +372,19 @@ mod tests {
         assert_eq!(order, "momomomommmm");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_turn_is_cut_short_for_one_that_had_less_and_for_no_other() {
+    /// Turns, and how many of them were cut short.
+    fn counting() -> (Arc<Turns>, Arc<AtomicUsize>) {
         let cuts = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&cuts);
         let turns = Turns::new(move || {
             counted.fetch_add(1, Relaxed);
         });
+        (turns, cuts)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_is_cut_short_for_one_that_had_less_and_for_no_other() {
+        let (turns, cuts) = counting();
         let (hog, more, less) = (share(10 * MS), share(100 * MS), share(MS));
         let seen = async |asking: [&Arc<Share>; 3]| {
             let (within, cuts) = (Arc::clone(&turns), Arc::clone(&cuts));
@@ -459,11 +465,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_turn_is_cut_short_where_another_receiver_is_called_elsewhere() {
-        let cuts = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&cuts);
-        let turns = Turns::new(move || {
-            counted.fetch_add(1, Relaxed);
-        });
+        let (turns, cuts) = counting();
         let (own, other) = (share(0), share(0));
         turns.make_way(&other);
         assert_eq!(cuts.load(Relaxed), 0, "nobody has a turn");

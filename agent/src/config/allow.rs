@@ -133,10 +133,8 @@ fn smtp(entry: Entry<'_>) -> Option<SmtpGrant> {
         let username = table.get("username", Entry::string);
         let password_file = table.get("password_file", Entry::file);
         let ca_file = table.get("ca_file", Entry::file);
-        let from = table.get("from", |entry| match entry.value() {
-            DeValue::String(_) => Some(vec![entry.string()?]),
-            _ => entry.some("an address or a list of them", Entry::string),
-        });
+        let from =
+            table.get("from", |entry| entry.one_or_some("an address or a list of them", Entry::string));
         let to = table.get("to", |entry| strings(entry, "a list of addresses"));
         // What is written and cannot be used was told, and is not missing.
         let half_login = table.unread("username", username.is_some())

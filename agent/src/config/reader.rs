@@ -304,6 +304,18 @@ impl<'a> Entry<'a> {
         self.list(what, read)
     }
 
+    /// A text alone, or a list of texts that is not empty.
+    pub(super) fn one_or_some<T>(
+        self,
+        what: &str,
+        mut read: impl FnMut(Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        match self.value() {
+            DeValue::String(_) => Some(vec![read(self)?]),
+            _ => self.some(what, read),
+        }
+    }
+
     /// A list of tables, `[[name]]`.
     pub(super) fn tables<T>(self, name: &str, mut read: impl FnMut(&mut Table<'a>) -> T) -> Option<Vec<T>> {
         match self.value() {

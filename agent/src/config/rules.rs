@@ -2,8 +2,6 @@
 //!
 //! Boundary: reads what is written; what it means is known to the module `rules` of the crate alone.
 
-use toml::de::DeValue;
-
 use super::fault::Fault;
 use super::matchers::{Placed, placed};
 use super::reader::{Entry, Table};
@@ -99,10 +97,7 @@ fn can_be(kind: EventType, Matcher { attribute, pattern }: &Matcher) -> bool {
 /// What the rule names: one or several.
 fn names(entry: Entry<'_>, what: &str) -> Option<Vec<(String, Place)>> {
     let name = |entry: Entry<'_>| Some((entry.string()?, entry.place()));
-    match entry.value() {
-        DeValue::String(_) => Some(vec![name(entry)?]),
-        _ => entry.some(what, name),
-    }
+    entry.one_or_some(what, name)
 }
 
 pub(super) fn event_type(entry: Entry<'_>) -> Option<EventType> {
