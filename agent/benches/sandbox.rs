@@ -248,9 +248,9 @@ impl Steady {
 
 /// Calls of this receiver's.
 fn call(receiver: &Receiver) -> impl Fn() -> Call + Clone + Send + use<> {
-    let exec = receiver.allow.exec.clone().unwrap_or_default();
+    let (exec, smtp) = (receiver.allow.exec.clone().unwrap_or_default(), receiver.allow.smtp.clone());
     let (name, config): (_, Arc<str>) = (receiver.name.clone(), receiver.config.to_string().into());
-    let capabilities = able(Grants { exec, ..Grants::default() });
+    let capabilities = able(Grants { exec, smtp, ..Grants::default() });
     let of = &receiver.limits;
     let limits = Limits {
         timeout: receiver.timeout,

@@ -941,7 +941,7 @@ pub mod lictor {
             pub struct Message {
                 /// The sender's address.
                 pub from: _rt::String,
-                /// The recipients' addresses; at least one.
+                /// The recipients' addresses, 1 to 500.
                 pub to: _rt::Vec<_rt::String>,
                 /// One line; control characters become spaces.
                 pub subject: _rt::String,

@@ -84,8 +84,12 @@ impl Ids {
         is_root() || self.are_ours()
     }
 
-    /// It is who we are already, so that nothing has to be dropped.
-    pub(crate) fn are_ours(&self) -> bool {
+    /// It is who we are already, and we may not drop more of what we are: only root can leave a group.
+    pub(crate) fn stay_ours(&self) -> bool {
+        !is_root() && self.are_ours()
+    }
+
+    fn are_ours(&self) -> bool {
         let is_ours = |group| getegid().as_raw() == group;
         self.user.is_none_or(is_us) && self.group.or(self.primary).is_none_or(is_ours)
     }

@@ -152,12 +152,12 @@ fn mode(text: &str) -> Result<u32, String> {
 /// Where the path is opened, by the first grant that covers it.
 pub(crate) fn decide(grants: &[AppendGrant], path: &str) -> Result<Place, CallError> {
     if let Err(why) = split(path) {
-        let path = refusal::shorten(&refusal::quote(path), 200);
+        let path = refusal::shorten(refusal::quote(path), 200);
         return Err(CallError::Refused(format!("append to {path} is never granted: {why}")));
     }
     grants.iter().find_map(|grant| grant.place(path)).ok_or_else(|| {
         if path.contains('*') {
-            let path = refusal::shorten(&refusal::quote(path), 200);
+            let path = refusal::shorten(refusal::quote(path), 200);
             return CallError::Refused(format!(
                 "append to {path} is granted only with its folder: a grant holds no `*`"
             ));

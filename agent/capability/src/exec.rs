@@ -16,7 +16,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 pub use ending::Programs;
 pub(crate) use run::run;
@@ -115,7 +115,7 @@ impl ExecGrant {
     /// All that is wrong with it.
     pub fn from_spec(spec: ExecGrantSpec) -> Result<Self, Vec<GrantError>> {
         let ExecGrantSpec { command, cwd, env, user, group } = spec;
-        let shown = refusal::quote_all(&command);
+        let shown = refusal::quote_all(&command).to_string();
         let mut faults = Vec::new();
         let mut wrong = |why: &str| faults.push(GrantError(format!("read the exec grant {shown}: {why}")));
         if command.iter().any(|part| part.contains('\0')) {
@@ -197,7 +197,7 @@ impl ExecGrant {
     }
 
     fn lets_set(&self, name: &str) -> bool {
-        name.starts_with(OWN_PREFIX) || name == OWN_INDEX || self.env.iter().any(|own| own == name)
+        is_own(name) || self.env.iter().any(|own| own == name)
     }
 }
 
@@ -206,7 +206,7 @@ pub(crate) fn covers(grants: &[ExecGrant], command: &[String], real: Real<'_>) -
     if grants.iter().any(|grant| grant.takes_all(command, real)) {
         Ok(())
     } else {
-        Err(not_granted(grants, command))
+        Err(not_granted(grants, command, std::iter::empty()))
     }
 }
 
@@ -223,7 +223,7 @@ pub(crate) fn decide<'g>(
 ) -> Result<&'g ExecGrant, CallError> {
     let strings = command.argv.iter().chain(command.env.iter().map(|(_, value)| value));
     if let Some(long) = command.argv.iter().find(|text| text.len() > ARG_MAX) {
-        let long = refusal::shorten(&refusal::quote(long), 40);
+        let long = refusal::shorten(refusal::quote(long), 40);
         return Err(CallError::Refused(format!(
             "{long} has more than {ARG_MAX} bytes, which Linux takes for no argument"
         )));
@@ -232,42 +232,58 @@ pub(crate) fn decide<'g>(
         return Err(CallError::Refused("a NUL in an argument or a variable is never granted".to_owned()));
     }
     if let Some((name, _)) = command.env.iter().find(|(name, _)| !is_name(name)) {
-        let name = refusal::shorten(&refusal::quote(name), 200);
+        let name = refusal::shorten(refusal::quote(name), 200);
         return Err(CallError::Refused(format!("{name} is not a variable's name")));
     }
     let takers = || grants.iter().filter(|grant| grant.takes(&command.argv, real));
-    let Some(first) = takers().next() else { return Err(not_granted(grants, &command.argv)) };
+    let names = command.env.iter().map(|(name, _)| name);
+    let Some(first) = takers().next() else { return Err(not_granted(grants, &command.argv, names)) };
     let lets = |grant: &&ExecGrant| command.env.iter().all(|(name, _)| grant.lets_set(name));
     takers().find(lets).ok_or_else(|| not_settable(first, command))
 }
 
-fn not_granted(grants: &[ExecGrant], argv: &[String]) -> CallError {
+/// `names` are those of the variables that are to be set.
+fn not_granted<'a>(
+    grants: &[ExecGrant],
+    argv: &[String],
+    names: impl Iterator<Item = &'a String> + Clone,
+) -> CallError {
     let program = argv.first().map(String::as_str).unwrap_or_default();
     if !program.starts_with('/') || program.ends_with('/') || program.contains('*') {
-        let program = refusal::shorten(&refusal::quote(program), 200);
+        let program = refusal::shorten(refusal::quote(program), 200);
         let why = "a program is named by its absolute path, without `*`";
         return CallError::Refused(format!("to run {program} is never granted: {why}"));
     }
     let widely = refusal::widely(argv);
     let argv = refusal::quote_all(argv);
+    let names = names.filter(|name| !is_own(name));
+    let env = fmt::from_fn(|f| match names.clone().next() {
+        Some(_) => write!(f, ", env = {}", refusal::quote_all(names.clone())),
+        None => Ok(()),
+    });
     refusal::refused(
         format_args!("run{widely} {argv}"),
-        refusal::one_more("allow.exec", grants, &format!("{{ command = {argv} }}")),
+        refusal::one_more("allow.exec", grants, format_args!("{{ command = {argv}{env} }}")),
     )
 }
 
 fn not_settable(grant: &ExecGrant, command: &Command) -> CallError {
-    let missing: Vec<&str> =
-        command.env.iter().map(|(name, _)| name.as_str()).filter(|name| !grant.lets_set(name)).collect();
-    let env = refusal::quote_all(grant.env.iter().map(String::as_str).chain(missing.iter().copied()));
+    let missing: Vec<&String> =
+        command.env.iter().map(|(name, _)| name).filter(|name| !grant.lets_set(name)).collect();
+    let env = refusal::quote_all(grant.env.iter().chain(missing.iter().copied()));
     // Not a grant of its own, which would lack what this one says of the user and the folder.
     let rest = grant.rest.then_some(REST);
     let args = grant.args.iter().map(Pattern::as_str).chain(rest);
     let command = refusal::quote_all([&grant.program[..]].into_iter().chain(args));
     refusal::refused(
-        format_args!("set {} for {}", missing.join(", "), refusal::quote(&grant.program)),
+        format_args!("set {} for {}", refusal::quote_all(&missing), refusal::quote(&grant.program)),
         format_args!("env = {env} in the grant of allow.exec with command = {command}"),
     )
+}
+
+/// Whether a guest may set it without a grant of it.
+fn is_own(name: &str) -> bool {
+    name.starts_with(OWN_PREFIX) || name == OWN_INDEX
 }
 
 fn is_name(name: &str) -> bool {
@@ -277,7 +293,7 @@ fn is_name(name: &str) -> bool {
 /// An argument as a person would tell it from its neighbours.
 fn shown(arg: &str) -> String {
     if arg.is_empty() || arg.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"') {
-        return refusal::quote(arg);
+        return refusal::quote(arg).to_string();
     }
     arg.to_owned()
 }

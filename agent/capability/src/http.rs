@@ -52,7 +52,8 @@ const REVEALING_HEADERS: [&str; 3] = ["range", "if-range", "accept-encoding"];
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpGrantSpec {
     /// `http` or `https`; host and port are exact. In the path, `*` stands for any characters of one segment
-    /// and a last `/**` for anything below. Without a query no URL with a query is covered; `?*` covers any.
+    /// and a last `/**` for anything below. In the query, `*` stands for any characters of one parameter, and a last one
+    /// that is `*` for any further ones, so `?*` covers any query. Without a query no URL with one is covered.
     pub url: String,
     /// `GET`, `POST` and so on; none means `POST` only.
     pub methods: Vec<String>,
@@ -193,16 +194,16 @@ pub(crate) fn covers(grants: &[HttpGrant], method: &str, url: &str) -> Result<()
 
 /// The request as a grant that covers it lets it be sent: the first one that sets no header that the request has.
 pub(crate) fn decide(grants: &[HttpGrant], request: HttpRequest) -> Result<Granted<'_>, CallError> {
-    let sets = |grant: &HttpGrant, name: &str| grant.header_files.iter().any(|(own, _)| own.as_str() == name);
-    let names: Vec<_> = request.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
-    let lets = |grant: &HttpGrant| !names.iter().any(|name| sets(grant, name));
-    let (index, grant, method, target) = find(grants, &request.method, &request.url, lets)?;
     if request.headers.len() > HEADERS_MAX {
         let count = request.headers.len();
         return Err(CallError::Refused(format!(
             "a request has at most {HEADERS_MAX} headers, and this has {count}"
         )));
     }
+    let sets = |grant: &HttpGrant, name: &str| grant.header_files.iter().any(|(own, _)| own.as_str() == name);
+    let names: Vec<_> = request.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    let lets = |grant: &HttpGrant| !names.iter().any(|name| sets(grant, name));
+    let (index, grant, method, target) = find(grants, &request.method, &request.url, lets)?;
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
         let header = header_name(name).map_err(CallError::Refused)?;
@@ -232,7 +233,7 @@ fn find<'g>(
     best: impl Fn(&HttpGrant) -> bool,
 ) -> Result<(usize, &'g HttpGrant, Method, Target), CallError> {
     let Some(method) = method(name) else {
-        let name = refusal::shorten(&refusal::quote(name), 40);
+        let name = refusal::shorten(refusal::quote(name), 40);
         return Err(CallError::Refused(format!("{name} is not a method that can be granted")));
     };
     let target =
@@ -250,7 +251,7 @@ fn not_granted(grants: &[HttpGrant], method: &Method, target: &Target) -> CallEr
     let url = target.without_query();
     let pattern = if target.has_query() { format!("{url}?*") } else { url.clone() };
     if !Scope::parse(&pattern).is_ok_and(|scope| scope.covers(target)) {
-        let url = refusal::shorten(&refusal::quote(&url), 200);
+        let url = refusal::shorten(refusal::quote(&url), 200);
         return CallError::Refused(format!(
             "{method} {url} is granted only with all that a pattern takes: in a grant `*` stands for any characters of one part of \
              the path, and a host holds none"
@@ -269,7 +270,7 @@ fn method(name: &str) -> Option<Method> {
 }
 
 fn header_name(name: &str) -> Result<HeaderName, String> {
-    let shown = || refusal::shorten(&refusal::quote(name), 80);
+    let shown = || refusal::shorten(refusal::quote(name), 80);
     let header =
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{} is not a header's name", shown()))?;
     if FORBIDDEN_HEADERS.contains(&header.as_str()) {

@@ -73,7 +73,7 @@ impl KvCall {
 
 /// Whether all keys with this beginning may be read.
 pub(crate) fn covers(grants: &[KvGrant], prefix: &str) -> Result<(), CallError> {
-    let shown = || refusal::shorten(&refusal::quote(prefix), KEY_MAX);
+    let shown = || refusal::shorten(refusal::quote(prefix), KEY_MAX);
     check(prefix)
         .map_err(|why| CallError::Refused(format!("to read the key {} is never granted: {why}", shown())))?;
     if grants.iter().any(|grant| prefix.starts_with(&grant.prefix)) {
@@ -95,7 +95,7 @@ pub(crate) fn decide(grants: &[KvGrant], call: &KvCall) -> Result<(), CallError>
 }
 
 /// What grants the keys that begin in these ways.
-pub(crate) fn lines<'a>(prefixes: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn lines<'a>(prefixes: impl IntoIterator<Item = &'a str> + Clone) -> String {
     format!("allow.kv = {}", refusal::quote_all(prefixes))
 }
 

@@ -25,6 +25,9 @@ pub const KEYS: u32 = 1000;
 /// Bytes that can be granted: each change writes all that is kept.
 pub const SIZE_MAX: u64 = 64 << 20;
 
+/// What a plugin without a grant is told to get, unless it wants to keep more at once.
+const USUAL: u64 = 1 << 20;
+
 /// Bytes of a key.
 const KEY_MAX: usize = 512;
 
@@ -94,6 +97,10 @@ pub(crate) fn covers(grant: Option<&KvStoreGrant>, size: u64) -> Result<(), Call
     }
 }
 
+fn not_granted(size: u64) -> CallError {
+    refusal::refused("keep values between calls", line(size))
+}
+
 /// No grant is as large, or as small.
 fn never(size: u64) -> CallError {
     let (size, most) = (bytes(size), bytes(SIZE_MAX));
@@ -103,7 +110,11 @@ fn never(size: u64) -> CallError {
 /// Whether the call is one that could be done.
 pub(crate) fn decide(grant: Option<&KvStoreGrant>, call: &KvStoreCall) -> Result<KvStoreGrant, CallError> {
     let Some(grant) = grant else {
-        return Err(refusal::refused("keep values between calls", line(1 << 20)));
+        return Err(match call {
+            KvStoreCall::Set(key, value) if size(key, value) > SIZE_MAX => never(size(key, value)),
+            KvStoreCall::Set(key, value) => not_granted(size(key, value).max(USUAL)),
+            _ => not_granted(USUAL),
+        });
     };
     let key = call.key();
     if key.is_empty() || key.len() > KEY_MAX {
@@ -152,16 +163,12 @@ impl KvStoreCall {
                 if size > SIZE_MAX {
                     return Err(never(size));
                 }
-                if size > grant.size {
+                let keys = u32::try_from(keys).unwrap_or(u32::MAX);
+                if size > grant.size || keys > grant.keys {
                     return Err(refusal::refused(
-                        format_args!("keep {size} bytes between calls"),
-                        whole_line(size, grant.keys),
+                        format_args!("keep {size} bytes under {keys} keys between calls"),
+                        whole_line(size.max(grant.size), keys.max(grant.keys)),
                     ));
-                }
-                if keys > grant.keys as usize {
-                    let keys = u32::try_from(keys).unwrap_or(u32::MAX);
-                    let line = whole_line(grant.size, keys);
-                    return Err(refusal::refused(format_args!("keep {keys} keys between calls"), line));
                 }
                 write(size, grant, used)?;
                 kept.insert(key.into(), value.into());

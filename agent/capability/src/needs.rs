@@ -79,7 +79,7 @@ pub fn allow_lines(requests: &[Request]) -> Vec<String> {
     for request in requests {
         let (list, item) = match request {
             Request::Exec { command, .. } => (0, format!("{{ command = {} }}", refusal::quote_all(command))),
-            Request::Append { path } => (1, refusal::quote(path)),
+            Request::Append { path } => (1, refusal::quote(path).to_string()),
             Request::Http { method, url } => {
                 (2, format!("{{ url = {}, methods = [{}] }}", refusal::quote(url), refusal::quote(method)))
             }
@@ -190,7 +190,7 @@ mod tests {
         let mails = [mail("a@b.c", &["x@b.c"]), mail("b@b.c", &["y@b.c"]), mail("b@b.c", &["y@b.c"])];
         let want = [
             r#"allow.smtp = { relay = "smtps://smtp.example.com", from = "a@b.c", to = ["x@b.c"] }"#,
-            r#"from = ["a@b.c", "b@b.c"] in allow.smtp"#,
+            r#"from = ["a@b.c", "b@b.c"] and to = ["x@b.c", "y@b.c"] in allow.smtp"#,
         ];
         assert_eq!(lines(&Grants::default(), &mails), want);
         let some = Grants { kv_store: Some(KvStoreGrant { size: 1, keys: 3 }), ..Grants::default() };

@@ -4,7 +4,7 @@
 //!
 //! Invariant: the line is valid TOML whatever the guest wrote, so a person can paste it.
 
-use std::fmt::Display;
+use std::fmt::{self, Display, Write as _};
 
 use crate::CallError;
 
@@ -19,18 +19,20 @@ const MAX_LINE: usize = 3000;
 
 /// Says what is not granted and what `line` would grant it.
 pub(crate) fn refused(what: impl Display, line: impl Display) -> CallError {
-    let (what, mut line) = (shorten(&what.to_string(), MAX_WHAT), line.to_string());
-    if line.len() > MAX_LINE {
-        line = too_long(line.split(" =").next().unwrap_or_default());
-    }
-    CallError::Refused(shorten(&format!("{what} is not granted; it would be with: {line}"), MAX_TEXT))
+    let (what, line) = (shorten(what, MAX_WHAT), Beginning::of(line, MAX_LINE));
+    let line = match line.text.split(" =").next() {
+        Some(key) if !line.is_whole => too_long(key),
+        _ => line.text,
+    };
+    CallError::Refused(shorten(format_args!("{what} is not granted; it would be with: {line}"), MAX_TEXT))
 }
 
 /// The line that grants one thing more: with `granted` ones, which it must not take away, an item beside them.
-pub(crate) fn one_more<G>(key: &str, granted: &[G], item: &str) -> String {
+pub(crate) fn one_more<G>(key: &str, granted: &[G], item: impl Display) -> String {
+    let Beginning { text: item, is_whole, .. } = Beginning::of(item, MAX_LINE);
     match granted {
+        _ if !is_whole => too_long(key),
         [] => format!("{key} = [{item}]"),
-        [..] if item.len() > MAX_LINE => too_long(key),
         [..] => format!("{item} as one more item of {key}"),
     }
 }
@@ -46,11 +48,37 @@ pub(crate) fn widely<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> &'sta
 }
 
 /// The first `limit` bytes, marked where something was cut off.
-pub(crate) fn shorten(text: &str, limit: usize) -> String {
-    if text.len() <= limit {
-        return text.to_owned();
+pub(crate) fn shorten(text: impl Display, limit: usize) -> String {
+    let Beginning { mut text, is_whole, .. } = Beginning::of(text, limit);
+    if !is_whole {
+        text.push('…');
     }
-    format!("{}…", &text[..text.floor_char_boundary(limit)])
+    text
+}
+
+/// How a text begins. The rest of it is never made: a guest may have much quoted, and nobody reads it.
+struct Beginning {
+    text: String,
+    limit: usize,
+    is_whole: bool,
+}
+
+impl Beginning {
+    fn of(text: impl Display, limit: usize) -> Self {
+        let mut beginning = Self { text: String::new(), limit, is_whole: true };
+        // It fails where the text is longer.
+        write!(beginning, "{text}").ok();
+        beginning
+    }
+}
+
+impl fmt::Write for Beginning {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let room = self.limit - self.text.len();
+        self.text.push_str(&more[..more.floor_char_boundary(room)]);
+        self.is_whole = more.len() <= room;
+        if self.is_whole { Ok(()) } else { Err(fmt::Error) }
+    }
 }
 
 /// The text without what a terminal would obey: each control character, and each that turns the direction of writing, as
@@ -67,21 +95,32 @@ pub fn is_plain(c: char) -> bool {
     !c.is_control() && !TURNS.iter().any(|turns| turns.contains(&c))
 }
 
-/// A TOML string.
-pub(crate) fn quote(text: &str) -> String {
-    let escaped = |c: char| match c {
-        '"' | '\\' => format!("\\{c}"),
-        '\n' => "\\n".to_owned(),
-        c if !is_plain(c) => format!("\\u{:04X}", u32::from(c)),
-        c => c.to_string(),
-    };
-    format!("\"{}\"", text.chars().map(escaped).collect::<String>())
+/// A TOML string, made as it is written, so that one of which only the beginning is shown costs no more.
+pub(crate) fn quote(text: &str) -> impl Display {
+    fmt::from_fn(move |f| {
+        f.write_char('"')?;
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                '\n' => f.write_str("\\n")?,
+                c if !is_plain(c) => write!(f, "\\u{:04X}", u32::from(c))?,
+                c => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
+    })
 }
 
-/// A TOML array of strings.
-pub(crate) fn quote_all<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
-    let quoted: Vec<String> = texts.into_iter().map(|text| quote(text.as_ref())).collect();
-    format!("[{}]", quoted.join(", "))
+/// A TOML array of strings, made in the same way.
+pub(crate) fn quote_all<T: AsRef<str>>(texts: impl IntoIterator<Item = T> + Clone) -> impl Display {
+    fmt::from_fn(move |f| {
+        f.write_char('[')?;
+        for (at, text) in texts.clone().into_iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", quote(text.as_ref()))?;
+        }
+        f.write_char(']')
+    })
 }
 
 #[cfg(test)]
@@ -90,19 +129,26 @@ mod tests {
 
     #[test]
     fn a_quoted_text_is_valid_toml() {
-        assert_eq!(quote("/var/log/x"), r#""/var/log/x""#);
-        assert_eq!(quote("a\"b\\c\nd\u{1b}e\u{85}ü"), r#""a\"b\\c\nd\u001Be\u0085ü""#);
-        assert_eq!(quote("/var/\u{202e}gol"), r#""/var/\u202Egol""#, "it would be read as another path");
-        assert_eq!(quote_all(["a", "b c"]), r#"["a", "b c"]"#);
-        assert_eq!(quote_all::<&str>([]), "[]");
+        assert_eq!(quote("/var/log/x").to_string(), r#""/var/log/x""#);
+        assert_eq!(quote("a\"b\\c\nd\u{1b}e\u{85}ü").to_string(), r#""a\"b\\c\nd\u001Be\u0085ü""#);
+        assert_eq!(
+            quote("/var/\u{202e}gol").to_string(),
+            r#""/var/\u202Egol""#,
+            "it would be read as another path"
+        );
+        assert_eq!(quote_all(["a", "b c"]).to_string(), r#"["a", "b c"]"#);
+        assert_eq!(quote_all::<&str>([]).to_string(), "[]");
     }
 
     #[test]
     fn a_line_takes_no_grant_away() {
         assert_eq!(one_more::<()>("allow.kv", &[], "\"a\""), "allow.kv = [\"a\"]");
         assert_eq!(one_more("allow.kv", &[()], "\"a\""), "\"a\" as one more item of allow.kv");
-        let long = quote(&"y".repeat(MAX_LINE));
-        assert_eq!(one_more("allow.kv", &[()], &long), "allow.kv for it, which is too long to be shown");
+        let long = "y".repeat(MAX_LINE);
+        assert_eq!(
+            one_more("allow.kv", &[()], quote(&long)),
+            "allow.kv for it, which is too long to be shown"
+        );
     }
 
     #[test]
@@ -114,6 +160,17 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_shown() {
         assert_eq!(plain("a\u{1b}[2J\u{202e}ü\n\u{2028}"), "a\\u{1b}[2J\\u{202e}ü\\u{a}\\u{2028}");
+    }
+
+    #[test]
+    fn of_what_is_cut_off_nothing_is_made() {
+        let made = std::cell::Cell::new(0);
+        let texts = (0..1_000_000).map(|number| {
+            made.set(made.get() + 1);
+            format!("{number}")
+        });
+        drop(refused(quote_all(texts.clone()), one_more::<()>("allow.kv", &[], quote_all(texts))));
+        assert!(made.get() < 2 * MAX_LINE, "{} were made", made.get());
     }
 
     #[test]

@@ -21,6 +21,9 @@ use url::Url;
 
 use crate::{CallError, GrantError, refusal};
 
+/// Recipients of a mail: what large mail services take at once.
+const RECIPIENTS_MAX: usize = 500;
+
 /// What stands for the relay where none is named: in what a plugin needs, and in examples.
 pub(crate) const NO_RELAY: &str = "smtps://smtp.example.com";
 
@@ -84,7 +87,7 @@ struct Login {
 pub struct Mail {
     /// The sender's address.
     pub from: String,
-    /// The recipients' addresses; at least one.
+    /// The recipients' addresses, 1 to 500.
     pub to: Vec<String>,
     /// One line; control characters become spaces.
     pub subject: String,
@@ -271,8 +274,12 @@ impl SmtpGrant {
 }
 
 fn line(from: &[String], to: &[String]) -> String {
-    let from = if let [from] = from { refusal::quote(from) } else { refusal::quote_all(from) };
-    format!("allow.smtp = {{ relay = \"{NO_RELAY}\", from = {from}, to = {} }}", refusal::quote_all(to))
+    let to = refusal::quote_all(to);
+    let from = match from {
+        [from] => refusal::quote(from).to_string(),
+        from => refusal::quote_all(from).to_string(),
+    };
+    format!("allow.smtp = {{ relay = \"{NO_RELAY}\", from = {from}, to = {to} }}")
 }
 
 /// The pattern of one address.
@@ -289,6 +296,10 @@ impl Parties {
     pub(crate) fn parse(from: &str, to: &[String]) -> Result<Self, String> {
         if to.is_empty() {
             return Err("send a mail to nobody".to_owned());
+        }
+        if to.len() > RECIPIENTS_MAX {
+            let count = to.len();
+            return Err(format!("send a mail to {count} addresses: {RECIPIENTS_MAX} are the most"));
         }
         let to = to.iter().map(|text| address::mailbox(text)).collect::<Result<_, _>>()?;
         Ok(Self { from: address::mailbox(from)?, to })
@@ -314,21 +325,28 @@ pub(crate) fn decide<'g>(
             line(std::slice::from_ref(&from), &everyone().collect::<Vec<_>>()),
         ));
     };
-    if !grant.from.is_empty() && !covers_one(&grant.from, &parties.from) {
-        let granted = grant.from.iter().map(ToString::to_string);
-        return Err(refusal::refused(
-            format_args!("mail{} from {}", refusal::widely([&from]), refusal::quote(&from)),
-            format_args!("from = {} in allow.smtp", refusal::quote_all(granted.chain([from.clone()]))),
-        ));
-    }
     let is_strange = |to: &&Mailbox| !covers_one(&grant.to, to);
-    let strange: Vec<String> = parties.to.iter().filter(is_strange).map(|to| to.email.to_string()).collect();
-    if strange.is_empty() {
+    let to: Vec<String> = parties.to.iter().filter(is_strange).map(|to| to.email.to_string()).collect();
+    let is_from = grant.from.is_empty() || covers_one(&grant.from, &parties.from);
+    let line = |key: &str, granted: &[AddressPattern], more: &[String]| {
+        let granted = granted.iter().map(ToString::to_string);
+        format!("{key} = {}", refusal::quote_all(granted.chain(more.iter().cloned())))
+    };
+    let (mut missing, mut lines) = (Vec::new(), Vec::new());
+    if !is_from {
+        missing.push(format!("from {}", refusal::quote(&from)));
+        lines.push(line("from", &grant.from, std::slice::from_ref(&from)));
+    }
+    if !to.is_empty() {
+        missing.push(format!("to {}", refusal::quote_all(&to)));
+        lines.push(line("to", &grant.to, &to));
+    }
+    if lines.is_empty() {
         return Ok(grant);
     }
-    let granted = grant.to.iter().map(ToString::to_string);
+    let strange = to.iter().chain((!is_from).then_some(&from));
     Err(refusal::refused(
-        format_args!("mail{} to {}", refusal::widely(&strange), strange.join(", ")),
-        format_args!("to = {} in allow.smtp", refusal::quote_all(granted.chain(strange.iter().cloned()))),
+        format_args!("mail{} {}", refusal::widely(strange), missing.join(" ")),
+        format_args!("{} in allow.smtp", lines.join(" and ")),
     ))
 }

@@ -9,7 +9,7 @@
 use std::fmt;
 
 /// The sign that stands for any characters.
-const ANY: char = '*';
+pub(crate) const ANY: char = '*';
 
 /// Text, exact but for its `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]

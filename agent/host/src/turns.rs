@@ -56,6 +56,14 @@ struct Used {
     rests_until: Option<Instant>,
 }
 
+impl Used {
+    /// What is left of it by then.
+    fn faded(&self, now: Instant) -> f64 {
+        let since = now.saturating_duration_since(self.at);
+        self.seconds * (-since.div_duration_f64(HALF_LIFE)).exp2()
+    }
+}
+
 impl Default for Share {
     fn default() -> Self {
         let now = Instant::now();
@@ -66,15 +74,13 @@ impl Default for Share {
 impl Share {
     /// What it used until now, the longer ago the less.
     fn used(&self, now: Instant) -> f64 {
-        let Used { seconds, at, .. } = *lock(&self.0);
-        faded(seconds, now.saturating_duration_since(at))
+        lock(&self.0).faded(now)
     }
 
     /// Counts what it used more.
     fn add(&self, more: Duration, now: Instant) {
-        let seconds = self.used(now) + more.as_secs_f64();
         let used = &mut *lock(&self.0);
-        (used.seconds, used.at) = (seconds, now);
+        (used.seconds, used.at) = (used.faded(now) + more.as_secs_f64(), now);
     }
 
     fn rest(&self, until: Instant) {
@@ -84,10 +90,6 @@ impl Share {
     fn rests(&self, now: Instant) -> bool {
         lock(&self.0).rests_until.is_some_and(|until| until > now)
     }
-}
-
-fn faded(used: f64, since: Duration) -> f64 {
-    used * (-since.div_duration_f64(HALF_LIFE)).exp2()
 }
 
 /// A call that wants turns.

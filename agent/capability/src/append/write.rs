@@ -210,7 +210,7 @@ fn sync_parent(folder: &Dir, name: &Path) -> io::Result<()> {
 fn explain(error: &io::Error, place: &Place) -> CallError {
     let errno = rustix::io::Errno::from_io_error(error);
     if errno == Some(rustix::io::Errno::LOOP) && place.is_alone {
-        let quote = |path: &Path| refusal::quote(&path.to_string_lossy());
+        let quote = |path: &Path| refusal::quote(&path.to_string_lossy()).to_string();
         let (file, folder) = (quote(&place.folder.join(&place.name)), quote(&place.folder));
         return CallError::Refused(format!(
             "it is a symlink, and it is granted alone; as far as it is a relative one and stays in its folder it would be with: {folder} instead of \

@@ -107,7 +107,7 @@ fn process(grant: &ExecGrant, command: &Command) -> Process {
 /// its user.
 fn run_as(account: &Account, process: &mut Process) -> Result<(), String> {
     let ids = account.look_up()?;
-    if ids.are_ours() {
+    if ids.stay_ours() {
         process.process_group(0);
         return Ok(());
     }

@@ -150,6 +150,14 @@ fn a_refusal_says_what_would_cover_it() {
             r#"run ["/bin/x", "say \"a\""] is not granted; it would be with: allow.exec = [{ command = ["/bin/x", "say \"a\""] }]"#.into()
         )
     );
+    let mut sets = command(&["/bin/x"]);
+    sets.env = ["LICTOR_A", "HOME", "TZ"].map(|name| (name.into(), String::new())).into();
+    assert_eq!(
+        refused(&[], &sets),
+        CallError::Refused(
+            r#"run ["/bin/x"] is not granted; it would be with: allow.exec = [{ command = ["/bin/x"], env = ["HOME", "TZ"] }]"#.into()
+        )
+    );
     let long = refused(&[grant(&["/bin/x", "*"])], &command(&["/bin/x", &"a".repeat(1 << 17)])).to_string();
     assert!(long.ends_with("has more than 131071 bytes, which Linux takes for no argument"), "{long}");
     let mut asked = command(&["/bin/x"]);
@@ -157,7 +165,7 @@ fn a_refusal_says_what_would_cover_it() {
     assert_eq!(
         refused(&[grant(&["/bin/x", "a"]), grant(&["/bin/x", "**"])], &asked),
         CallError::Refused(
-            r#"set HOME for "/bin/x" is not granted; it would be with: env = ["HOME"] in the grant of allow.exec with command = ["/bin/x", "**"]"#.into()
+            r#"set ["HOME"] for "/bin/x" is not granted; it would be with: env = ["HOME"] in the grant of allow.exec with command = ["/bin/x", "**"]"#.into()
         )
     );
 }
@@ -337,6 +345,14 @@ async fn a_program_runs_as_whom_its_grant_names_and_in_no_other_group() {
         super::run(&run_as(&read, "nobody", None), command(&read), KEEP, &Programs::default()).await.unwrap();
     let numbers: Vec<_> = output.stdout.split_whitespace().collect();
     assert!(numbers.len() == 3 && numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
+    // Also where we are who is named: root can leave its groups.
+    let output = run("root", Some("0")).await.unwrap();
+    assert_eq!(output.stdout.trim_end(), "0\n0\n0\nGroups:", "{}", output.stderr);
+    let asked = command(&read);
+    let output =
+        super::run(&run_as(&read, "root", Some("0")), asked, KEEP, &Programs::default()).await.unwrap();
+    let numbers: Vec<_> = output.stdout.split_whitespace().collect();
+    assert!(numbers.len() == 3 && numbers[0] == numbers[2], "{numbers:?}");
     // With a group alone it stays who we are, and is in no other group either.
     let spec =
         ExecGrantSpec { command: strings(&script), group: Some("54322".into()), ..ExecGrantSpec::default() };

@@ -271,7 +271,8 @@ fn inward(error: &legacy::Error) -> Option<&Inward> {
 }
 
 fn not_local(grant: &HttpGrant, inward: &Inward) -> CallError {
-    let url = refusal::quote(&grant.scope.to_string());
+    let scope = grant.scope.to_string();
+    let url = refusal::quote(&scope);
     refusal::refused(
         format_args!(
             "a way to {}, a loopback or link-local address, where {} leads,",

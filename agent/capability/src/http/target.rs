@@ -10,10 +10,12 @@ use std::fmt;
 
 use url::{Host, Url};
 
-use crate::wildcard::Pattern;
+use crate::wildcard::{ANY, Pattern};
 
 /// As the last segment of a grant's path: anything below.
 const BELOW: &str = "**";
+/// As the last parameter of a grant's query: any further ones, also none.
+const REST: &str = "*";
 /// How often a path is decoded to find what hides in it. More layers than this are an attack.
 const MAX_DECODING: usize = 4;
 
@@ -32,7 +34,15 @@ pub(crate) struct Scope {
     /// The path ended in `/**`.
     below: bool,
     /// Without one, a target must have no query.
-    query: Option<Pattern>,
+    query: Option<Query>,
+}
+
+/// The queries that a grant covers, parameter by parameter.
+#[derive(Clone, Debug)]
+struct Query {
+    parameters: Vec<Pattern>,
+    /// Further ones are allowed.
+    rest: bool,
 }
 
 impl Target {
@@ -99,7 +109,7 @@ impl Scope {
         if segments.iter().any(|segment| segment.as_str().contains(BELOW)) {
             return Err("`**` may only be the last part of the path".to_owned());
         }
-        let query = url.query().map(Pattern::new);
+        let query = url.query().map(Query::parse);
         Ok(Self { url, segments, below, query })
     }
 
@@ -127,25 +137,56 @@ impl Scope {
             if self.below { path.len() > self.segments.len() } else { path.len() == self.segments.len() };
         let query_agrees = match (&self.query, target.0.query()) {
             (None, None) => true,
-            (Some(pattern), query) => pattern.matches(query.unwrap_or_default()),
+            (Some(own), query) => own.covers(query.unwrap_or_default()),
             (None, Some(_)) => false,
         };
         same_place && count_agrees && query_agrees && self.segments.iter().zip(path).all(|(p, s)| takes(p, s))
     }
 }
 
-/// Of a query the names are shown, and which values are `*`; another value may be a secret.
+impl Query {
+    fn parse(text: &str) -> Self {
+        let mut parameters: Vec<_> = parameters(text).map(Pattern::new).collect();
+        let rest = parameters.pop_if(|last| last.as_str() == REST).is_some();
+        Self { parameters, rest }
+    }
+
+    fn covers(&self, query: &str) -> bool {
+        let mut own = self.parameters.iter();
+        let mut more = parameters(query);
+        let all_match = own.all(|own| more.next().is_some_and(|parameter| takes_value(own, parameter)));
+        all_match && (self.rest || more.next().is_none())
+    }
+}
+
+fn parameters(query: &str) -> impl Iterator<Item = &str> {
+    query.split('&').filter(|_| !query.is_empty())
+}
+
+/// A `*` stays in its parameter, also where a server cuts a query at `;`, as was once recommended.
+fn takes_value(pattern: &Pattern, parameter: &str) -> bool {
+    (pattern.is_exact() || !parameter.contains(';')) && pattern.matches(parameter)
+}
+
+/// What may be a secret, without it: where it begins, and how it goes on, stays to be seen by its `*`.
+fn hidden(value: &str) -> String {
+    let parts: Vec<_> = value.split(ANY).map(|part| if part.is_empty() { "" } else { "…" }).collect();
+    parts.join("*")
+}
+
+/// Of a query the names are shown, and where in its values are `*`; all else of them may be a secret.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (url, query) = (self.url.as_str(), self.url.query());
         let shown = query.map_or(url, |query| &url[..url.len() - query.len() - 1]);
         f.write_str(shown)?;
         for (at, part) in query.into_iter().flat_map(|query| query.split('&')).enumerate() {
-            let (name, value) =
-                part.split_once('=').map_or((None, part), |(name, value)| (Some(name), value));
-            // What ends with `=` may be a secret in base64, and no name.
-            let name = name.filter(|_| !value.trim_matches('=').is_empty());
-            let (sign, value) = (if at == 0 { '?' } else { '&' }, if value == "*" { "*" } else { "…" });
+            let (name, value) = match part.split_once('=') {
+                // What ends with `=` may be a secret in base64, and no name.
+                Some((name, value)) if !value.trim_matches('=').is_empty() => (Some(name), value),
+                _ => (None, part),
+            };
+            let (sign, value) = (if at == 0 { '?' } else { '&' }, hidden(value));
             match name {
                 Some(name) => write!(f, "{sign}{name}={value}")?,
                 None => write!(f, "{sign}{value}")?,
@@ -289,6 +330,20 @@ mod tests {
         check("http://h/a?room=*", "http://h/a?room=ops", true);
         check("http://h/a?room=*", "http://h/a", false);
         check("http://h/a?room=*", "http://h/a?x&room=ops", false);
+        check("http://h/a?room=*", "http://h/a?room=ops&admin=1", false);
+        check("http://h/a?room=*", "http://h/a?room=ops;admin=1", false);
+        check("http://h/a?room=*", "http://h/a?room=ops%26admin=1", true);
+        check("http://h/a?room=*", "http://h/a?room=*", true);
+        check("http://h/a?room=*", "http://h/a?*", false);
+        check("http://h/a?room=*", "http://h/a?room=*&*", false);
+        check("http://h/a?room=*&*", "http://h/a?room=ops&x=1&y", true);
+        check("http://h/a?room=*&*", "http://h/a?room=*&*", true);
+        check("http://h/a?room=*&*", "http://h/a?room=ops", true);
+        check("http://h/a?room=*&*", "http://h/a?x=1&room=ops", false);
+        check("http://h/a?r=a*&x=*", "http://h/a?r=ab&x=", true);
+        check("http://h/a?x;y", "http://h/a?x;y", true);
+        check("http://h/a?", "http://h/a?", true);
+        check("http://h/a?", "http://h/a?b", false);
         check("http://h/**", "http://h/a?b", false);
     }
 
@@ -337,6 +392,8 @@ mod tests {
             ("http://h/a?key=1", "http://h/a?key=…"),
             ("http://h/a?key=1&y=*&*", "http://h/a?key=…&y=*&*"),
             ("http://h/a?secret", "http://h/a?…"),
+            ("http://h/a?y=x*&z=2*3&v=**", "http://h/a?y=…*&z=…*…&v=**"),
+            ("http://h/a?plain*&a==*&a=*=", "http://h/a?…*&a=…*&a=*…"),
             ("http://h/a?c2VjcmV0cw==", "http://h/a?…"),
             ("http://h/a?c2VjcmV0cw=&a=1", "http://h/a?…&a=…"),
         ] {

@@ -34,6 +34,7 @@ fn a_grant_bounds_bytes_and_keys_and_its_refusal_names_what_would_do() {
     assert_eq!(apply(set("a", "")), Ok((None, false)), "nothing new");
     assert_eq!(apply(set("c", "")), Ok((None, true)));
     assert!(refused(apply(set("d", ""))).ends_with(r#"allow.kv_store = { size = "20B", keys = 4 }"#));
+    assert!(refused(apply(set("d", "123456789"))).ends_with(r#"allow.kv_store = { size = "22B", keys = 4 }"#));
     assert_eq!(apply(KvStoreCall::Delete("c".into())), Ok((None, true)));
     assert_eq!(apply(KvStoreCall::Delete("c".into())), Ok((None, false)));
     assert_eq!(apply(set("d", "")), Ok((None, true)));
@@ -128,6 +129,9 @@ fn what_a_plugin_says_it_keeps_is_held_against_the_grant() {
         assert!(refused(covers(None, size)).ends_with("a grant is of 1 B to 64 MiB"), "no line would do");
     }
     assert!(refused(decide(None, &get("a"))).ends_with(r#"allow.kv_store = { size = "1MiB" }"#));
+    let large = |size| KvStoreCall::Set("k".into(), vec![0; size]);
+    assert!(refused(decide(None, &large((2 << 20) - 1))).ends_with(r#"allow.kv_store = { size = "2MiB" }"#));
+    assert!(refused(decide(None, &large(64 << 20))).ends_with("a grant is of 1 B to 64 MiB"));
     assert_eq!(decide(Some(&GRANT), &get("a")), Ok(GRANT));
     for key in ["", &"x".repeat(KEY_MAX + 1)] {
         assert!(matches!(decide(Some(&GRANT), &get(key)), Err(CallError::Failed(_))));

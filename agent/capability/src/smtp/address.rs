@@ -54,7 +54,7 @@ impl fmt::Display for AddressPattern {
 /// Reads an address, with or without a name. The error fits after "failed to".
 pub(crate) fn mailbox(text: &str) -> Result<Mailbox, String> {
     let fault =
-        |why: &str| format!("read {} as a mail address: {why}", refusal::shorten(&refusal::quote(text), 200));
+        |why: &str| format!("read {} as a mail address: {why}", refusal::shorten(refusal::quote(text), 200));
     if text.len() > ADDRESS_MAX {
         return Err(fault(&format!("it has more than {ADDRESS_MAX} bytes")));
     }

@@ -10,7 +10,9 @@ use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use lettre::{
     Message,
-    message::header::{ContentType, MIME_VERSION_1_0},
+    address::Envelope,
+    message::Mailboxes,
+    message::header::{self, ContentType, MIME_VERSION_1_0},
     transport::smtp::{
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{self, AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters},
@@ -176,21 +178,25 @@ async fn credentials(login: Option<&Login>) -> Result<(Option<Credentials>, Sent
 /// Builds the message; the error says what in it cannot be sent.
 pub(super) fn compose(parties: Parties, mail: &Mail) -> Result<Message, String> {
     if mail.id.len() > MAX_ID || !mail.id.split('.').all(is_atom) {
-        let id = refusal::shorten(&refusal::quote(&mail.id), MAX_ID);
+        let id = refusal::shorten(refusal::quote(&mail.id), MAX_ID);
         return Err(format!("{id} cannot be the left side of a Message-ID"));
     }
     // A subject made from an event may hold the line ends of a check's output.
     let subject: String = mail.subject.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let mut builder = Message::builder()
-        .from(parties.from)
+    let Parties { from, to } = parties;
+    // Said here, or it would be read out of the headers, one address after the other.
+    let recipients = to.iter().map(|to| to.email.clone()).collect();
+    let envelope = Envelope::new(Some(from.email.clone()), recipients).map_err(|error| error.to_string())?;
+    let builder = Message::builder()
+        .from(from)
+        // All at once: with each that is added, those before it would be read and written anew.
+        .mailbox(header::To::from(to.into_iter().collect::<Mailboxes>()))
+        .envelope(envelope)
         .subject(subject)
         .date_now()
         .message_id(Some(format!("<{}@{MESSAGE_ID_DOMAIN}>", mail.id)))
         .header(MIME_VERSION_1_0)
         .header(ContentType::TEXT_PLAIN);
-    for to in parties.to {
-        builder = builder.to(to);
-    }
     // Relays that read a lone CR or LF as a line end could be told that the message is over.
     let body = mail.body.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n");
     builder.body(body).map_err(|error| error.to_string())

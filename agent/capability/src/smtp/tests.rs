@@ -145,7 +145,15 @@ fn sender_and_every_recipient_must_be_granted() {
         "any@one",
         &["a@example.com", "b@evil.org"],
         Err(
-            r#"mail to b@evil.org is not granted; it would be with: to = ["*@example.com", "b@evil.org"] in allow.smtp"#,
+            r#"mail to ["b@evil.org"] is not granted; it would be with: to = ["*@example.com", "b@evil.org"] in allow.smtp"#,
+        ),
+    );
+    check(
+        closed(),
+        "root@example.org",
+        &["a@example.com", "b@evil.org"],
+        Err(
+            r#"mail from "root@example.org" to ["b@evil.org"] is not granted; it would be with: from = ["lictor@example.org", "root@example.org"] and to = ["*@example.com", "b@evil.org"] in allow.smtp"#,
         ),
     );
     check(
@@ -155,6 +163,8 @@ fn sender_and_every_recipient_must_be_granted() {
         Err(r#"allow.smtp = { relay = "smtps://smtp.example.com", from = "a@b.c", to = ["d@e.f"] }"#),
     );
     check(open(), "any@one", &[], Err("to nobody"));
+    check(open(), "any@one", &["a@example.com"; 500], Ok(()));
+    check(open(), "any@one", &["a@example.com"; 501], Err("to 501 addresses: 500 are the most"));
     check(open(), "any", &["a@example.com"], Err(r#"read "any" as a mail address"#));
     check(
         Some(SmtpGrantSpec { to: Vec::new(), ..spec("smtp://m") }),

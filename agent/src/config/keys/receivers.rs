@@ -133,7 +133,7 @@ const EXEC: &[Key] = &[
         "Whom it runs as, a name or a number; for another user Lictor has to be root.",
     )
     .nothing("Lictor's user"),
-    Key::new("group", Kind::Text, "Its group, a name or a number; it is in no other.")
+    Key::new("group", Kind::Text, "Its group, a name or a number; where Lictor is root it is in no other.")
         .nothing("the own group of `user`; without it, Lictor's groups"),
 ];
 
@@ -153,7 +153,11 @@ const APPEND: &[Key] = &[
 ];
 
 const HTTP: &[Key] = &[
-    Key::new("url", Kind::Text, "`*` is one segment of the path, `/**` at the end all below."),
+    Key::new(
+        "url",
+        Kind::Text,
+        "`*` is one segment of the path, `/**` at the end all below, `?*` any query.",
+    ),
     Key::new("methods", TEXTS, "The methods.").or(Unwritten::Texts(&["POST"])),
     Key::new(
         "header_files",

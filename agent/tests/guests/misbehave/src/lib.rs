@@ -63,6 +63,15 @@ pub enum Config {
     Calls,
     /// Asks for what is not granted, for ever.
     Refusals,
+    /// Asks for what is not granted and has almost a megabyte of a name, for ever.
+    LongRefusals,
+    /// Sends a mail to as many as may be, for ever.
+    Mails {
+        /// From whom.
+        from: String,
+        /// To whom, each time.
+        to: String,
+    },
     /// Sleeps for an hour.
     Nap,
     /// Runs a command and reports what it got; gives up when it is refused or fails.
@@ -213,6 +222,8 @@ impl Plugin for Misbehave {
             Config::Refusals => loop {
                 black_box(append::append("/forbidden", "")).ok();
             },
+            Config::LongRefusals => long_refusals(),
+            Config::Mails { from, to } => mails(&delivery.id, from, to),
             Config::Nap => receipt(&std::thread::sleep(Duration::from_hours(1))),
             Config::Exec { command, timeout, .. } => {
                 receipt(&Command::new(command).stdin("standard input\n").timeout(*timeout).run()?)
@@ -325,6 +336,20 @@ fn chatter() -> String {
 fn programs(command: &[String]) -> ! {
     loop {
         black_box(Command::new(command).timeout(Duration::from_millis(1)).run()).ok();
+    }
+}
+
+fn long_refusals() -> ! {
+    let path = format!("/{}", "x".repeat(MIB - 100));
+    loop {
+        black_box(append::append(&path, "")).ok();
+    }
+}
+
+fn mails(id: &str, from: &str, to: &str) -> ! {
+    let to = vec![to.to_owned(); 500];
+    loop {
+        black_box(smtp::Message::new(id, from, &to).subject("a subject").body("a body").send()).ok();
     }
 }
 
