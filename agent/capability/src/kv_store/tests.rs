@@ -34,7 +34,9 @@ fn a_grant_bounds_bytes_and_keys_and_its_refusal_names_what_would_do() {
     assert_eq!(apply(set("a", "")), Ok((None, false)), "nothing new");
     assert_eq!(apply(set("c", "")), Ok((None, true)));
     assert!(refused(apply(set("d", ""))).ends_with(r#"allow.kv_store = { size = "20B", keys = 4 }"#));
-    assert!(refused(apply(set("d", "123456789"))).ends_with(r#"allow.kv_store = { size = "22B", keys = 4 }"#));
+    assert!(
+        refused(apply(set("d", "123456789"))).ends_with(r#"allow.kv_store = { size = "22B", keys = 4 }"#)
+    );
     assert_eq!(apply(KvStoreCall::Delete("c".into())), Ok((None, true)));
     assert_eq!(apply(KvStoreCall::Delete("c".into())), Ok((None, false)));
     assert_eq!(apply(set("d", "")), Ok((None, true)));
