@@ -86,7 +86,7 @@ pub(crate) fn covers(grants: &[KvGrant], prefix: &str) -> Result<(), CallError> 
         )));
     }
     let what = format_args!("to read the keys of Consul that begin with {}", shown());
-    Err(refusal::refused(what, refusal::one_more("allow.kv", grants, &refusal::quote(prefix))))
+    Err(refusal::refused(what, refusal::one_more("allow.kv", grants, refusal::quote(prefix))))
 }
 
 /// Whether the call may be made: a key is the beginning of itself.

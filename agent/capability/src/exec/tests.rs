@@ -345,14 +345,6 @@ async fn a_program_runs_as_whom_its_grant_names_and_in_no_other_group() {
         super::run(&run_as(&read, "nobody", None), command(&read), KEEP, &Programs::default()).await.unwrap();
     let numbers: Vec<_> = output.stdout.split_whitespace().collect();
     assert!(numbers.len() == 3 && numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
-    // Also where we are who is named: root can leave its groups.
-    let output = run("root", Some("0")).await.unwrap();
-    assert_eq!(output.stdout.trim_end(), "0\n0\n0\nGroups:", "{}", output.stderr);
-    let asked = command(&read);
-    let output =
-        super::run(&run_as(&read, "root", Some("0")), asked, KEEP, &Programs::default()).await.unwrap();
-    let numbers: Vec<_> = output.stdout.split_whitespace().collect();
-    assert!(numbers.len() == 3 && numbers[0] == numbers[2], "{numbers:?}");
     // With a group alone it stays who we are, and is in no other group either.
     let spec =
         ExecGrantSpec { command: strings(&script), group: Some("54322".into()), ..ExecGrantSpec::default() };
@@ -373,6 +365,21 @@ async fn a_program_runs_as_whom_its_grant_names_and_in_no_other_group() {
     let asked = command(&[program]);
     let error = super::run(&grant, asked, KEEP, &Programs::default()).await.unwrap_err().to_string();
     assert!(error.contains("user nobody may not execute it"), "{error}");
+}
+
+#[tokio::test]
+async fn root_leaves_its_groups_and_its_session_also_as_root() {
+    let name = "exec::tests::root_leaves_its_groups_and_its_session_also_as_root";
+    if !as_root_and_as_nobody(name) {
+        return;
+    }
+    let script = "id -u; id -G; grep Groups /proc/self/status; \
+        read -r id name state parent group session rest </proc/self/stat; [ $id = $session ] && echo apart";
+    let script = ["/bin/sh", "-c", script];
+    let grant = run_as(&script, "root", Some("0"));
+    let output = super::run(&grant, command(&script), KEEP, &Programs::default()).await.unwrap();
+    let said: Vec<_> = output.stdout.split_whitespace().collect();
+    assert_eq!(said, ["0", "0", "Groups:", "apart"], "{}", output.stderr);
 }
 
 #[tokio::test]

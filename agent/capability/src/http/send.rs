@@ -291,5 +291,5 @@ fn failed(error: &dyn Error) -> String {
         causes.push(inner.to_string());
         cause = inner.source();
     }
-    refusal::shorten(&causes.join(": "), MAX_CAUSE)
+    refusal::shorten(causes.join(": "), MAX_CAUSE)
 }

@@ -69,7 +69,7 @@ impl Sender {
                 credentials(grant.login.as_ref()).await.map_err(SmtpError::Transient)?;
             let told = |said: String| {
                 let said = sent.hide(said.into_bytes());
-                refusal::shorten(&String::from_utf8_lossy(&said), MAX_ANSWER)
+                refusal::shorten(String::from_utf8_lossy(&said), MAX_ANSWER)
             };
             match self.exchange(&grant.relay, credentials, &message).await {
                 Ok((answer, connection)) => Ok((told(answer), connection)),
