@@ -235,11 +235,7 @@ impl Plugin for Misbehave {
             Config::Smtp { from, to, .. } => receipt(
                 &smtp::Message::new(&delivery.id, from, to).subject("a subject").body("a body").send()?,
             ),
-            Config::Count { .. } => {
-                let count = kv_store::get("calls")?.map_or(0, |bytes| bytes[0]) + 1;
-                kv_store::set("calls", [count])?;
-                receipt(&count)
-            }
+            Config::Count { .. } => count(),
             Config::Keys { key, prefix, .. } => {
                 let value = kv::get(key)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
                 receipt(&(value, kv::keys(prefix)?))
@@ -263,6 +259,12 @@ lictor_sdk::export!(Misbehave);
 #[expect(clippy::unnecessary_wraps, reason = "it is what each arm of `handle` ends with")]
 fn receipt(result: &impl std::fmt::Debug) -> Result<String, Failure> {
     Ok(format!("{result:?}"))
+}
+
+fn count() -> Result<String, Failure> {
+    let count = kv_store::get("calls")?.map_or(0, |bytes| bytes[0]) + 1;
+    kv_store::set("calls", [count])?;
+    receipt(&count)
 }
 
 fn stamp(id: &str, path: &str) -> Result<String, Failure> {
