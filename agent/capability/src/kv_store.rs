@@ -97,10 +97,6 @@ pub(crate) fn covers(grant: Option<&KvStoreGrant>, size: u64) -> Result<(), Call
     }
 }
 
-fn not_granted(size: u64) -> CallError {
-    refusal::refused("keep values between calls", line(size))
-}
-
 /// No grant is as large, or as small.
 fn never(size: u64) -> CallError {
     let (size, most) = (bytes(size), bytes(SIZE_MAX));
@@ -110,10 +106,13 @@ fn never(size: u64) -> CallError {
 /// Whether the call is one that could be done.
 pub(crate) fn decide(grant: Option<&KvStoreGrant>, call: &KvStoreCall) -> Result<KvStoreGrant, CallError> {
     let Some(grant) = grant else {
-        return Err(match call {
-            KvStoreCall::Set(key, value) if size(key, value) > SIZE_MAX => never(size(key, value)),
-            KvStoreCall::Set(key, value) => not_granted(size(key, value).max(USUAL)),
-            _ => not_granted(USUAL),
+        let wanted = match call {
+            KvStoreCall::Set(key, value) => size(key, value),
+            KvStoreCall::Get(_) | KvStoreCall::Delete(_) => 0,
+        };
+        return Err(match wanted {
+            0..=SIZE_MAX => refusal::refused("keep values between calls", line(wanted.max(USUAL))),
+            _ => never(wanted),
         });
     };
     let key = call.key();

@@ -76,7 +76,7 @@ impl fmt::Write for Beginning {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         let room = self.limit - self.text.len();
         self.text.push_str(&more[..more.floor_char_boundary(room)]);
-        self.is_whole = more.len() <= room;
+        self.is_whole &= more.len() <= room;
         if self.is_whole { Ok(()) } else { Err(fmt::Error) }
     }
 }

@@ -327,24 +327,24 @@ pub(crate) fn decide<'g>(
     };
     let is_strange = |to: &&Mailbox| !covers_one(&grant.to, to);
     let to: Vec<String> = parties.to.iter().filter(is_strange).map(|to| to.email.to_string()).collect();
-    let is_from = grant.from.is_empty() || covers_one(&grant.from, &parties.from);
-    let line = |key: &str, granted: &[AddressPattern], more: &[String]| {
+    let may_send = grant.from.is_empty() || covers_one(&grant.from, &parties.from);
+    let with = |key: &str, granted: &[AddressPattern], more: &[String]| {
         let granted = granted.iter().map(ToString::to_string);
         format!("{key} = {}", refusal::quote_all(granted.chain(more.iter().cloned())))
     };
     let (mut missing, mut lines) = (Vec::new(), Vec::new());
-    if !is_from {
+    if !may_send {
         missing.push(format!("from {}", refusal::quote(&from)));
-        lines.push(line("from", &grant.from, std::slice::from_ref(&from)));
+        lines.push(with("from", &grant.from, std::slice::from_ref(&from)));
     }
     if !to.is_empty() {
         missing.push(format!("to {}", refusal::quote_all(&to)));
-        lines.push(line("to", &grant.to, &to));
+        lines.push(with("to", &grant.to, &to));
     }
     if lines.is_empty() {
         return Ok(grant);
     }
-    let strange = to.iter().chain((!is_from).then_some(&from));
+    let strange = to.iter().chain((!may_send).then_some(&from));
     Err(refusal::refused(
         format_args!("mail{} {}", refusal::widely(strange), missing.join(" ")),
         format_args!("{} in allow.smtp", lines.join(" and ")),

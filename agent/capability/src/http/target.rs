@@ -163,9 +163,10 @@ fn parameters(query: &str) -> impl Iterator<Item = &str> {
     query.split('&').filter(|_| !query.is_empty())
 }
 
-/// A `*` stays in its parameter, also where a server cuts a query at `;`, as was once recommended.
+/// A `*` stays in its parameter, also where a server cuts a query at `;`, as was once recommended. A text that is written as
+/// the pattern is was granted itself.
 fn takes_value(pattern: &Pattern, parameter: &str) -> bool {
-    (pattern.is_exact() || !parameter.contains(';')) && pattern.matches(parameter)
+    pattern.as_str() == parameter || (!parameter.contains(';') && pattern.matches(parameter))
 }
 
 /// What may be a secret, without it: where it begins, and how it goes on, stays to be seen by its `*`.
@@ -342,6 +343,8 @@ mod tests {
         check("http://h/a?room=*&*", "http://h/a?x=1&room=ops", false);
         check("http://h/a?r=a*&x=*", "http://h/a?r=ab&x=", true);
         check("http://h/a?x;y", "http://h/a?x;y", true);
+        check("http://h/a?x;y*", "http://h/a?x;y*", true);
+        check("http://h/a?x;y*", "http://h/a?x;y1", false);
         check("http://h/a?", "http://h/a?", true);
         check("http://h/a?", "http://h/a?b", false);
         check("http://h/**", "http://h/a?b", false);
