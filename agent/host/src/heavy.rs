@@ -200,10 +200,14 @@ impl Drop for Lanes {
 }
 
 /// A runtime of one thread that is so much nicer than this one.
+///
+/// It looks for what there is to wake after each turn: a call that yielded asks for its next one only then, and by default
+/// that is when nobody else is to be polled, or after 61 that were.
 fn thread_of(name: &'static str, nicer: i32) -> io::Result<Runtime> {
     let nice = nice(nicer);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.worker_threads(1).thread_name(name).enable_all().on_thread_start(move || lower(nice)).build()
+    runtime.worker_threads(1).event_interval(1).thread_name(name);
+    runtime.enable_all().on_thread_start(move || lower(nice)).build()
 }
 
 /// The threads beside the guests' own.
@@ -347,6 +351,38 @@ mod tests {
         tokio::time::advance(STAY).await;
         check("crashes", light, false, ["plugin-slow"; 2], SLOW_NICE).await;
         check("crashes", light, false, ["plugin"; 2], 0).await;
+    }
+
+    /// While there are always others to be polled, too.
+    #[tokio::test]
+    async fn a_call_that_yielded_goes_on_before_those_of_one_that_used_more() {
+        let lanes = Lanes::start(|| {}).unwrap();
+        let order = Arc::new(Mutex::new(String::new()));
+        let call = |receiver: &'static str, turns| {
+            let order = Arc::clone(&order);
+            let call = async move {
+                for _ in 0..turns {
+                    lock(&order).push_str(receiver);
+                    burn(1_000_000);
+                    tokio::task::yield_now().await;
+                }
+            };
+            let (heavy, turn) = (lanes.sides.heavy.clone(), lanes.turn(receiver));
+            async move { heavy.spawn(&turn, call).await.unwrap() }
+        };
+        call("more ", 20).await;
+        lock(&order).clear();
+        let (go, wait) = std::sync::mpsc::channel();
+        let until_all_are_there = lanes.sides.heavy.handle.spawn(async move { wait.recv() });
+        let calls = [("less ", 4), ("more ", 1), ("more ", 1), ("more ", 1)];
+        let calls = calls.map(|(receiver, turns)| tokio::spawn(call(receiver, turns)));
+        tokio::task::yield_now().await;
+        go.send(()).unwrap();
+        until_all_are_there.await.unwrap().unwrap();
+        for call in calls {
+            call.await.unwrap();
+        }
+        assert_eq!(*lock(&order), "less less less less more more more ");
     }
 
     #[tokio::test]
