@@ -52,8 +52,6 @@ struct Used {
     /// CPU time, in seconds, as it counted then.
     seconds: f64,
     at: Instant,
-    /// Until then it has no turn.
-    rests_until: Option<Instant>,
 }
 
 impl Used {
@@ -67,7 +65,7 @@ impl Used {
 impl Default for Share {
     fn default() -> Self {
         let now = Instant::now();
-        Self(Mutex::new(Used { seconds: 0.0, at: now, rests_until: None }))
+        Self(Mutex::new(Used { seconds: 0.0, at: now }))
     }
 }
 
@@ -81,14 +79,6 @@ impl Share {
     fn add(&self, more: Duration, now: Instant) {
         let used = &mut *lock(&self.0);
         (used.seconds, used.at) = (used.faded(now) + more.as_secs_f64(), now);
-    }
-
-    fn rest(&self, until: Instant) {
-        lock(&self.0).rests_until = Some(until);
-    }
-
-    fn rests(&self, now: Instant) -> bool {
-        lock(&self.0).rests_until.is_some_and(|until| until > now)
     }
 }
 
@@ -132,12 +122,14 @@ struct State {
     cuts: (u32, Instant),
     /// Who was called elsewhere last, and when.
     called: Option<(Arc<Share>, Instant)>,
+    /// Who has no turn here until then. Elsewhere it may have one, since only here somebody calls up who asks after it.
+    resting: Vec<(Arc<Share>, Instant)>,
 }
 
 impl State {
     /// Who is next.
     fn next(&self, now: Instant) -> Option<&Arc<Seat>> {
-        let asking = self.asking.iter().filter(|asking| !asking.share.rests(now));
+        let asking = self.asking.iter().filter(|asking| !self.rests(&asking.share, now));
         asking.min_by(|one, other| one.share.used(now).total_cmp(&other.share.used(now)))
     }
 
@@ -146,7 +138,16 @@ impl State {
         let Some((running, since)) = &self.running else { return false };
         let turn = now.saturating_duration_since(*since);
         let has_less = running.used(now) + turn.as_secs_f64() > share.used(now);
-        has_less && !Arc::ptr_eq(running, share) && !share.rests(now) && self.may_cut(now)
+        has_less && !Arc::ptr_eq(running, share) && !self.rests(share, now) && self.may_cut(now)
+    }
+
+    fn rest(&mut self, share: &Arc<Share>, now: Instant, until: Instant) {
+        self.resting.retain(|(_, until)| *until > now);
+        self.resting.push((Arc::clone(share), until));
+    }
+
+    fn rests(&self, share: &Arc<Share>, now: Instant) -> bool {
+        self.resting.iter().any(|(resting, until)| Arc::ptr_eq(resting, share) && *until > now)
     }
 
     /// Whether another receiver is called elsewhere.
@@ -169,7 +170,13 @@ impl State {
 impl Turns {
     /// `cut` has whoever has the turn end it, and may be called from any thread.
     pub(crate) fn new(cut: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
-        let state = State { asking: Vec::new(), running: None, cuts: (0, Instant::now()), called: None };
+        let state = State {
+            asking: Vec::new(),
+            running: None,
+            cuts: (0, Instant::now()),
+            called: None,
+            resting: Vec::new(),
+        };
         Arc::new(Self { state: Mutex::new(state), cut: Box::new(cut) })
     }
 
@@ -259,7 +266,7 @@ impl Drop for Turn<'_> {
         state.running = None;
         if share.used(now) > FREE.as_secs_f64() && state.is_in_the_way(share, now) {
             let (until, turns) = (now + (used * REST).min(REST_MAX), Arc::clone(&self.seat.turns));
-            share.rest(until);
+            state.rest(share, now, until);
             // A call of the receiver may ask already, and nobody else later.
             tokio::spawn(async move {
                 sleep_until(until).await;
@@ -440,6 +447,18 @@ mod tests {
         tokio::spawn(long_ago.take(share(0), Box::pin(async { burn(4 * MS) }))).await.unwrap();
         tokio::spawn(long_ago.take(share(0), Box::pin(async {}))).await.unwrap();
         assert_eq!(start.elapsed(), CALLED);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_rests_on_one_thread_has_its_turns_on_another() {
+        let (here, elsewhere, own) = (Turns::new(|| {}), Turns::new(|| {}), share(0));
+        here.make_way(&share(0));
+        let start = Instant::now();
+        here.take(Arc::clone(&own), Box::pin(async { burn(4 * MS) })).await;
+        let at_once = elsewhere.take(Arc::clone(&own), Box::pin(async {}));
+        tokio::time::timeout(Duration::from_millis(1), at_once).await.unwrap();
+        tokio::spawn(here.take(own, Box::pin(async {}))).await.unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(4 * u64::from(REST)));
     }
 
     #[tokio::test(start_paused = true)]
