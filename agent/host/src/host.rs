@@ -30,6 +30,7 @@ use crate::compiler::{self, Code};
 use crate::guest::Guest;
 use crate::heavy::{self, Lanes};
 use crate::inspect::{self, LoadError};
+use crate::limits::{INSTANCES, MEMORIES, TABLES};
 use crate::memory;
 use crate::plugin::Plugin;
 use crate::wasi;
@@ -48,9 +49,6 @@ const MANY: usize = 16;
 /// How long the end of dropped calls is waited for, with the programs that they ran. They are dropped within a tick, if the
 /// machine is not overloaded; the rest is what is left of a program's grace between TERM and KILL.
 const CLOSE: Duration = Duration::from_secs(1);
-
-/// Modules of an instance: the guest's own and those that adapt it.
-const CORES: u32 = 8;
 
 /// Bytes of one memory at most: what a 32-bit guest can address. A receiver's own limit is lower.
 const MEMORY: usize = 4 << 30;
@@ -220,11 +218,13 @@ impl Host {
         let code = compiler::compile(wasm).map_err(failed)?;
         // The compiler leaves tens of megabytes.
         memory::give_back();
+        // What has more than one may have is not kept.
+        let component = code.component(engine).map_err(failed)?;
         let kept = self.cache.as_ref().and_then(|cache| {
             cache.store(engine, digest, &code);
             cache.load(engine, digest)
         });
-        kept.map_or_else(|| code.component(engine).map_err(failed), Ok)
+        Ok(kept.unwrap_or(component))
     }
 }
 
@@ -330,13 +330,17 @@ fn start_ticker(engine: EngineWeak, calls: Arc<Calls>) -> io::Result<Thread> {
 
 /// Instances take turns with the same memory, emptied in between: to map it anew for each call, and to fault
 /// its pages in, takes longer than most calls do. What is not used costs addresses only.
+///
+/// There is as much as all of them may have at once, so none takes what another one needs.
 fn pool(instances: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    let cores = instances.saturating_mul(CORES);
     pool.total_component_instances(instances)
-        .total_core_instances(cores)
-        .total_memories(instances)
-        .total_tables(cores)
+        .max_core_instances_per_component(INSTANCES)
+        .total_core_instances(instances.saturating_mul(INSTANCES))
+        .max_memories_per_component(MEMORIES)
+        .total_memories(instances.saturating_mul(MEMORIES))
+        .max_tables_per_component(TABLES)
+        .total_tables(instances.saturating_mul(TABLES))
         .total_stacks(instances)
         .max_memory_size(MEMORY)
         .table_elements(TABLE)

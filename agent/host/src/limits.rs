@@ -12,14 +12,14 @@ use crate::log::LogRate;
 /// Elements of all tables of a component together: one for each function whose address is taken.
 pub(crate) const TABLE_ELEMENTS: usize = 100_000;
 
-/// Core instances of one component: its own and those that adapt it to its imports.
-const INSTANCES: usize = 40;
+/// Core instances of one component: its own and those that adapt it to its imports. What holds an interpreter has thirty.
+pub(crate) const INSTANCES: u32 = 40;
 
-/// Memories of one component: its own and those of adapters.
-const MEMORIES: usize = 4;
+/// Memories of one component: its own, and one of what adapts it.
+pub(crate) const MEMORIES: u32 = 2;
 
-/// Tables of one component.
-const TABLES: usize = 40;
+/// Tables of one component: its own, and one of what adapts it.
+pub(crate) const TABLES: u32 = 8;
 
 /// What one call of a plugin may take.
 #[derive(Clone, Debug)]
@@ -121,15 +121,15 @@ impl ResourceLimiter for MemoryLimiter {
     }
 
     fn instances(&self) -> usize {
-        INSTANCES
+        INSTANCES as usize
     }
 
     fn tables(&self) -> usize {
-        TABLES
+        TABLES as usize
     }
 
     fn memories(&self) -> usize {
-        MEMORIES
+        MEMORIES as usize
     }
 }
 

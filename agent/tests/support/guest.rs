@@ -43,6 +43,27 @@ fn growing_its_table() -> Vec<u8> {
     replaced(built("raw"), &MEMORY, &TABLE)
 }
 
+/// The guest `misbehave`, and a module with a memory that it has twice and never uses.
+fn with_two_more_memories() -> Vec<u8> {
+    // The sections of a component that hold a module, and instances of modules.
+    const MODULE: u8 = 1;
+    const INSTANCES: u8 = 2;
+    let mut wasm = guest().to_vec();
+    let (mut modules, mut at) = (0, 8);
+    while at < wasm.len() {
+        modules += u8::from(wasm[at] == MODULE);
+        // The length: seven bits in each byte, the last one below 128.
+        let digits = wasm[at + 1..].iter().position(|byte| *byte < 128).expect("it is whole") + 1;
+        let digits = &wasm[at + 1..][..digits];
+        let length = digits.iter().rev().fold(0, |length, digit| length << 7 | usize::from(digit & 127));
+        at += 1 + digits.len() + length;
+    }
+    wasm.extend([MODULE, 13]);
+    wasm.extend(b"\0asm\x01\0\0\0\x05\x03\x01\0\x01");
+    wasm.extend([INSTANCES, 7, 2, 0, modules, 0, 0, modules, 0]);
+    wasm
+}
+
 /// What the file `guest` in a folder of `agent/tests/sandbox` names.
 pub(crate) fn named(guest: &str) -> Vec<u8> {
     match guest {
@@ -58,6 +79,7 @@ pub(crate) fn named(guest: &str) -> Vec<u8> {
             patched("lictor:plugin/exec@0.1.0", "lictor:plugin/kill@0.1.0")
         }
         "raw, growing its table" => growing_its_table(),
+        "misbehave, with two more memories" => with_two_more_memories(),
         name => built(name),
     }
 }
