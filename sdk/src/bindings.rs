@@ -3026,7 +3026,7 @@ pub mod exports {
                     #[allow(async_fn_in_trait)]
                     fn describe() -> Description;
                     /// The grants that this configuration (a JSON object) needs, so that a person can read them before
-                    /// they are given. Refuses a configuration that `handle` could not work with, and says why.
+                    /// they are given: a hundred at most. Refuses a configuration that `handle` could not work with, and says why.
                     #[allow(async_fn_in_trait)]
                     fn requests(
                         config: _rt::String,

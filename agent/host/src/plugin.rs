@@ -34,6 +34,9 @@ const TRIAL_MEMORY: usize = 256 << 20;
 /// The longest timeout that is kept exactly; a clock cannot be asked for any time that a `Duration` can hold.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
+/// Grants that a plugin may ask for: each is held against all before it.
+const REQUESTS: usize = 100;
+
 /// A loaded plugin. Clones are cheap and share everything.
 #[derive(Clone)]
 pub struct Plugin(Arc<Inner>);
@@ -109,6 +112,12 @@ impl Plugin {
             Box::pin(async move { plugin.lictor_plugin_handler().call_requests(store, &config).await })
         });
         match finished.await? {
+            Ok(requests) if requests.len() > REQUESTS => {
+                let count = requests.len();
+                Err(RequestsError::Config(format!(
+                    "it asks for {count} grants, and at most {REQUESTS} are looked at"
+                )))
+            }
             Ok(requests) => Ok(requests.into_iter().map(request).collect()),
             Err(reason) => Err(RequestsError::Config(text::one_line(&reason, WORDS))),
         }

@@ -41,6 +41,8 @@ pub enum Config {
     Look,
     /// Logs a line as the first thing that it does.
     Note,
+    /// Asks for eleven thousand grants.
+    ManyRequests,
     /// Panics.
     Trap,
     /// Computes for some milliseconds, as a plugin may.
@@ -187,6 +189,7 @@ impl Plugin for Misbehave {
             Config::Smtp { from, to, request: true } => vec![Request::smtp(from, to)],
             Config::Count { request: Some(size) } => vec![Request::kv_store(*size)],
             Config::Keys { prefix, request: true, .. } => vec![Request::kv(prefix)],
+            Config::ManyRequests => (0..11_000).map(|number| Request::append(format!("/{number}"))).collect(),
             _ => vec![],
         })
     }
@@ -200,7 +203,7 @@ impl Plugin for Misbehave {
                 log::info("in handle");
                 Ok("noted".into())
             }
-            Config::Trap => panic!("asked to"),
+            Config::Trap | Config::ManyRequests => panic!("asked to"),
             Config::Compute => receipt(&(0..COMPUTED).fold(0_u32, |sum, number| black_box(sum ^ number))),
             Config::Loop => loop {
                 black_box(());
