@@ -31,6 +31,8 @@ use crate::{CallError, account, refusal};
 
 /// Mode of a file that is made, before the umask: events may name what not everyone should read.
 const NEW_FILE_MODE: u32 = 0o640;
+/// The same where its grant says whose it is or who may read it: until that is so, nobody else opens it.
+const OWN_FILE_MODE: u32 = 0o600;
 /// How long another program may hold the lock. The writing thread is blocked meanwhile.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// How often the lock is tried.
@@ -87,13 +89,6 @@ fn write(
     data: &[u8],
 ) -> Result<(), String> {
     let before = file.metadata().map_err(|error| error.to_string())?.len();
-    if is_new && let Err(why) = make_over(&file, how) {
-        // Left there, it would be appended to as it is. Somebody may have written to it before we had the lock.
-        if before == 0 {
-            folder.remove_file(&name).map_err(|error| format!("{why}; remove it again: {error}"))?;
-        }
-        return Err(why);
-    }
     // Not `write_all`: how much was written must be known to take it back.
     let mut written = 0;
     while written < data.len() {
@@ -119,6 +114,12 @@ fn write(
 fn open_and_lock(folder: &Dir, place: &Place, wanted: &Wanted) -> Result<Opened, CallError> {
     for _ in 0..OPEN_TRIES {
         let opened = open(folder, place)?;
+        // Before its lock is waited for: whoever holds that must not keep it as it was made.
+        if opened.is_new
+            && let Err(why) = make_over(&opened.file, &place.how)
+        {
+            return Err(CallError::Failed(take_away(folder, &opened, why)));
+        }
         lock(&opened.file, wanted).map_err(CallError::Failed)?;
         if is_there(folder, &opened) {
             return Ok(opened);
@@ -135,14 +136,14 @@ fn open(folder: &Dir, place: &Place) -> Result<Opened, CallError> {
     let mut known = OpenOptions::new();
     known.append(true).custom_flags(flags);
     let mut new = known.clone();
-    new.create_new(true).mode(NEW_FILE_MODE);
+    new.create_new(true).mode(made_with(&place.how));
     for _ in 0..OPEN_TRIES {
         let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
         let is_made = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
         // Opened by the kernel alone and not step by step: a name that is one part cannot lead anywhere else.
         let open = |options: &OpenOptions, flags| {
             if place.is_alone {
-                open_itself(folder, &name, flags)
+                open_itself(folder, &name, flags, made_with(&place.how))
             } else {
                 folder.open_with(&name, options).map(cap_std::fs::File::into_std)
             }
@@ -168,10 +169,15 @@ fn open(folder: &Dir, place: &Place) -> Result<Opened, CallError> {
     Err(failed("it is a symlink that leads to others again and again"))
 }
 
+/// The mode that a file is made with, before the umask.
+fn made_with(how: &How) -> u32 {
+    if how.mode.is_some() || how.account.is_some() { OWN_FILE_MODE } else { NEW_FILE_MODE }
+}
+
 /// Opens a file of the folder unless it is a symlink.
-fn open_itself(folder: &Dir, name: &Path, more: OFlags) -> io::Result<File> {
+fn open_itself(folder: &Dir, name: &Path, more: OFlags, mode: u32) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let permissions = Mode::from_raw_mode(NEW_FILE_MODE);
+    let permissions = Mode::from_raw_mode(mode);
     Ok(openat(folder, name, flags | OFlags::NOFOLLOW | more, permissions)?.into())
 }
 
@@ -193,11 +199,32 @@ fn make_over(file: &File, how: &How) -> Result<(), String> {
             .map_err(|error| denied(&error))?;
     }
     // Not when it is made: the umask would take something from it.
-    match how.mode {
-        Some(mode) => file
-            .set_permissions(std::fs::Permissions::from_mode(mode))
-            .map_err(|error| format!("give it the mode {mode:04o}: {error}")),
-        None => Ok(()),
+    let mode = match (how.mode, &how.account) {
+        (Some(mode), _) => mode,
+        (None, Some(_)) => NEW_FILE_MODE & !umask(),
+        (None, None) => return Ok(()),
+    };
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
+        .map_err(|error| format!("give it the mode {mode:04o}: {error}"))
+}
+
+/// What this process takes from the modes of files that it makes. To ask the kernel by `umask` would change it meanwhile.
+/// Where `/proc` does not tell, nothing is left to others.
+fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    umask.and_then(|umask| u32::from_str_radix(umask.trim(), 8).ok()).unwrap_or(0o077)
+}
+
+/// Takes a file away again that was not made over: left there, it would be appended to as it is. Somebody may have written
+/// to it meanwhile.
+fn take_away(folder: &Dir, opened: &Opened, why: String) -> String {
+    if !opened.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        return why;
+    }
+    match folder.remove_file(&opened.name) {
+        Ok(()) => why,
+        Err(error) => format!("{why}; remove it again: {error}"),
     }
 }
 
@@ -270,6 +297,26 @@ mod tests {
         let file = File::options().append(true).open(&path).unwrap();
         let text = take_back(&file, before, written, &io::ErrorKind::StorageFull.into());
         assert_eq!((std::fs::read_to_string(&path).unwrap().as_str(), text.as_str()), want);
+    }
+
+    #[test]
+    fn a_new_file_has_its_mode_before_its_lock_is_waited_for_and_none_for_others_before_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |name: &str, is_alone| Place {
+            folder: dir.path().into(),
+            name: name.into(),
+            is_alone,
+            how: How { mode: Some(0o644), ..How::default() },
+        };
+        let mode = |name| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o7777;
+        let folder = Dir::open_ambient_dir(dir.path(), ambient_authority()).unwrap();
+        for (name, is_alone) in [("one", false), ("other", true)] {
+            open(&folder, &place(name, is_alone)).unwrap();
+            assert_eq!(mode(name) & 0o077, 0);
+        }
+        let nobody = Wanted(Weak::new());
+        assert!(open_and_lock(&folder, &place("late", false), &nobody).is_err());
+        assert_eq!(mode("late"), 0o644);
     }
 
     #[test]
