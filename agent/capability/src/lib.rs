@@ -11,6 +11,7 @@ mod exec;
 mod http;
 mod kv;
 mod kv_store;
+mod lookup;
 mod needs;
 mod refusal;
 mod script;

@@ -6,7 +6,6 @@
 
 use std::error::Error;
 use std::future::Future;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,8 +14,7 @@ use std::vec;
 use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 
-/// A name that is being looked up.
-pub(super) type LookingUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+use crate::lookup::LookingUp;
 
 /// How a name is looked up.
 pub(super) type LookUp = fn(String) -> LookingUp;
@@ -54,11 +52,6 @@ impl Service<Name> for Resolver {
             Ok(found.into_iter())
         })
     }
-}
-
-/// As the system does.
-pub(super) fn system(name: String) -> LookingUp {
-    Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
 }
 
 /// The one name that says itself that it means this machine.

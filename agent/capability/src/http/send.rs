@@ -30,7 +30,7 @@ use rustls::ClientConfig;
 use tokio::{sync::Notify, time::timeout};
 
 use super::connect::Connector;
-use super::resolve::{self, Inward, LookUp, Resolver};
+use super::resolve::{Inward, LookUp, Resolver};
 use super::{Granted, HttpGrant, HttpResponse};
 use crate::secret::{self, Sent};
 use crate::{CallError, GrantError, refusal, trust};
@@ -114,7 +114,7 @@ impl HttpClients {
 impl Clients {
     /// Reads the system's roots and CA files, as far as the grants need them.
     pub(crate) fn build(grants: &[HttpGrant], shared: &mut HttpClients) -> Result<Self, GrantError> {
-        Self::looking_up(grants, shared, resolve::system)
+        Self::looking_up(grants, shared, crate::lookup::system)
     }
 
     /// The same, with another way to look names up.

@@ -326,7 +326,7 @@ async fn a_request_arrives_with_the_secret_that_the_host_adds() {
 const AGENT_SEEN: &str = concat!("lictor/", env!("CARGO_PKG_VERSION"));
 
 /// A name server that was bound anew: whatever is asked for is this machine.
-fn rebound(_: String) -> resolve::LookingUp {
+fn rebound(_: String) -> crate::lookup::LookingUp {
     Box::pin(async { Ok(vec![([127, 0, 0, 1], 0).into()]) })
 }
 

@@ -25,7 +25,7 @@ use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use super::stream::Bounded;
 use super::{Login, Mail, Parties, Relay, Security, SmtpError, SmtpGrant};
-use crate::{GrantError, refusal, secret, secret::Sent, trust};
+use crate::{GrantError, lookup, refusal, secret, secret::Sent, trust};
 
 /// The right side of the Message-ID. One for all, so that the same delivery has the same on every node.
 const MESSAGE_ID_DOMAIN: &str = "lictor";
@@ -102,7 +102,9 @@ impl Sender {
 
     async fn connect(&self, relay: &Relay) -> Result<AsyncSmtpConnection, SmtpError> {
         let unreachable = |error: io::Error| SmtpError::Transient(format!("connect: {error}"));
-        let stream = TcpStream::connect((relay.host.as_str(), relay.port)).await.map_err(unreachable)?;
+        let mut found = lookup::system(relay.host.clone()).await.map_err(unreachable)?;
+        found.iter_mut().for_each(|address| address.set_port(relay.port));
+        let stream = TcpStream::connect(&found[..]).await.map_err(unreachable)?;
         let peer = stream.peer_addr().map_err(unreachable)?;
         self.greet(relay, (stream, peer)).await.map_err(|error| classify(&error))
     }
