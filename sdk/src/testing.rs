@@ -96,6 +96,9 @@ struct State {
     room: Option<u32>,
 }
 
+/// Bytes that any receiver may keep at most.
+const ROOM_MAX: usize = 64 << 20;
+
 thread_local! {
     static STATE: RefCell<State> = RefCell::default();
 }
@@ -269,6 +272,12 @@ pub(crate) fn kv_set(key: &str, value: &[u8]) -> Result<(), CallError> {
         let others = state.kept.iter().filter(|(other, _)| *other != key);
         let size =
             others.map(|(key, value)| key.len() + value.len()).sum::<usize>() + key.len() + value.len();
+        if size > ROOM_MAX {
+            let why = format!(
+                "keep {size} bytes between calls is never granted: a receiver keeps {ROOM_MAX} at most"
+            );
+            return Err(CallError::Refused(why));
+        }
         if state.room.is_some_and(|room| size > room as usize) {
             return Err(CallError::Refused(format!(
                 "keep {size} bytes between calls is not granted; it would be with: allow.kv_store = {{ size = \"{size}B\" }}"

@@ -29,8 +29,9 @@ use crate::{CallError, GrantError, refusal};
 /// Headers of a request: as many as servers commonly take.
 const HEADERS_MAX: usize = 100;
 /// Headers that say how a message ends, whom it is for, or what happens to its connection. They are set
-/// by the client alone: with them one request could be taken for two, or reach another host.
-const FORBIDDEN_HEADERS: [&str; 11] = [
+/// by the client alone: with them one request could be taken for two, or reach another host. The last ones have many
+/// servers take the request for one with another method or path than was granted.
+const FORBIDDEN_HEADERS: [&str; 16] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -42,6 +43,11 @@ const FORBIDDEN_HEADERS: [&str; 11] = [
     "trailer",
     "upgrade",
     "expect",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
 ];
 
 /// Headers that ask for a part of an answer, or for it in another encoding. Where the host adds a secret, no plugin says
@@ -200,7 +206,8 @@ pub(crate) fn decide(grants: &[HttpGrant], request: HttpRequest) -> Result<Grant
             "a request has at most {HEADERS_MAX} headers, and this has {count}"
         )));
     }
-    let sets = |grant: &HttpGrant, name: &str| grant.header_files.iter().any(|(own, _)| own.as_str() == name);
+    let sets =
+        |grant: &HttpGrant, name: &str| grant.header_files.iter().any(|(own, _)| is_same(own.as_str(), name));
     let names: Vec<_> = request.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
     let lets = |grant: &HttpGrant| !names.iter().any(|name| sets(grant, name));
     let (index, grant, method, target) = find(grants, &request.method, &request.url, lets)?;
@@ -212,7 +219,9 @@ pub(crate) fn decide(grants: &[HttpGrant], request: HttpRequest) -> Result<Grant
                 "header {header} is set by the grant, never by a plugin"
             )));
         }
-        if !grant.header_files.is_empty() && REVEALING_HEADERS.contains(&header.as_str()) {
+        if !grant.header_files.is_empty()
+            && REVEALING_HEADERS.iter().any(|name| is_same(name, header.as_str()))
+        {
             return Err(CallError::Refused(format!(
                 "header {header} is never a plugin's where its grant adds a secret"
             )));
@@ -269,11 +278,17 @@ fn method(name: &str) -> Option<Method> {
     Method::from_bytes(name.to_ascii_uppercase().as_bytes()).ok().filter(|method| *method != Method::CONNECT)
 }
 
+/// Whether a server may take two headers' names, in small letters, for one: in the variables of CGI `_` stands for `-`, too.
+fn is_same(one: &str, other: &str) -> bool {
+    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    one.bytes().map(folded).eq(other.bytes().map(folded))
+}
+
 fn header_name(name: &str) -> Result<HeaderName, String> {
     let shown = || refusal::shorten(refusal::quote(name), 80);
     let header =
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{} is not a header's name", shown()))?;
-    if FORBIDDEN_HEADERS.contains(&header.as_str()) {
+    if FORBIDDEN_HEADERS.iter().any(|forbidden| is_same(forbidden, header.as_str())) {
         return Err(format!("header {header} is set by the client alone"));
     }
     Ok(header)

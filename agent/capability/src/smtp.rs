@@ -25,7 +25,7 @@ use crate::{CallError, GrantError, refusal};
 const RECIPIENTS_MAX: usize = 500;
 
 /// What stands for the relay where none is named: in what a plugin needs, and in examples.
-pub(crate) const NO_RELAY: &str = "smtps://smtp.example.com";
+pub(crate) const NO_RELAY: &str = "smtps://relay.invalid";
 
 /// A mail server that takes mail for all the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,7 +264,7 @@ impl SmtpGrant {
         let (from, to) = (shown(&self.from, "any address"), shown(&self.to, "nobody"));
         let relay = self.relay.to_string();
         let relay =
-            if relay == format!("{NO_RELAY}:465") { "the relay that its grant names" } else { &relay };
+            if relay == format!("{NO_RELAY}:465") { "a relay that is still to be named" } else { &relay };
         let mut words = vec![format!("may send mail through {relay}{user} from {from} to {to}")];
         if let Some(path) = &self.ca_file {
             words.push(format!("trusting only {}", path.display()));

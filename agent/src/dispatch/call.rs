@@ -52,7 +52,7 @@ impl Handler for PluginHandler {
                 })
                 .await;
             for refusal in &report.refusals {
-                warn!(delivery.id = %id, receiver, refusal, "The plugin asked for what no grant covers.");
+                warn!(delivery.id = %id, receiver, %refusal, "The plugin asked for what no grant covers.");
             }
             let (duration, peak_memory) = (report.duration, report.peak_memory);
             let took = Took { refusals: report.refused, time: duration, peak_memory };

@@ -12,7 +12,7 @@ const KEY_MAX: usize = 512;
 const HEADERS_MAX: usize = 100;
 
 /// Headers that the client alone sets.
-const FORBIDDEN_HEADERS: [&str; 11] = [
+const FORBIDDEN_HEADERS: [&str; 16] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -24,6 +24,11 @@ const FORBIDDEN_HEADERS: [&str; 11] = [
     "trailer",
     "upgrade",
     "expect",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
 ];
 
 fn refused(why: impl Into<String>) -> CallError {
@@ -73,7 +78,8 @@ pub(super) fn http(request: &http::Request) -> Result<(), CallError> {
             return Err(refused(format!("{name:?} is not a header's name")));
         }
         let name = name.to_ascii_lowercase();
-        if FORBIDDEN_HEADERS.contains(&name.as_str()) {
+        // A server may take `_` for `-`.
+        if FORBIDDEN_HEADERS.contains(&&*name.replace('_', "-")) {
             return Err(refused(format!("header {name} is set by the client alone")));
         }
         if !value.bytes().all(|byte| byte == b'\t' || (0x20..0x7f).contains(&byte)) {

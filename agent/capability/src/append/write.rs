@@ -175,10 +175,10 @@ fn made_with(how: &How) -> u32 {
 }
 
 /// Opens a file of the folder unless it is a symlink.
-fn open_itself(folder: &Dir, name: &Path, more: OFlags, mode: u32) -> io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+fn open_itself(folder: &Dir, name: &Path, flags: OFlags, mode: u32) -> io::Result<File> {
+    let flags = flags | OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let permissions = Mode::from_raw_mode(mode);
-    Ok(openat(folder, name, flags | OFlags::NOFOLLOW | more, permissions)?.into())
+    Ok(openat(folder, name, flags | OFlags::NOFOLLOW | OFlags::NOCTTY, permissions)?.into())
 }
 
 /// Is the file that is open still the one that the name leads to?

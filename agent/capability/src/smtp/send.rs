@@ -103,7 +103,9 @@ impl Sender {
     async fn connect(&self, relay: &Relay) -> Result<AsyncSmtpConnection, SmtpError> {
         let unreachable = |error: io::Error| SmtpError::Transient(format!("connect: {error}"));
         let mut found = lookup::system(relay.host.clone()).await.map_err(unreachable)?;
-        found.iter_mut().for_each(|address| address.set_port(relay.port));
+        for address in &mut found {
+            address.set_port(relay.port);
+        }
         let stream = TcpStream::connect(&found[..]).await.map_err(unreachable)?;
         let peer = stream.peer_addr().map_err(unreachable)?;
         self.greet(relay, (stream, peer)).await.map_err(|error| classify(&error))

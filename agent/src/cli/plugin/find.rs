@@ -143,14 +143,29 @@ fn wasm(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Whether a file of the project was written after the component.
 fn is_older(component: &Path, project: &Path) -> Result<bool> {
     let written = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+    let manifest = project.join("Cargo.toml");
     let mut sources = Vec::new();
-    sources_below(project, &mut sources)?;
-    let newest =
-        sources.iter().filter(|path| !path.ends_with("Cargo.lock")).filter_map(|path| written(path)).max();
+    match fs::read_to_string(component.with_extension("d")) {
+        Ok(rule) if manifest.exists() => {
+            sources.extend(needed(&rule));
+            sources.push(manifest);
+        }
+        _ => sources_below(project, &mut sources)?,
+    }
+    let newest = sources.iter().filter_map(|path| written(path)).max();
     Ok(newest.zip(written(component)).is_some_and(|(source, component)| source > component))
 }
 
-/// What a project is built of: all its files but those that tools write, that tests read, and text for people.
+/// What a component was built of, as cargo writes it beside that: a rule of `make`.
+fn needed(rule: &str) -> impl Iterator<Item = PathBuf> {
+    let (_, files) = rule.trim_end().split_once(": ").unwrap_or_default();
+    // A space within a name has a backslash before it.
+    let files = files.replace("\\ ", "\0");
+    let files: Vec<PathBuf> = files.split(' ').map(|file| file.replace('\0', " ").into()).collect();
+    files.into_iter()
+}
+
+/// What a project is built of where nobody has noted it: all its files but those that tools write, that tests read, and text for people.
 fn sources_below(folder: &Path, sources: &mut Vec<PathBuf>) -> Result<()> {
     for path in entries(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

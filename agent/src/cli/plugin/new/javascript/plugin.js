@@ -36,7 +36,7 @@ function urlOf(text) {
   for (const field of Object.keys(config)) {
     if (field !== 'url') fail(`${field}: unknown field, expected url`);
   }
-  if (!/^https?:\/\//.test(config.url)) fail('url: begins with neither https:// nor http://');
+  if (typeof config.url !== 'string' || !/^https?:\/\//.test(config.url)) fail('url: begins with neither https:// nor http://');
   return config.url;
 }
 
