@@ -231,6 +231,8 @@ fn calls_are_answered_as_the_author_says_and_what_fails_is_told() {
     );
     home.write("responses.toml", "[[responses]]\nhttp = { stats = 429 }");
     check(&home, &hook, 1, &["failed to read responses.toml: ", "unknown field `stats`"]);
+    home.write("responses.toml", "[[responses]]\nhttp = { status = 9999 }");
+    check(&home, &hook, 1, &["failed to read responses.toml: ", "9999 is no status of HTTP"]);
     home.write("event.json", "{}");
     check(
         &home,

@@ -635,7 +635,8 @@ pub mod lictor {
                 pub method: _rt::String,
                 /// The absolute URL.
                 pub url: _rt::String,
-                /// Names and values; a name may come more than once.
+                /// Names and values; a name may come more than once. None that frames the message, names its host, or stands for
+                /// another method or path.
                 pub headers: _rt::Vec<(_rt::String, _rt::String)>,
                 /// May be empty.
                 pub body: _rt::Vec<u8>,

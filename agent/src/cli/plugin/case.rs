@@ -23,8 +23,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 use lictor_capability::{
     Answers, CallError, ExecOutput, ExitStatus, HttpResponse, KvAnswer, List, SmtpError,
 };
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
 
 use crate::regular;
 
@@ -123,7 +123,7 @@ pub(super) struct Append {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Http {
-    #[serde(default = "ok")]
+    #[serde(default = "ok", deserialize_with = "status")]
     status: u16,
     #[serde(default)]
     headers: std::collections::BTreeMap<String, String>,
@@ -230,6 +230,14 @@ impl Ending {
             Self::Config => "config",
         }
     }
+}
+
+fn status<'d, D: Deserializer<'d>>(number: D) -> Result<u16, D::Error> {
+    let status = u16::deserialize(number)?;
+    if (100..600).contains(&status) {
+        return Ok(status);
+    }
+    Err(D::Error::custom(format!("{status} is no status of HTTP, which are 100 to 599")))
 }
 
 /// The answers in the file of `--responses`.

@@ -196,3 +196,34 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     };
     read().with_context(|| format!("read the folder {}", folder.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_is_older_than_what_it_was_built_of_and_than_nothing_else() {
+        let project = tempfile::tempdir().unwrap();
+        let at = |name: &str| project.path().join(name);
+        let write = |name: &str, text: &str, seconds: u64| {
+            fs::write(at(name), text).unwrap();
+            let file = fs::File::options().append(true).open(at(name)).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
+        };
+        let of = |rule: &str| rule.replace('@', &project.path().to_string_lossy());
+        write("Cargo.toml", "", 1);
+        write("a b.rs", "", 1);
+        write("p.wasm", "", 2);
+        write("p.d", &of("@/p.wasm: @/a\\ b.rs\n"), 2);
+        write("event.json", "{}", 3);
+        let older = || is_older(&at("p.wasm"), project.path()).unwrap();
+        assert!(!older(), "nothing is built of the event");
+        for source in ["a b.rs", "Cargo.toml"] {
+            write(source, "", 3);
+            assert!(older(), "{source}");
+            write(source, "", 1);
+        }
+        fs::remove_file(at("p.d")).unwrap();
+        assert!(older(), "it is not known what it was built of");
+    }
+}

@@ -16,7 +16,7 @@ use crate::cli::{counted, runtime};
 
 /// How the world is scripted, for `--help`; that each kind is read is for the tests of `case` to show.
 pub(super) const RESPONSES: &str = r#"A file of --responses has what calls of each kind get for an answer, in
-order; all others succeed:
+order, anew for each --event; all others succeed:
 
   responses = [
     { exec = { status = 3, stdout = "", stderr = "no" } },
