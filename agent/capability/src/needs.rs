@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(lines(&Grants::default(), &requests), want);
         let mails = [mail("a@b.c", &["x@b.c"]), mail("b@b.c", &["y@b.c"]), mail("b@b.c", &["y@b.c"])];
         let want = [
-            r#"allow.smtp = { relay = "smtps://smtp.example.com", from = "a@b.c", to = ["x@b.c"] }"#,
+            r#"allow.smtp = { relay = "smtps://relay.invalid", from = "a@b.c", to = ["x@b.c"] }"#,
             r#"from = ["a@b.c", "b@b.c"] and to = ["x@b.c", "y@b.c"] in allow.smtp"#,
         ];
         assert_eq!(lines(&Grants::default(), &mails), want);
@@ -232,14 +232,14 @@ mod tests {
             [
                 r#"allow.exec = [{ command = ["/bin/true", "a \"b\""] }]"#,
                 r#"allow.http = [{ url = "https://h/a", methods = ["PUT"] }, { url = "https://h/b", methods = ["PUT"] }]"#,
-                r#"allow.smtp = { relay = "smtps://smtp.example.com", from = "a@b.c", to = ["x@b.c", "y@b.c"] }"#,
+                r#"allow.smtp = { relay = "smtps://relay.invalid", from = "a@b.c", to = ["x@b.c", "y@b.c"] }"#,
                 "allow.watch = true",
                 r#"allow.kv = ["app/", "db"]"#,
                 r#"allow.kv_store = { size = "4KiB" }"#,
             ]
         );
         let several = [mail("a@b.c", &["x@b.c"]), mail("b@b.c", &["x@b.c"]), mail("a@b.c", &["x@b.c"])];
-        let line = r#"allow.smtp = { relay = "smtps://smtp.example.com", from = ["a@b.c", "b@b.c"], to = ["x@b.c"] }"#;
+        let line = r#"allow.smtp = { relay = "smtps://relay.invalid", from = ["a@b.c", "b@b.c"], to = ["x@b.c"] }"#;
         assert_eq!(allow_lines(&several), [line]);
     }
 }

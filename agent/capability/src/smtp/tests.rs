@@ -160,7 +160,7 @@ fn sender_and_every_recipient_must_be_granted() {
         None,
         "a@b.c",
         &["d@e.f"],
-        Err(r#"allow.smtp = { relay = "smtps://smtp.example.com", from = "a@b.c", to = ["d@e.f"] }"#),
+        Err(r#"allow.smtp = { relay = "smtps://relay.invalid", from = "a@b.c", to = ["d@e.f"] }"#),
     );
     check(open(), "any@one", &[], Err("to nobody"));
     check(open(), "any@one", &["a@example.com"; 500], Ok(()));
