@@ -31,7 +31,7 @@ const HEADERS_MAX: usize = 100;
 /// Headers that say how a message ends, whom it is for, or what happens to its connection. They are set
 /// by the client alone: with them one request could be taken for two, or reach another host. The last ones have many
 /// servers take the request for one with another method or path than was granted.
-const FORBIDDEN_HEADERS: [&str; 16] = [
+const FORBIDDEN_HEADERS: [&str; 23] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -43,9 +43,16 @@ const FORBIDDEN_HEADERS: [&str; 16] = [
     "trailer",
     "upgrade",
     "expect",
+    "x-envoy-original-path",
+    "x-forwarded-method",
+    "x-forwarded-path",
+    "x-forwarded-prefix",
+    "x-forwarded-uri",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+    "x-original-method",
+    "x-original-uri",
     "x-original-url",
     "x-rewrite-url",
 ];
@@ -278,9 +285,10 @@ fn method(name: &str) -> Option<Method> {
     Method::from_bytes(name.to_ascii_uppercase().as_bytes()).ok().filter(|method| *method != Method::CONNECT)
 }
 
-/// Whether a server may take two headers' names, in small letters, for one: in the variables of CGI `_` stands for `-`, too.
+/// Whether a server may take two headers' names, in small letters, for one: in the variables of CGI `_` stands for `-`, and in
+/// those of some servers for all that is no letter and no digit.
 fn is_same(one: &str, other: &str) -> bool {
-    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    let folded = |byte: u8| if byte.is_ascii_alphanumeric() { byte } else { b'_' };
     one.bytes().map(folded).eq(other.bytes().map(folded))
 }
 

@@ -239,7 +239,8 @@ mod tests {
             ]
         );
         let several = [mail("a@b.c", &["x@b.c"]), mail("b@b.c", &["x@b.c"]), mail("a@b.c", &["x@b.c"])];
-        let line = r#"allow.smtp = { relay = "smtps://relay.invalid", from = ["a@b.c", "b@b.c"], to = ["x@b.c"] }"#;
+        let line =
+            r#"allow.smtp = { relay = "smtps://relay.invalid", from = ["a@b.c", "b@b.c"], to = ["x@b.c"] }"#;
         assert_eq!(allow_lines(&several), [line]);
     }
 }

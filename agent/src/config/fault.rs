@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
+use lictor_capability::is_plain;
+
 use super::source::Place;
 
 /// Columns of a quoted line that are shown at most; a longer one is cut around the fault.
@@ -359,9 +361,9 @@ fn cut(shown: &[char], before: usize, width: usize) -> Quote {
     Quote { line, before: before + usize::from(first > 0), width: width.min(SHOWN_COLUMNS - before).max(1) }
 }
 
-/// A control character could move a terminal's cursor or colour what follows.
+/// A control character could move a terminal's cursor or colour what follows, and some turn the direction of writing.
 fn visible(c: char) -> char {
-    if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }
+    if is_plain(c) { c } else { char::REPLACEMENT_CHARACTER }
 }
 
 /// One line, of bounded length.

@@ -12,7 +12,7 @@ const KEY_MAX: usize = 512;
 const HEADERS_MAX: usize = 100;
 
 /// Headers that the client alone sets.
-const FORBIDDEN_HEADERS: [&str; 16] = [
+const FORBIDDEN_HEADERS: [&str; 23] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -24,9 +24,16 @@ const FORBIDDEN_HEADERS: [&str; 16] = [
     "trailer",
     "upgrade",
     "expect",
+    "x-envoy-original-path",
+    "x-forwarded-method",
+    "x-forwarded-path",
+    "x-forwarded-prefix",
+    "x-forwarded-uri",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+    "x-original-method",
+    "x-original-uri",
     "x-original-url",
     "x-rewrite-url",
 ];
@@ -78,8 +85,9 @@ pub(super) fn http(request: &http::Request) -> Result<(), CallError> {
             return Err(refused(format!("{name:?} is not a header's name")));
         }
         let name = name.to_ascii_lowercase();
-        // A server may take `_` for `-`.
-        if FORBIDDEN_HEADERS.contains(&&*name.replace('_', "-")) {
+        // A server may take all that is no letter and no digit for one.
+        let folded = name.replace(|character: char| !character.is_ascii_alphanumeric(), "-");
+        if FORBIDDEN_HEADERS.contains(&&*folded) {
             return Err(refused(format!("header {name} is set by the client alone")));
         }
         if !value.bytes().all(|byte| byte == b'\t' || (0x20..0x7f).contains(&byte)) {

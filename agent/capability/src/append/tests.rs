@@ -266,6 +266,23 @@ async fn a_file_that_is_made_belongs_to_whom_its_grant_names() {
     assert!(error.contains("there is no user") && !fs::exists(desk.path("other")).unwrap(), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_appended_to_a_file_that_another_call_makes_and_cannot_give_away() {
+    let desk = std::sync::Arc::new(Desk::new());
+    for _ in 0..50 {
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let desk = std::sync::Arc::clone(&desk);
+            calls.spawn(async move {
+                let owner = Some("nobody-of-that-name".into());
+                desk.append_as("log", "x", AppendGrantSpec { owner, ..spec("") }).await
+            });
+        }
+        let ended = calls.join_all().await;
+        assert!(ended.iter().all(Result::is_err) && !fs::exists(desk.path("log")).unwrap());
+    }
+}
+
 #[tokio::test]
 async fn a_symlink_does_not_lead_out_of_the_folder() {
     let (desk, outside) = (Desk::new(), Desk::new());

@@ -14,7 +14,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
     thread,
     time::Duration,
 };
@@ -113,19 +113,28 @@ fn write(
 /// deleted by now, or compressed.
 fn open_and_lock(folder: &Dir, place: &Place, wanted: &Wanted) -> Result<Opened, CallError> {
     for _ in 0..OPEN_TRIES {
-        let opened = open(folder, place)?;
-        // Before its lock is waited for: whoever holds that must not keep it as it was made.
-        if opened.is_new
-            && let Err(why) = make_over(&opened.file, &place.how)
-        {
-            return Err(CallError::Failed(take_away(folder, &opened, why)));
-        }
+        let opened = open_made_over(folder, place)?;
         lock(&opened.file, wanted).map_err(CallError::Failed)?;
         if is_there(folder, &opened) {
             return Ok(opened);
         }
     }
     Err(CallError::Failed("another file takes its place again and again".to_owned()))
+}
+
+/// Opens the file; a new one is made over before its lock is waited for, since whoever holds that must not keep it as it was
+/// made. Of those that are made over one is opened at a time: none that another call has made is appended to before.
+fn open_made_over(folder: &Dir, place: &Place) -> Result<Opened, CallError> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let is_own = made_with(&place.how) == OWN_FILE_MODE;
+    let _one = is_own.then(|| ONE.lock().unwrap_or_else(PoisonError::into_inner));
+    let opened = open(folder, place)?;
+    if opened.is_new
+        && let Err(why) = make_over(&opened.file, &place.how)
+    {
+        return Err(CallError::Failed(take_away(folder, &opened, why)));
+    }
+    Ok(opened)
 }
 
 fn open(folder: &Dir, place: &Place) -> Result<Opened, CallError> {
@@ -216,10 +225,12 @@ fn umask() -> u32 {
     umask.and_then(|umask| u32::from_str_radix(umask.trim(), 8).ok()).unwrap_or(0o077)
 }
 
-/// Takes a file away again that was not made over: left there, it would be appended to as it is. Somebody may have written
-/// to it meanwhile.
+/// Takes a file away again that was not made over: left there, it would be appended to as it is. Not where somebody has its
+/// lock or has written to it meanwhile.
 fn take_away(folder: &Dir, opened: &Opened, why: String) -> String {
-    if !opened.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+    let is_empty = || opened.file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+    let is_locked = flock(&opened.file, FlockOperation::NonBlockingLockExclusive).is_ok();
+    if !is_locked || !is_empty() || !is_there(folder, opened) {
         return why;
     }
     match folder.remove_file(&opened.name) {

@@ -98,7 +98,7 @@ fn a_guest_sets_no_header_that_frames_the_message_or_belongs_to_the_grant() {
         ("accept_encoding", "gzip", Err("where its grant adds a secret")),
         ("Content_Length", "0", Err("set by the client alone")),
         ("X-HTTP-Method-Override", "DELETE", Err("set by the client alone")),
-        ("x-original-url", "/admin", Err("set by the client alone")),
+        ("x-original.url", "/admin", Err("set by the client alone")),
         ("accept-encoding", "gzip", Err("where its grant adds a secret")),
         ("X: y\r\nHost", "evil", Err("not a header's name")),
         ("", "x", Err("not a header's name")),
