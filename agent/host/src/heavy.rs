@@ -124,6 +124,11 @@ impl Turn {
         *next = Next { lane: Lane::Slow, until: None, ..*next };
     }
 
+    /// Whether it used as much as a slow one does.
+    pub(crate) fn was_slow(&self) -> bool {
+        Lane::after(&self.meter) == Lane::Slow
+    }
+
     /// Remembers how it went, for the next one of the receiver.
     pub(crate) fn remember(&self, at_fault: bool) {
         let lane = if at_fault { Lane::Slow } else { Lane::after(&self.meter) };

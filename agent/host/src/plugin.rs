@@ -200,7 +200,8 @@ impl Plugin {
         };
         let made = shared.lanes.make(&shared.guests, turn, Box::pin(call)).await;
         let finished = made.map_err(|error| broke(&error))?;
-        known.remember(finished.is_at_fault());
+        let failure = finished.result.as_ref().err();
+        known.remember(is_at_fault(failure, finished.guest.refused, known.was_slow()));
         Ok(finished)
     }
 }
@@ -276,13 +277,15 @@ impl Inner {
     }
 }
 
-impl<T> Finished<T> {
-    /// Whether its guest crashed, went over a limit, or asked for what it may not do.
-    fn is_at_fault(&self) -> bool {
-        let failed =
-            self.result.as_ref().err().is_some_and(|failure| !matches!(failure, CallFailure::Full(_)));
-        failed || self.guest.refused > 0
-    }
+/// Whether a guest crashed, went over a limit, or asked for what it may not do. One that is out of time and computed little
+/// may have waited for the machine: to call it where it gets less of that would let it wait longer.
+fn is_at_fault(failure: Option<&CallFailure>, refused: u64, was_slow: bool) -> bool {
+    let failed = match failure {
+        None | Some(CallFailure::Full(_)) => false,
+        Some(CallFailure::Deadline(_)) => was_slow,
+        Some(CallFailure::Trapped(_) | CallFailure::Memory(_)) => true,
+    };
+    failed || refused > 0
 }
 
 /// Drops the instance, and says how its call went.
@@ -362,6 +365,21 @@ impl From<Event> for types::Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_crashes_takes_too_much_or_is_refused_is_at_fault_and_not_who_only_waited() {
+        let check = |failure: Option<fn(String) -> CallFailure>, refused, was_slow, want| {
+            let failure = failure.map(|of| of("why".into()));
+            assert_eq!(is_at_fault(failure.as_ref(), refused, was_slow), want, "{failure:?}");
+        };
+        check(None, 0, true, false);
+        check(None, 1, false, true);
+        check(Some(CallFailure::Trapped), 0, false, true);
+        check(Some(CallFailure::Memory), 0, false, true);
+        check(Some(CallFailure::Full), 0, true, false);
+        check(Some(CallFailure::Deadline), 0, false, false);
+        check(Some(CallFailure::Deadline), 0, true, true);
+    }
 
     #[test]
     fn who_gives_up_for_good_after_a_refusal_needs_a_grant() {
