@@ -157,15 +157,15 @@ fn is_older(component: &Path, project: &Path) -> Result<bool> {
 }
 
 /// What a component was built of, as cargo writes it beside that: a rule of `make`.
-fn needed(rule: &str) -> impl Iterator<Item = PathBuf> {
+fn needed(rule: &str) -> Vec<PathBuf> {
     let (_, files) = rule.trim_end().split_once(": ").unwrap_or_default();
     // A space within a name has a backslash before it.
     let files = files.replace("\\ ", "\0");
-    let files: Vec<PathBuf> = files.split(' ').map(|file| file.replace('\0', " ").into()).collect();
-    files.into_iter()
+    files.split(' ').map(|file| file.replace('\0', " ").into()).collect()
 }
 
-/// What a project is built of where nobody has noted it: all its files but those that tools write, that tests read, and text for people.
+/// What a project is built of where nobody has noted it: all its files but those that tools write, that tests read, and text
+/// for people.
 fn sources_below(folder: &Path, sources: &mut Vec<PathBuf>) -> Result<()> {
     for path in entries(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
