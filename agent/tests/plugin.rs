@@ -229,6 +229,8 @@ fn calls_are_answered_as_the_author_says_and_what_fails_is_told() {
             "1 attempt, 1 failed",
         ],
     );
+    home.write("responses.toml", "[[responses]]\nkv = { value = 'on' }");
+    check(&home, &hook, 0, &["       no call took these answers: kv\n", "1 attempt, 0 failed"]);
     home.write("responses.toml", "[[responses]]\nhttp = { stats = 429 }");
     check(&home, &hook, 1, &["failed to read responses.toml: ", "unknown field `stats`"]);
     home.write("responses.toml", "[[responses]]\nhttp = { status = 9999 }");

@@ -171,6 +171,18 @@ fn the_table_is_the_one_of_the_documentation() {
     }
 }
 
+/// The SDK uses nothing of the agent's, so the list stands in both.
+#[test]
+fn a_fake_host_takes_the_headers_that_lictor_does() {
+    let list = |wanted: &str| {
+        let sources = sources();
+        let (_, text) = sources.iter().find(|(path, _)| path == Path::new(wanted)).unwrap();
+        let (_, rest) = text.split_once("const FORBIDDEN_HEADERS: ").unwrap();
+        rest.split_once("];").unwrap().0.to_owned()
+    };
+    assert_eq!(list("sdk/src/testing/form.rs"), list("agent/capability/src/http.rs"));
+}
+
 #[test]
 fn no_test_is_skipped() {
     // Written in two pieces, so that this file does not find itself.

@@ -35,6 +35,8 @@ pub(super) struct Tried {
     text: String,
     duration: Duration,
     peak_memory: usize,
+    /// What is to be known and is no fault.
+    notes: Vec<String>,
     /// What is not as it was expected.
     faults: Vec<String>,
 }
@@ -74,8 +76,10 @@ impl Trial {
         tried = Tried { needs, calls: script.recorded(), duration, peak_memory, ..tried };
         tried.faults = tried.judge(self.expect.as_ref());
         let unused = script.unused();
-        if self.expect.is_some() && !unused.is_empty() {
-            tried.faults.push(format!("no call took these answers: {}", unused.join(", ")));
+        if !unused.is_empty() {
+            // Answers of a test are for its own event, those by hand for any.
+            let told = if self.expect.is_some() { &mut tried.faults } else { &mut tried.notes };
+            told.push(format!("no call took these answers: {}", unused.join(", ")));
         }
         tried
     }
@@ -101,6 +105,7 @@ impl Trial {
             text,
             duration: Duration::ZERO,
             peak_memory: 0,
+            notes: Vec::new(),
             faults: Vec::new(),
         };
         tried.faults = tried.judge(self.expect.as_ref());
@@ -165,6 +170,7 @@ impl Tried {
             "calls": self.calls.iter().map(calls::to_json).collect::<Vec<_>>(),
             "microseconds": u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
             "peak_memory": self.peak_memory,
+            "notes": self.notes,
             "faults": self.faults,
         })
     }
@@ -177,6 +183,7 @@ impl Tried {
         let mut lines =
             vec![format!("{mark} {name}: {}, {text} ({milliseconds:.1} ms, {kib} KiB)", ending.as_str())];
         lines.extend(self.calls.iter().map(|call| format!("       {}", calls::in_words(call))));
+        lines.extend(self.notes.iter().map(|note| format!("       {note}")));
         lines.extend(self.faults.iter().map(|fault| format!("     ! {fault}")));
         lines.join("\n") + "\n"
     }
