@@ -16,6 +16,18 @@ pub(crate) fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// All that is in the file, unless it is more than `max` bytes.
+pub(crate) fn whole(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = open(path)?;
+    let size = file.metadata()?.len();
+    file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max {
+        return Err(io::Error::other(format!("it has {size} bytes, and {max} are the most")));
+    }
+    Ok(bytes)
+}
+
 /// Bytes of a text that a person wrote, at most.
 const TEXT_MAX: u64 = 64 << 20;
 
@@ -49,6 +61,8 @@ mod tests {
         fs::write(&file, "four").unwrap();
         assert_eq!(read(&file, 4).unwrap(), b"four");
         assert_eq!(read(&file, 2).unwrap(), b"fou");
+        assert_eq!(whole(&file, 4).unwrap(), b"four");
+        assert_eq!(whole(&file, 2).unwrap_err().to_string(), "it has 4 bytes, and 2 are the most");
 
         assert_eq!(text(&file).unwrap(), "four");
         assert!(text(Path::new("/dev/zero")).unwrap_err().to_string().contains("more than 67108864 bytes"));

@@ -272,7 +272,7 @@ fn a_plugin_that_fails_is_told_with_how() {
     misbehave(r#"{"do":"permanent"}"#, "FAIL kv.set: permanent, never");
     misbehave(r#"{"do":"nonsense"}"#, "FAIL kv.set: config, ");
     // What it does not say that it needs is refused, as it would be in a receiver without a grant.
-    misbehave(r#"{"do":"stamp","path":"/tmp/x"}"#, "failed: append to \"/tmp/x\" is not granted");
+    misbehave(r#"{"do":"stamp","path":"/tmp/x"}"#, "refused: append to \"/tmp/x\" is not granted");
     let said = [
         "test",
         "misbehave.wasm",
@@ -327,6 +327,14 @@ fn the_tests_of_a_folder_hold_or_are_told_with_what_differs() {
     );
     home.write("tests/right.toml", "event = 'check.status'\nexpcet = {}");
     check(&home, &["test", "."], 1, &["failed to read ./tests/right.toml: ", "unknown field `expcet`"]);
+    home.write("tests/right.toml", "event = ['kv.set', 'check.status']\ndata = { oputt = 'x' }");
+    check(&home, &["test", "."], 1, &["right.toml: read data.oputt: kv.set has no such field"]);
+    home.write("tests/right.toml", "event = 'check.status'\ndata = { oputput = 'x' }");
+    check(&home, &["test", "."], 1, &["check.status has no such field; did you mean `output`?"]);
+    home.write("tests/right.toml", "event = 'check.status'\ndata = { to = 'bogus' }");
+    check(&home, &["test", "."], 1, &["check.status never has \"bogus\" there; its sample has \"critical\""]);
+    home.write("tests/right.toml", "event = 1");
+    check(&home, &["test", "."], 1, &["a type of event or a file with one, or a list of these"]);
     // Asked for by hand, the tests are left alone.
     check(
         &home,

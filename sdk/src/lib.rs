@@ -13,7 +13,7 @@
 //! lictor plugin new chat
 //! ```
 //!
-//! which makes a small plugin that works, and beside it a copy of this SDK.
+//! which makes a small plugin that works, and beside it a copy of this SDK. It needs Rust 1.95 or a newer one.
 //!
 //! # Write it
 //!
@@ -283,6 +283,15 @@
 //!   allow.http = [{ url = "https://chat.example.com/hooks/ops", methods = ["POST"] }]
 //! ```
 //!
+//! What cargo built is copied to where Lictor runs:
+//!
+//! ```text
+//! $ sudo install -D -m 644 target/wasm32-wasip2/release/chat.wasm /etc/lictor/plugins/chat.wasm
+//! ```
+//!
+//! and its configuration, `/etc/lictor/lictor.toml` or any file that `-c` names, gets a rule and the receiver. Without more, the
+//! Consul agent of this machine is followed, and `data_dir` is `/var/lib/lictor`:
+//!
 //! ```toml
 //! [[rules]]
 //! name      = "shop"
@@ -296,7 +305,13 @@
 //! allow.http = [{ url = "https://chat.example.com/hooks/ops", methods = ["POST"] }]
 //! ```
 //!
-//! `lictor validate` asks the plugin what it needs and says what is not granted; `lictor run` delivers to it.
+//! `lictor validate` asks the plugin what it needs and says what is not granted; `lictor run` follows Consul and delivers to
+//! it. `lictor reload` takes over another configuration or another file of the plugin.
+//!
+//! ```text
+//! $ lictor validate -c /etc/lictor/lictor.toml
+//! $ lictor run -c /etc/lictor/lictor.toml
+//! ```
 //!
 //! # What to find where
 //!

@@ -28,33 +28,35 @@ use crate::{CallError, GrantError, refusal};
 
 /// Headers of a request: as many as servers commonly take.
 const HEADERS_MAX: usize = 100;
-/// Headers that say how a message ends, whom it is for, or what happens to its connection. They are set
-/// by the client alone: with them one request could be taken for two, or reach another host. The last ones have many
-/// servers take the request for one with another method or path than was granted.
-const FORBIDDEN_HEADERS: [&str; 23] = [
+/// Headers that say how a message ends, whom it is for, or what happens to its connection; `*` stands for any rest. They are
+/// set by the client alone: with them one request could be taken for two, or reach another host. From `destination` on they
+/// have servers and gateways take the request for one to another host, with another method or with another path than was
+/// granted.
+const FORBIDDEN_HEADERS: [&str; 24] = [
     "host",
     "content-length",
     "transfer-encoding",
     "connection",
     "keep-alive",
-    "proxy-connection",
-    "proxy-authorization",
     "te",
     "trailer",
     "upgrade",
     "expect",
-    "x-envoy-original-path",
-    "x-forwarded-method",
-    "x-forwarded-path",
-    "x-forwarded-prefix",
-    "x-forwarded-uri",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-method",
-    "x-original-uri",
-    "x-original-url",
-    "x-rewrite-url",
+    "destination",
+    "forwarded",
+    "path-info",
+    "proxy*",
+    "request-uri",
+    "script-name",
+    "x-envoy-*",
+    "x-forwarded-*",
+    "x-host",
+    "x-http-*",
+    "x-method*",
+    "x-original-*",
+    "x-replaced-*",
+    "x-rewrite-*",
+    "x-script-name",
 ];
 
 /// Headers that ask for a part of an answer, or for it in another encoding. Where the host adds a secret, no plugin says
@@ -292,11 +294,19 @@ fn is_same(one: &str, other: &str) -> bool {
     one.bytes().map(folded).eq(other.bytes().map(folded))
 }
 
+/// The same for a pattern with a `*` at its end, or none.
+fn stands_for(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.get(..start.len()).is_some_and(|name| is_same(start, name)),
+        None => is_same(pattern, name),
+    }
+}
+
 fn header_name(name: &str) -> Result<HeaderName, String> {
     let shown = || refusal::shorten(refusal::quote(name), 80);
     let header =
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{} is not a header's name", shown()))?;
-    if FORBIDDEN_HEADERS.iter().any(|forbidden| is_same(forbidden, header.as_str())) {
+    if FORBIDDEN_HEADERS.iter().any(|forbidden| stands_for(forbidden, header.as_str())) {
         return Err(format!("header {header} is set by the client alone"));
     }
     Ok(header)

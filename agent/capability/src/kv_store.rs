@@ -81,7 +81,8 @@ impl KvStoreGrant {
 
     /// What it allows, in words.
     pub(crate) fn in_words(self) -> String {
-        format!("may keep {} under {} keys between its calls", bytes(self.size), self.keys)
+        let keys = if self.keys == 1 { "1 key".to_owned() } else { format!("{} keys", self.keys) };
+        format!("may keep {} under {keys} between its calls", bytes(self.size))
     }
 }
 
@@ -89,12 +90,17 @@ impl KvStoreGrant {
 pub(crate) fn covers(grant: Option<&KvStoreGrant>, size: u64) -> Result<(), CallError> {
     match grant {
         Some(grant) if grant.size >= size => Ok(()),
-        _ if size == 0 || size > SIZE_MAX => Err(never(size)),
         _ => {
+            can_be(size)?;
             let keys = grant.map_or(KEYS, |grant| grant.keys);
             Err(refusal::refused(format_args!("keep {} between calls", bytes(size)), whole_line(size, keys)))
         }
     }
+}
+
+/// Whether a grant can be of so many bytes.
+pub(crate) fn can_be(size: u64) -> Result<(), CallError> {
+    if (1..=SIZE_MAX).contains(&size) { Ok(()) } else { Err(never(size)) }
 }
 
 /// No grant is as large, or as small.
@@ -117,7 +123,7 @@ pub(crate) fn decide(grant: Option<&KvStoreGrant>, call: &KvStoreCall) -> Result
     };
     let key = call.key();
     if key.is_empty() || key.len() > KEY_MAX {
-        return Err(CallError::Failed(format!(
+        return Err(CallError::Refused(format!(
             "a key has 1 to {KEY_MAX} bytes, and this one has {}",
             key.len()
         )));

@@ -64,6 +64,7 @@ impl Grants {
             Request::Watch => self.watch = true,
             Request::Kv { prefix } => self.kv.push(KvGrant::parse(prefix).map_err(|error| vec![error])?),
             Request::KvStore { size } => {
+                kv_store::can_be(*size).map_err(|error| vec![GrantError(error.to_string())])?;
                 let granted = self.kv_store.unwrap_or(KvStoreGrant { size: 0, keys: KEYS });
                 self.kv_store = Some(KvStoreGrant { size: granted.size.max(*size), ..granted });
             }
@@ -106,7 +107,7 @@ pub fn allow_lines(requests: &[Request]) -> Vec<String> {
         .collect();
     lines.extend((!prefixes.is_empty()).then(|| kv::lines(prefixes)));
     let kept = requests.iter().filter_map(|request| match request {
-        Request::KvStore { size } => Some(*size),
+        Request::KvStore { size } => Some(*size).filter(|size| kv_store::can_be(*size).is_ok()),
         _ => None,
     });
     lines.extend(kept.max().map(kv_store::line));
@@ -211,6 +212,11 @@ mod tests {
         assert!(faults.iter().all(|fault| fault.to_string().contains("bytes")), "{faults:?}");
         let folder = Request::Append { path: "/var/log/".into() };
         assert!(Grants::for_requests(&[folder]).unwrap_err()[0].to_string().contains("never granted"));
+        let much = [Request::KvStore { size: (64 << 20) + 1 }];
+        assert!(
+            Grants::for_requests(&much).unwrap_err()[0].to_string().contains("a grant is of 1 B to 64 MiB")
+        );
+        assert_eq!(allow_lines(&much), [""; 0]);
     }
 
     #[test]

@@ -90,9 +90,19 @@ pub(crate) fn plain(text: &str) -> String {
 
 /// Whether a character shows as itself, and has no say in how those beside it are shown.
 pub fn is_plain(c: char) -> bool {
-    const TURNS: [std::ops::RangeInclusive<char>; 4] =
-        ['\u{61c}'..='\u{61c}', '\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
-    !c.is_control() && !TURNS.iter().any(|turns| turns.contains(&c))
+    /// What turns the direction of a text, breaks a line, or is not seen at all.
+    const OTHERS: [std::ops::RangeInclusive<char>; 9] = [
+        '\u{ad}'..='\u{ad}',
+        '\u{61c}'..='\u{61c}',
+        '\u{180e}'..='\u{180e}',
+        '\u{200b}'..='\u{200f}',
+        '\u{2028}'..='\u{202e}',
+        '\u{2060}'..='\u{206f}',
+        '\u{feff}'..='\u{feff}',
+        '\u{fff9}'..='\u{fffb}',
+        '\u{e0000}'..='\u{e007f}',
+    ];
+    !c.is_control() && !OTHERS.iter().any(|others| others.contains(&c))
 }
 
 /// A TOML string, made as it is written, so that one of which only the beginning is shown costs no more.
@@ -103,6 +113,7 @@ pub(crate) fn quote(text: &str) -> impl Display {
             match c {
                 '"' | '\\' => write!(f, "\\{c}")?,
                 '\n' => f.write_str("\\n")?,
+                c if !is_plain(c) && c > '\u{ffff}' => write!(f, "\\U{:08X}", u32::from(c))?,
                 c if !is_plain(c) => write!(f, "\\u{:04X}", u32::from(c))?,
                 c => f.write_char(c)?,
             }

@@ -44,7 +44,38 @@ pub struct Recorded {
     /// What it asked for.
     pub asked: Asked,
     /// Why it was not done: no grant covers it, or the script says so.
-    pub failed: Option<String>,
+    pub failed: Option<Failed>,
+}
+
+/// Why a call was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// What the contract calls it: `refused`, `timed-out`, `failed`; for a mail `refused`, `transient`, `permanent`.
+    pub kind: &'static str,
+    /// What the plugin is told.
+    pub why: String,
+}
+
+impl From<&CallError> for Failed {
+    fn from(error: &CallError) -> Self {
+        let (kind, why) = match error {
+            CallError::Refused(why) => ("refused", why),
+            CallError::TimedOut(why) => ("timed-out", why),
+            CallError::Failed(why) => ("failed", why),
+        };
+        Self { kind, why: why.clone() }
+    }
+}
+
+impl From<&SmtpError> for Failed {
+    fn from(error: &SmtpError) -> Self {
+        let (kind, why) = match error {
+            SmtpError::Refused(why) => ("refused", why),
+            SmtpError::Transient(why) => ("transient", why),
+            SmtpError::Permanent(why) => ("permanent", why),
+        };
+        Self { kind, why: why.clone() }
+    }
 }
 
 /// The answers to the calls of each kind, in order. Afterwards each call succeeds: a program exits with 0, a
@@ -182,16 +213,19 @@ impl Script {
         })
     }
 
-    fn answer<T, E: ToString>(
+    fn answer<T, E>(
         &self,
         asked: Asked,
         granted: Result<(), E>,
         next: impl FnOnce(&mut State) -> Result<T, E>,
-    ) -> Result<T, E> {
+    ) -> Result<T, E>
+    where
+        for<'e> Failed: From<&'e E>,
+    {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // A refused call takes no answer: it would not have been made.
         let answer = granted.and_then(|()| next(&mut state));
-        let failed = answer.as_ref().err().map(ToString::to_string);
+        let failed = answer.as_ref().err().map(Failed::from);
         state.recorded.push(Recorded { asked, failed });
         answer
     }

@@ -25,7 +25,7 @@ use crate::{CallError, GrantError, refusal};
 const RECIPIENTS_MAX: usize = 500;
 
 /// What stands for the relay where none is named: in what a plugin needs, and in examples.
-pub(crate) const NO_RELAY: &str = "smtps://relay.invalid";
+pub const NO_RELAY: &str = "smtps://relay.invalid";
 
 /// A mail server that takes mail for all the world.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -98,8 +98,7 @@ fn read(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
         return oci::component(path).map_err(|error| (format!("failed to {}", chain(&error)), help));
     }
     let help = "put it there, or name another file";
-    // One byte more is enough to be told that it is too large.
-    let read = regular::read(path, lictor_host::COMPONENT_MAX as u64);
+    let read = regular::whole(path, lictor_host::COMPONENT_MAX as u64);
     read.map_err(|error| (format!("failed to read the plugin {}: {error}", path.display()), help))
 }
 

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::records::{json_lines, one_line, open, say, table, wake};
+use super::records::{json_lines, lines, open, say, table, wake};
 use super::{ConfigArgs, counted};
 use crate::store::{Attempt, Filter, Record, Records, RecordsError, State};
 
@@ -164,7 +164,7 @@ fn are(count: usize) -> String {
 
 fn in_words(shown: &Shown) -> String {
     let Shown { record, made } = shown;
-    let mut lines = vec![
+    let mut told = vec![
         format!("delivery   {}", record.id),
         format!("state      {}", record.state.as_str()),
         format!("event      {} ({})", record.event, record.kind),
@@ -178,16 +178,16 @@ fn in_words(shown: &Shown) -> String {
         },
     ];
     if let (State::Suppressed, Some(reason)) = (record.state, &record.detail) {
-        lines.push(format!("because    {}", one_line(reason)));
+        told.push(format!("because    {reason}"));
     }
-    lines.extend([String::new(), counted(made.len(), "attempt")]);
+    told.extend([String::new(), counted(made.len(), "attempt")]);
     for attempt in made {
         let took = attempt.ended_at.duration_since(attempt.started_at);
-        lines.push(format!(
+        told.push(format!(
             "  {}  {}  {}  took {took:#}",
             attempt.number, attempt.started_at, attempt.outcome
         ));
-        lines.extend(attempt.detail.lines().map(|line| format!("     {}", one_line(line))));
+        told.extend(attempt.detail.lines().map(|line| format!("     {line}")));
     }
-    lines.join("\n") + "\n"
+    lines(&told)
 }

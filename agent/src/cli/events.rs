@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::ConfigArgs;
-use super::records::{cut, json_lines, open, say};
+use super::records::{cut, json_lines, one_line, open, say};
 use crate::config;
 use crate::event::EventType;
 use crate::store::{EventFilter, StoredEvent};
@@ -158,6 +158,6 @@ impl Shown {
         } else if let Some(names) = changed {
             parts.push(names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "));
         }
-        parts.join("  ") + "\n"
+        one_line(&parts.join("  ")) + "\n"
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::records::{json_lines, one_line, open, say, table, whole};
+use super::records::{json_lines, lines, open, say, table, whole};
 use super::{ConfigArgs, variable};
 use crate::config::{Config, Look};
 use crate::rules::{Facts, Rule, Rules, Verdict, remembered};
@@ -118,7 +118,7 @@ fn explained(Seen { event, watch, deliveries }: Seen, config: Option<&Config>) -
 
 fn in_words(explained: &Explained) -> String {
     let Explained { id, kind, subject, time, node, data, rules, deliveries, remembered, .. } = explained;
-    let mut lines = vec![
+    let mut told = vec![
         format!("event      {id}"),
         format!("type       {kind}"),
         format!("subject    {subject}"),
@@ -126,15 +126,15 @@ fn in_words(explained: &Explained) -> String {
     ];
     for name in SHOWN {
         let value = data.get(name).filter(|value| !value.is_null() && value.as_str() != Some(""));
-        lines.extend(value.map(|value| {
-            let shown = value.as_str().map_or_else(|| value.to_string(), one_line);
+        told.extend(value.map(|value| {
+            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             format!("{name:<10} {shown}")
         }));
     }
-    lines.extend([String::new(), "What the rules of the present configuration make of it".into()]);
+    told.extend([String::new(), "What the rules of the present configuration make of it".into()]);
     match rules {
-        None => lines.push("  not known: the configuration has faults, see `lictor validate`".into()),
-        Some(rules) => lines.extend(rules.iter().map(|judged| {
+        None => told.push("  not known: the configuration has faults, see `lictor validate`".into()),
+        Some(rules) => told.extend(rules.iter().map(|judged| {
             let by_rule = |rule: &String| *rule == judged.rule;
             let waits = remembered.iter().any(|of| by_rule(&of.rule));
             let mut made = deliveries.iter().filter(|delivery| by_rule(&delivery.rule)).peekable();
@@ -149,12 +149,12 @@ fn in_words(explained: &Explained) -> String {
         })),
     }
     if !remembered.is_empty() {
-        lines.extend([String::new(), "What rules remember of it".into()]);
-        lines.extend(remembered.iter().map(|of| format!("  {}: {}", of.rule, one_line(&of.state))));
+        told.extend([String::new(), "What rules remember of it".into()]);
+        told.extend(remembered.iter().map(|of| format!("  {}: {}", of.rule, of.state)));
     }
-    lines.extend([String::new(), "Deliveries".into()]);
+    told.extend([String::new(), "Deliveries".into()]);
     let deliveries = if deliveries.is_empty() { "  none\n".into() } else { table(deliveries) };
-    lines.join("\n") + "\n" + &deliveries
+    lines(&told) + &deliveries
 }
 
 /// What became of an event that a rule matches.

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use lictor_capability::is_plain;
 use serde::Serialize;
 
 use super::{ConfigArgs, runtime, variable};
@@ -97,9 +98,10 @@ pub(super) fn table(records: &[Record]) -> String {
     align(&head.map(str::to_owned), rows.collect())
 }
 
-/// Columns under each other, two spaces apart.
+/// Columns under each other, two spaces apart, each row on one line.
 pub(super) fn align<const N: usize>(head: &[String; N], rows: Vec<[String; N]>) -> String {
-    let rows: Vec<_> = std::iter::once(head.clone()).chain(rows).collect();
+    let rows = std::iter::once(head.clone()).chain(rows).map(|row| row.map(|cell| one_line(&cell)));
+    let rows: Vec<_> = rows.collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<_> = (0..N).map(width).collect();
     let mut text = String::new();
@@ -124,7 +126,28 @@ pub(super) fn cut(text: &str) -> String {
     line.chars().take(DETAIL - 1).chain(['…']).collect()
 }
 
-/// A text without line breaks and control characters.
+/// Lines, none of which holds another one.
+pub(super) fn lines(lines: &[String]) -> String {
+    lines.iter().map(|line| one_line(line) + "\n").collect()
+}
+
+/// A text without what breaks a line, moves a cursor, or has a say in how other characters are shown: whoever registers a
+/// check or writes a key chooses what is in it.
 pub(super) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_plain(c) { c } else { ' ' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_chose_stays_in_its_cell_and_on_its_line() {
+        let [name, evil] = ["A".to_owned(), "d2\u{202e}\n\u{1b}[2J".to_owned()];
+        assert_eq!(
+            align(&[name.clone(), name], vec![[evil.clone(), "x".into()]]),
+            "A         A\nd2   [2J  x\n"
+        );
+        assert_eq!(lines(&[evil, String::new()]), "d2   [2J\n\n");
+    }
 }

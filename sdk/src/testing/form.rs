@@ -8,34 +8,47 @@ use crate::{CallError, exec, http, smtp};
 /// Bytes of a key, of Consul's or of the kv-store's.
 const KEY_MAX: usize = 512;
 
+/// Bytes of a URL.
+const URL_MAX: usize = 8 << 10;
+
+/// Bytes of an argument.
+const ARG_MAX: usize = (128 << 10) - 1;
+
+/// Recipients of a mail.
+const RECIPIENTS_MAX: usize = 500;
+
+/// Bytes before the `@` of an address.
+const LOCAL_MAX: usize = 64;
+
 /// Headers of a request.
 const HEADERS_MAX: usize = 100;
 
-/// Headers that the client alone sets.
-const FORBIDDEN_HEADERS: [&str; 23] = [
+/// Headers that the client alone sets; `*` stands for any rest.
+const FORBIDDEN_HEADERS: [&str; 24] = [
     "host",
     "content-length",
     "transfer-encoding",
     "connection",
     "keep-alive",
-    "proxy-connection",
-    "proxy-authorization",
     "te",
     "trailer",
     "upgrade",
     "expect",
-    "x-envoy-original-path",
-    "x-forwarded-method",
-    "x-forwarded-path",
-    "x-forwarded-prefix",
-    "x-forwarded-uri",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-method",
-    "x-original-uri",
-    "x-original-url",
-    "x-rewrite-url",
+    "destination",
+    "forwarded",
+    "path-info",
+    "proxy*",
+    "request-uri",
+    "script-name",
+    "x-envoy-*",
+    "x-forwarded-*",
+    "x-host",
+    "x-http-*",
+    "x-method*",
+    "x-original-*",
+    "x-replaced-*",
+    "x-rewrite-*",
+    "x-script-name",
 ];
 
 fn refused(why: impl Into<String>) -> CallError {
@@ -43,6 +56,10 @@ fn refused(why: impl Into<String>) -> CallError {
 }
 
 pub(super) fn exec(command: &exec::Command) -> Result<(), CallError> {
+    if command.argv.iter().any(|text| text.len() > ARG_MAX) {
+        let why = format!("more than {ARG_MAX} bytes, which Linux takes for no argument");
+        return Err(refused(format!("an argument has {why}")));
+    }
     let mut texts = command.argv.iter().chain(command.env.iter().map(|(_, value)| value));
     if texts.any(|text| text.contains('\0')) {
         return Err(refused("a NUL in an argument or a variable is never granted"));
@@ -87,7 +104,11 @@ pub(super) fn http(request: &http::Request) -> Result<(), CallError> {
         let name = name.to_ascii_lowercase();
         // A server may take all that is no letter and no digit for one.
         let folded = name.replace(|character: char| !character.is_ascii_alphanumeric(), "-");
-        if FORBIDDEN_HEADERS.contains(&&*folded) {
+        let stands_for = |pattern: &&str| match pattern.strip_suffix('*') {
+            Some(start) => folded.starts_with(start),
+            None => folded == *pattern,
+        };
+        if FORBIDDEN_HEADERS.iter().any(stands_for) {
             return Err(refused(format!("header {name} is set by the client alone")));
         }
         if !value.bytes().all(|byte| byte == b'\t' || (0x20..0x7f).contains(&byte)) {
@@ -104,6 +125,9 @@ fn is_token(text: &str) -> bool {
 }
 
 fn url(text: &str) -> Result<(), &'static str> {
+    if text.len() > URL_MAX {
+        return Err("it has more than 8192 bytes");
+    }
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
         return Err("it holds a space, a control character or a backslash");
     }
@@ -136,13 +160,37 @@ pub(super) fn smtp(message: &smtp::Message) -> Result<(), smtp::SendError> {
     if message.to.is_empty() {
         return Err(smtp::SendError::Permanent("send a mail to nobody".into()));
     }
-    for address in message.to.iter().chain([&message.from]) {
-        let why = match address.contains('@') {
-            _ if address.contains(char::is_control) => "it holds a control character",
-            true => continue,
-            false => "it has no @",
-        };
-        return Err(smtp::SendError::Permanent(format!("read {address:?} as a mail address: {why}")));
+    let count = message.to.len();
+    if count > RECIPIENTS_MAX {
+        let why = format!("send a mail to {count} addresses: {RECIPIENTS_MAX} are the most");
+        return Err(smtp::SendError::Permanent(why));
+    }
+    for text in message.to.iter().chain([&message.from]) {
+        if let Err(why) = address(text) {
+            return Err(smtp::SendError::Permanent(format!("read {text:?} as a mail address: {why}")));
+        }
+    }
+    Ok(())
+}
+
+/// One address, alone or as in `Web Team <web@example.com>`.
+fn address(text: &str) -> Result<(), &'static str> {
+    if text.contains(char::is_control) {
+        return Err("it holds a control character");
+    }
+    let address = match text.rsplit_once('<') {
+        Some((_, address)) => address.strip_suffix('>').ok_or("it has a `<` without a `>`")?,
+        None => text,
+    };
+    let (local, domain) = address.rsplit_once('@').ok_or("it has no @")?;
+    if local.contains(['%', '!', '@', '"', ':', '\\']) {
+        return Err("its local part asks the relay to send it elsewhere");
+    }
+    if local.is_empty() || local.len() > LOCAL_MAX || local.contains([',', ';', ' ']) {
+        return Err("invalid email user");
+    }
+    if domain.contains([',', ';', ' ']) || domain.split('.').any(str::is_empty) {
+        return Err("invalid email domain");
     }
     Ok(())
 }
@@ -167,7 +215,7 @@ pub(super) fn key(key: &str) -> Result<(), CallError> {
 pub(super) fn kept(key: &str) -> Result<(), CallError> {
     if key.is_empty() || key.len() > KEY_MAX {
         let count = key.len();
-        return Err(CallError::Failed(format!("a key has 1 to {KEY_MAX} bytes, and this one has {count}")));
+        return Err(refused(format!("a key has 1 to {KEY_MAX} bytes, and this one has {count}")));
     }
     Ok(())
 }
@@ -195,6 +243,7 @@ mod tests {
         check(run(&["/bin/*"]), "by its absolute path");
         check(run(&[]), "to run \"\" is never granted: a program is named by its absolute path");
         check(run(&["/bin/echo", "a\0"]), "a NUL");
+        check(run(&["/bin/echo", &"x".repeat(ARG_MAX + 1)]), "more than 131071 bytes");
         check(exec::Command::new(["/bin/echo"]).env("A=B", "c").run(), "\"A=B\" is not a variable's name");
         assert!(exec::Command::new(["/bin/echo", ""]).env("LICTOR_X", "=").run().is_ok());
     }
@@ -231,6 +280,7 @@ mod tests {
             ("http://:80/x", "no host"),
             ("http://h:99999/", "port"),
             ("http://h:x/", "port"),
+            (&format!("http://h/{}", "x".repeat(URL_MAX)), "more than 8192 bytes"),
         ] {
             check(send("POST", url), why);
         }
@@ -239,6 +289,9 @@ mod tests {
         check(with("", "x"), "\"\" is not a header's name");
         check(with("X Y", "x"), "\"X Y\" is not a header's name");
         check(with("Host", "x"), "header host is set by the client alone");
+        check(with("X_Forwarded_Host", "x"), "header x_forwarded_host is set by the client alone");
+        check(with("Script.Name", "x"), "header script.name is set by the client alone");
+        assert!(with("X-Host-Group", "x").is_ok());
         check(with("X-Text", "a\nb"), "header x-text holds a line end");
         check(with("X-Text", "ü"), "header x-text holds");
         assert!(with("X-Text", "a\tb").is_ok());
@@ -257,12 +310,30 @@ mod tests {
     fn a_mail_has_recipients() {
         let _host = Host::start();
         let send = |from: &str, to: &[&str]| smtp::Message::new("d1", from, to.iter().copied()).send();
-        for (from, to) in
-            [("a@b.c", &[][..]), ("a@b.c", &["ops"]), ("a", &["a@b.c"]), ("a@b.c", &["a@b.c\r\nX"])]
-        {
+        let is_none = |from: &str, to: &[&str]| {
             assert!(matches!(send(from, to), Err(smtp::SendError::Permanent(_))), "{from} {to:?}");
+        };
+        is_none("a@b.c", &[]);
+        is_none("a", &["a@b.c"]);
+        is_none("a@b.c", &["a@b.c"; RECIPIENTS_MAX + 1]);
+        let long = format!("{}@b.c", "a".repeat(LOCAL_MAX + 1));
+        for address in [
+            "ops",
+            "a@b.c\r\nX",
+            "b@",
+            "@x.com",
+            "b x@x.com",
+            "b@x..com",
+            "b@x.com, c@x.com",
+            "a%x@b.c",
+            "A <a@b.c",
+            &long,
+        ] {
+            is_none("a@b.c", &[address]);
         }
-        assert!(send("Lictor <lictor@example.com>", &["ops@example.com"]).is_ok());
+        for address in ["ops@example.com", "a.b+c@localhost", "Ops, all of them <ops@example.com>"] {
+            assert!(send("Lictor <lictor@example.com>", &[address]).is_ok(), "{address}");
+        }
     }
 
     #[test]

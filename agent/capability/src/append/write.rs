@@ -235,6 +235,8 @@ fn take_away(folder: &Dir, opened: &Opened, why: String) -> String {
     }
     match folder.remove_file(&opened.name) {
         Ok(()) => why,
+        // It was moved just now, empty, and nobody else's.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => why,
         Err(error) => format!("{why}; remove it again: {error}"),
     }
 }

@@ -136,7 +136,7 @@ fn what_a_plugin_says_it_keeps_is_held_against_the_grant() {
     assert!(refused(decide(None, &large(64 << 20))).ends_with("a grant is of 1 B to 64 MiB"));
     assert_eq!(decide(Some(&GRANT), &get("a")), Ok(GRANT));
     for key in ["", &"x".repeat(KEY_MAX + 1)] {
-        assert!(matches!(decide(Some(&GRANT), &get(key)), Err(CallError::Failed(_))));
+        assert!(matches!(decide(Some(&GRANT), &get(key)), Err(CallError::Refused(_))));
     }
     assert_eq!(
         KvStoreGrant { size: 1 << 20, keys: KEYS }.in_words(),

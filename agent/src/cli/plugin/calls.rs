@@ -55,7 +55,7 @@ pub(super) fn to_json(call: &Recorded) -> Value {
         Asked::KvStore(KvStoreCall::Delete(key)) => ("kv_store", json!({ "delete": key })),
     };
     let mut told = Map::from_iter([(kind.to_owned(), what)]);
-    told.extend(call.failed.iter().map(|why| ("failed".to_owned(), why.as_str().into())));
+    told.extend(call.failed.iter().map(|failed| (failed.kind.to_owned(), failed.why.as_str().into())));
     Value::Object(told)
 }
 
@@ -78,7 +78,8 @@ pub(super) fn in_words(call: &Recorded) -> String {
         Asked::KvStore(KvStoreCall::Set(key, value)) => format!("kv-store set {key}{}", content(value)),
         Asked::KvStore(KvStoreCall::Delete(key)) => format!("kv-store delete {key}"),
     };
-    let failed = call.failed.as_ref().map(|why| format!(" -> failed: {why}")).unwrap_or_default();
+    let failed =
+        call.failed.as_ref().map(|failed| format!(" -> {}: {}", failed.kind, failed.why)).unwrap_or_default();
     one_line(&(words + &failed))
 }
 
@@ -127,6 +128,8 @@ fn quoted(argv: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lictor_capability::Failed;
+
     use super::*;
 
     #[track_caller]
@@ -169,5 +172,11 @@ mod tests {
         assert!(call(long).ends_with("yy…"));
         let set = Asked::KvStore(KvStoreCall::Set("web".into(), b"3".to_vec()));
         assert_eq!(call(set), "kv-store set web <- 3");
+        let late = Recorded {
+            asked: Asked::Watch,
+            failed: Some(Failed { kind: "timed-out", why: "after 10s".into() }),
+        };
+        assert_eq!(in_words(&late), "watch: the list of the rule's watch -> timed-out: after 10s");
+        assert_eq!(to_json(&late), json!({ "watch": {}, "timed-out": "after 10s" }));
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Case {
 
 /// The events of a delivery: types or files.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a type of event or a file with one, or a list of these")]
 pub(super) enum Events {
     One(String),
     Several(Vec<String>),

@@ -50,7 +50,7 @@ pub(super) fn file(path: &Path) -> Result<Found> {
     let wasm = if path.is_dir() {
         oci::component(path)?
     } else {
-        regular::read(path, lictor_host::COMPONENT_MAX as u64).with_context(|| format!("read {shown}"))?
+        regular::whole(path, lictor_host::COMPONENT_MAX as u64).with_context(|| format!("read {shown}"))?
     };
     let sha256 = Cow::Owned(lictor_host::digest(&wasm));
     Ok(Found { shown, wasm: Cow::Owned(wasm), sha256, carried: false })

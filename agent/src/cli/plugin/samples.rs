@@ -14,6 +14,7 @@ use crate::regular;
 
 /// An event in `CloudEvents`' JSON; attributes that a plugin does not get are left alone.
 #[derive(Deserialize)]
+#[serde(expecting = "an event of CloudEvents, as `lictor events list --json` shows one")]
 struct Written {
     id: String,
     source: String,

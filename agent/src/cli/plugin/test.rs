@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use lictor_capability::{Answers, Kept};
 use lictor_host::{Event, Limits};
@@ -13,6 +13,8 @@ use super::trial::Trial;
 use super::{Cache, PluginConfig, find, json, load, samples, sandbox};
 use crate::cli::records::{json_lines, say};
 use crate::cli::{counted, runtime};
+use crate::config::nearest;
+use crate::event::EventData;
 
 /// How the world is scripted, for `--help`; that each kind is read is for the tests of `case` to show.
 pub(super) const RESPONSES: &str = r#"A file of --responses has what calls of each kind get for an answer, in
@@ -128,8 +130,9 @@ fn written(path: &Path, folder: &Path) -> Result<Trial> {
         Events::One(name) => vec![name],
         Events::Several(names) => names,
     };
-    let events = names.iter().map(|name| changed(samples::named(name, folder)?, &data));
-    let events = events.collect::<Result<_>>().with_context(|| format!("read {}", path.display()))?;
+    let events = names.iter().map(|name| samples::named(name, folder)).collect::<Result<Vec<_>>>();
+    let events = events.and_then(|events| changed(events, &data));
+    let events = events.with_context(|| format!("read {}", path.display()))?;
     Ok(Trial {
         name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         events,
@@ -140,9 +143,38 @@ fn written(path: &Path, folder: &Path) -> Result<Trial> {
     })
 }
 
-/// The event with these fields in its data.
-fn changed(event: Event, fields: &toml::Table) -> Result<Event> {
-    let mut data: Map<String, Value> = serde_json::from_str(&event.data)?;
-    data.extend(fields.iter().map(|(name, value)| (name.clone(), json(value))));
-    Ok(Event { data: serde_json::to_string(&data)?, ..event })
+/// The events with these fields in their data.
+fn changed(mut events: Vec<Event>, fields: &toml::Table) -> Result<Vec<Event>> {
+    for (name, value) in fields {
+        let value = json(value);
+        // A test of what never comes shows nothing. Of several types one may have it alone.
+        let fit = |event: &Event| could_be(event, name, &value);
+        if !events.iter().any(|event| fit(event).is_ok()) {
+            events.first().map_or(Ok(()), fit)?;
+        }
+        for event in &mut events {
+            let mut data: Map<String, Value> = serde_json::from_str(&event.data)?;
+            data.insert(name.clone(), value.clone());
+            event.data = serde_json::to_string(&data)?;
+        }
+    }
+    Ok(events)
+}
+
+/// Whether an event of this type can have that in its data.
+fn could_be(event: &Event, name: &str, value: &Value) -> Result<()> {
+    let kind = event.kind.trim_start_matches("lictor.");
+    let Some(sample) = samples::sample(kind).transpose()? else { return Ok(()) };
+    let mut data: Map<String, Value> = serde_json::from_str(&sample.data)?;
+    let Some(usual) = data.insert(name.to_owned(), value.clone()) else {
+        let like = nearest(name, data.keys().map(String::as_str).filter(|known| *known != name));
+        let help = like.map_or_else(String::new, |like| format!("; did you mean `{like}`?"));
+        bail!("read data.{name}: {kind} has no such field{help}");
+    };
+    let read = serde_json::from_value::<EventData>(data.into()).and_then(serde_json::to_value);
+    ensure!(
+        read.is_ok_and(|read| read.get(name).is_some()),
+        "read data.{name}: {kind} never has {value} there; its sample has {usual}"
+    );
+    Ok(())
 }

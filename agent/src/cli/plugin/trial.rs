@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::calls;
 use super::case::{Ending, Expect};
+use crate::cli::records;
 
 /// What is tried.
 pub(super) struct Trial {
@@ -185,6 +186,6 @@ impl Tried {
         lines.extend(self.calls.iter().map(|call| format!("       {}", calls::in_words(call))));
         lines.extend(self.notes.iter().map(|note| format!("       {note}")));
         lines.extend(self.faults.iter().map(|fault| format!("     ! {fault}")));
-        lines.join("\n") + "\n"
+        records::lines(&lines)
     }
 }
