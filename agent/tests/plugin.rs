@@ -282,6 +282,18 @@ fn a_plugin_that_fails_is_told_with_how() {
         r#"{"do":"stamp","path":"/tmp/x","request":true}"#,
     ];
     check(&home, &said, 0, &["ok   kv.set: delivered, stamped", "append /tmp/x"]);
+    let short = [
+        "test",
+        "misbehave.wasm",
+        "--event",
+        "kv.set",
+        "--config-json",
+        r#"{"do":"loop"}"#,
+        "--cpu",
+        "300ms",
+    ];
+    check(&home, &short, 1, &["FAIL kv.set: deadline, the plugin used more than 300ms of CPU time"]);
+    check(&home, &[&short[..6], &["--timeout", "0s"]].concat(), 2, &["write a time such as 500ms, 5s or 2m"]);
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub use host::{COMPONENT_MAX, Host, HostError, HostSettings, digest};
 pub use inspect::{Inspected, LoadError, inspect};
 pub use limits::Limits;
 pub use log::LogRate;
+pub use memory::give_back_code;
 pub use outcome::{Call, CallFailure, Delivery, Description, Event, Failure, Report, RequestsError};
 pub use plugin::Plugin;
 

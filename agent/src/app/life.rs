@@ -104,6 +104,7 @@ impl Life<'_> {
             .map_err(|error| Refusal::Broke(in_words(error)))?;
         let (rules, receivers) = (config.rules.len(), config.receivers.len());
         info!(rules, receivers, "Lictor runs with the configuration as it is now.");
+        lictor_host::give_back_code();
         Ok("Lictor runs with the configuration as it is now.\n".into())
     }
 

@@ -171,6 +171,7 @@ pub async fn run(config: Config, sources: Sources<'_>, shutdown: &Shutdown) -> R
     let running = Running::start(&config, host, ready, place, shutdown.part()).await?;
     let (rules, receivers) = (config.rules.len(), config.receivers.len());
     info!(rules, receivers, "Lictor runs.");
+    lictor_host::give_back_code();
     let started_at = Timestamp::now();
     let retired = JoinSet::new();
     let mut life = Life { running, retired, store, data_dir, sources, shutdown, metrics, started_at };

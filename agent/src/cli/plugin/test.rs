@@ -1,6 +1,7 @@
 //! `lictor plugin test`: a plugin in the real sandbox, with events and answers from files.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -13,7 +14,7 @@ use super::trial::Trial;
 use super::{Cache, PluginConfig, find, json, load, samples, sandbox};
 use crate::cli::records::{json_lines, say};
 use crate::cli::{counted, runtime};
-use crate::config::nearest;
+use crate::config::{duration, nearest};
 use crate::event::EventData;
 
 /// How the world is scripted, for `--help`; that each kind is read is for the tests of `case` to show.
@@ -61,11 +62,21 @@ pub(in crate::cli) struct TestArgs {
     /// How much memory an attempt may take, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     memory: u16,
+    /// How much CPU time it may take, such as 5s.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    cpu: Duration,
+    /// How long it may take.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    timeout: Duration,
     #[command(flatten)]
     cache: Cache,
     /// One JSON object per line.
     #[arg(long)]
     json: bool,
+}
+
+fn time(text: &str) -> Result<Duration, &'static str> {
+    duration(text).filter(|time| !time.is_zero()).ok_or("write a time such as 500ms, 5s or 2m")
 }
 
 /// Tries all, shows what came of it, and answers whether all is right.
@@ -75,7 +86,8 @@ pub(super) fn test(args: &TestArgs) -> Result<bool> {
     let mut kept = Kept::default();
     let host = sandbox(&args.cache)?;
     let plugin = load(&host, &found)?;
-    let limits = Limits { memory: usize::from(args.memory) << 20, ..Limits::default() };
+    let memory = usize::from(args.memory) << 20;
+    let limits = Limits { memory, cpu: args.cpu, timeout: args.timeout, ..Limits::default() };
     let (runtime, attempts, mut wrong) = (runtime()?, trials.len(), 0);
     for trial in trials {
         if trial.expect.is_some() {
