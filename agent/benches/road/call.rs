@@ -49,10 +49,10 @@ const LARGE: usize = 4 << 20;
 const OF_BARE: f64 = 1.3;
 
 /// A plugin, and how it is configured.
-struct Subject {
-    name: &'static str,
-    wasm: Vec<u8>,
-    config: &'static str,
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    pub(crate) wasm: Vec<u8>,
+    pub(crate) config: &'static str,
 }
 
 /// Measures each plugin.
@@ -67,7 +67,7 @@ pub(crate) fn measure(table: &mut Table) {
 }
 
 /// Those that are there.
-fn subjects() -> Vec<Subject> {
+pub(crate) fn subjects() -> Vec<Subject> {
     let carried = |name, config| {
         let wasm = bundled::get(name).unwrap().wasm.to_vec();
         Subject { name, wasm, config }
@@ -100,7 +100,7 @@ fn subjects() -> Vec<Subject> {
 }
 
 /// Lictor's sandbox with one thread for guests.
-fn sandbox(cache: &Path) -> Host {
+pub(crate) fn sandbox(cache: &Path) -> Host {
     Host::new(HostSettings { cache_dir: Some(cache.into()), workers: 1, instances: 300 }).unwrap()
 }
 
@@ -142,7 +142,7 @@ fn loads(subject: &Subject, host: &Host, table: &mut Table) -> Plugin {
 }
 
 #[expect(unsafe_code, reason = "what is read was written a moment ago by the same engine")]
-fn cached(engine: &Engine, file: &Path) -> Component {
+pub(crate) fn cached(engine: &Engine, file: &Path) -> Component {
     // SAFETY: nobody else writes to this folder.
     unsafe { Component::deserialize_file(engine, file) }.unwrap()
 }
@@ -184,13 +184,13 @@ fn reach(table: &mut Table, what: &str, ratios: &Samples) {
 }
 
 /// The plugin with what it says it needs, answered by a script.
-struct Able {
+pub(crate) struct Able {
     handler: PluginHandler,
     script: Arc<Script>,
 }
 
 impl Able {
-    fn new(runtime: &Runtime, plugin: Plugin, config: &str) -> Self {
+    pub(crate) fn new(runtime: &Runtime, plugin: Plugin, config: &str) -> Self {
         let handler = handler(plugin);
         let requests = runtime.block_on(handler.plugin.requests(config, &handler.limits)).unwrap();
         let grants = Grants::for_requests(&requests).unwrap();
@@ -201,7 +201,7 @@ impl Able {
 
     /// What the plugin asks for is let go of with each call, as the bare host does: to record all of it would take new
     /// memory for each.
-    async fn call(&self) {
+    pub(crate) async fn call(&self) {
         self.handler.handle(delivery()).await.unwrap();
         drop(self.script.recorded());
     }
@@ -234,32 +234,35 @@ impl WasiView for State {
 }
 
 /// An engine, with what wasmtime does unless it is told otherwise.
-struct Bare {
-    engine: Engine,
+pub(crate) struct Bare {
+    pub(crate) engine: Engine,
 }
 
 /// A plugin in a bare host.
-struct Ready {
+pub(crate) struct Ready {
     pre: PluginPre<State>,
     config: &'static str,
 }
 
-fn pooled() -> InstanceAllocationStrategy {
+pub(crate) fn pooled() -> InstanceAllocationStrategy {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_memories(100).total_component_instances(100).max_memory_size(4 << 30).table_elements(100_000);
     InstanceAllocationStrategy::Pooling(pool)
 }
 
 impl Bare {
-    fn new(strategy: InstanceAllocationStrategy) -> Self {
+    pub(crate) fn new(strategy: InstanceAllocationStrategy) -> Self {
         let mut config = Config::new();
         config.allocation_strategy(strategy);
         Self { engine: Engine::new(&config).unwrap() }
     }
 
     fn with(&self, subject: &Subject) -> Ready {
-        let component = Component::from_binary(&self.engine, &subject.wasm).unwrap();
-        Ready { pre: self.link(&component), config: subject.config }
+        self.ready(&Component::from_binary(&self.engine, &subject.wasm).unwrap(), subject)
+    }
+
+    pub(crate) fn ready(&self, component: &Component, subject: &Subject) -> Ready {
+        Ready { pre: self.link(component), config: subject.config }
     }
 
     /// Links it and makes one instance.
@@ -288,16 +291,21 @@ fn store(engine: &Engine) -> Store<State> {
 }
 
 impl Ready {
-    /// The mean of its calls, each with a store and an instance of its own.
+    /// One call, with a store and an instance of its own.
+    pub(crate) async fn call(&self) {
+        let mut store = store(self.pre.engine());
+        let plugin = self.pre.instantiate_async(&mut store).await.unwrap();
+        let delivery = convert(delivery());
+        let called = plugin.lictor_plugin_handler().call_handle(&mut store, &delivery, self.config);
+        called.await.unwrap().unwrap();
+    }
+
+    /// The mean of its calls.
     fn microseconds(&self, runtime: &Runtime) -> f64 {
         runtime.block_on(async {
             let (start, mut calls) = (Instant::now(), 0_u32);
             while start.elapsed() < LONG {
-                let mut store = store(self.pre.engine());
-                let plugin = self.pre.instantiate_async(&mut store).await.unwrap();
-                let delivery = convert(delivery());
-                let called = plugin.lictor_plugin_handler().call_handle(&mut store, &delivery, self.config);
-                called.await.unwrap().unwrap();
+                self.call().await;
                 calls += 1;
             }
             start.elapsed().as_secs_f64() * 1e6 / f64::from(calls)

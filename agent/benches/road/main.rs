@@ -16,6 +16,7 @@ mod bare;
 mod call;
 #[path = "../../tests/support/guest.rs"]
 mod guest;
+mod idle;
 mod latency;
 mod stage;
 #[path = "../main_job/table.rs"]
@@ -35,6 +36,9 @@ fn main() {
     }
     if wanted("call") {
         call::measure(&mut table);
+    }
+    if wanted("idle") {
+        idle::measure(&mut table);
     }
     if wanted("pace") {
         latency::measure(&mut table);

@@ -32,7 +32,7 @@ const HEADERS_MAX: usize = 100;
 /// set by the client alone: with them one request could be taken for two, or reach another host. From `destination` on they
 /// have servers and gateways take the request for one to another host, with another method or with another path than was
 /// granted.
-const FORBIDDEN_HEADERS: [&str; 24] = [
+const FORBIDDEN_HEADERS: [&str; 29] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -43,20 +43,25 @@ const FORBIDDEN_HEADERS: [&str; 24] = [
     "upgrade",
     "expect",
     "destination",
-    "forwarded",
+    "forwarded*",
+    "method-override",
     "path-info",
     "proxy*",
     "request-uri",
     "script-name",
     "x-envoy-*",
-    "x-forwarded-*",
+    "x-forwarded*",
     "x-host",
     "x-http-*",
     "x-method*",
+    "x-ms-original-url",
     "x-original-*",
+    "x-path-info",
     "x-replaced-*",
+    "x-request-uri",
     "x-rewrite-*",
     "x-script-name",
+    "x-tunnel-method",
 ];
 
 /// Headers that ask for a part of an answer, or for it in another encoding. Where the host adds a secret, no plugin says

@@ -91,16 +91,24 @@ pub(crate) fn plain(text: &str) -> String {
 /// Whether a character shows as itself, and has no say in how those beside it are shown.
 pub fn is_plain(c: char) -> bool {
     /// What turns the direction of a text, breaks a line, or is not seen at all.
-    const OTHERS: [std::ops::RangeInclusive<char>; 9] = [
+    const OTHERS: [std::ops::RangeInclusive<char>; 17] = [
         '\u{ad}'..='\u{ad}',
+        '\u{34f}'..='\u{34f}',
         '\u{61c}'..='\u{61c}',
-        '\u{180e}'..='\u{180e}',
+        '\u{115f}'..='\u{1160}',
+        '\u{17b4}'..='\u{17b5}',
+        '\u{180b}'..='\u{180f}',
         '\u{200b}'..='\u{200f}',
         '\u{2028}'..='\u{202e}',
         '\u{2060}'..='\u{206f}',
+        '\u{2800}'..='\u{2800}',
+        '\u{3164}'..='\u{3164}',
+        '\u{fe00}'..='\u{fe0f}',
         '\u{feff}'..='\u{feff}',
-        '\u{fff9}'..='\u{fffb}',
-        '\u{e0000}'..='\u{e007f}',
+        '\u{ffa0}'..='\u{ffa0}',
+        '\u{fff0}'..='\u{fffb}',
+        '\u{1d173}'..='\u{1d17a}',
+        '\u{e0000}'..='\u{e0fff}',
     ];
     !c.is_control() && !OTHERS.iter().any(|others| others.contains(&c))
 }

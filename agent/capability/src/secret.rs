@@ -4,9 +4,16 @@
 //!
 //! Invariant: no error text holds any part of a file's content.
 
-use std::{borrow::Cow, fs::File, io::Read as _, path::Path};
+use std::{
+    borrow::Cow,
+    fs::OpenOptions,
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use rustix::fs::OFlags;
 
 /// What stands in an answer where it showed a secret.
 const HIDDEN: &[u8] = b"[secret]";
@@ -22,9 +29,15 @@ const MAX_SECRET: usize = 64 * 1024;
 pub(crate) async fn read(path: &Path) -> Result<String, String> {
     let owned = path.to_owned();
     let bytes = tokio::task::spawn_blocking(move || {
+        // A pipe that nobody writes to would have a thread wait for ever, and a plugin can have many wait.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(owned)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
         let mut bytes = Vec::new();
-        File::open(owned)?.take(MAX_SECRET as u64 + 1).read_to_end(&mut bytes)?;
-        Ok::<_, std::io::Error>(bytes)
+        file.take(MAX_SECRET as u64 + 1).read_to_end(&mut bytes)?;
+        Ok::<_, io::Error>(bytes)
     })
     .await
     .map_err(|error| format!("read the secret {}: {error}", path.display()))?
@@ -143,5 +156,9 @@ mod tests {
         assert!(
             read(Path::new("/nowhere/secret")).await.unwrap_err().contains("/nowhere/secret: No such file")
         );
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        assert!(read(&pipe).await.unwrap_err().contains("/pipe: it is no regular file"));
     }
 }

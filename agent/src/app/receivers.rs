@@ -97,7 +97,7 @@ fn read(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
         let help = "copy it there anew, with `oras copy --to-oci-layout` for example, or name another folder";
         return oci::component(path).map_err(|error| (format!("failed to {}", chain(&error)), help));
     }
-    let help = "put it there, or name another file";
+    let help = "put a component there, or name another file";
     let read = regular::whole(path, lictor_host::COMPONENT_MAX as u64);
     read.map_err(|error| (format!("failed to read the plugin {}: {error}", path.display()), help))
 }

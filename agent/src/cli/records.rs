@@ -65,11 +65,19 @@ pub(super) fn say(text: &str) -> Result<()> {
     io::stdout().write_all(text.as_bytes()).context("write to the standard output")
 }
 
-/// One line of JSON for each thing.
+/// One line of JSON for each thing. What a terminal would obey or not show is escaped; it stands in texts alone.
 pub(super) fn json_lines<T: Serialize>(things: &[T]) -> Result<String> {
     let mut text = String::new();
     for thing in things {
-        text += &serde_json::to_string(thing).context("encode a line")?;
+        for c in serde_json::to_string(thing).context("encode a line")?.chars() {
+            if is_plain(c) {
+                text.push(c);
+            } else {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(text, "\\u{unit:04x}")?;
+                }
+            }
+        }
         text.push('\n');
     }
     Ok(text)
@@ -140,6 +148,14 @@ pub(super) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_in_json() {
+        let text = "a\u{9b}\u{202e}\u{e0041}ü\n\"";
+        let line = json_lines(&[text]).unwrap();
+        assert_eq!(line, "\"a\\u009b\\u202e\\udb40\\udc41ü\\n\\\"\"\n");
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
+    }
 
     #[test]
     fn what_others_chose_stays_in_its_cell_and_on_its_line() {

@@ -17,14 +17,16 @@ const ARG_MAX: usize = (128 << 10) - 1;
 /// Recipients of a mail.
 const RECIPIENTS_MAX: usize = 500;
 
-/// Bytes before the `@` of an address.
+/// Bytes before the `@` of an address, behind it, and between two of the dots there.
 const LOCAL_MAX: usize = 64;
+const DOMAIN_MAX: usize = 254;
+const LABEL_MAX: usize = 63;
 
 /// Headers of a request.
 const HEADERS_MAX: usize = 100;
 
 /// Headers that the client alone sets; `*` stands for any rest.
-const FORBIDDEN_HEADERS: [&str; 24] = [
+const FORBIDDEN_HEADERS: [&str; 29] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -35,20 +37,25 @@ const FORBIDDEN_HEADERS: [&str; 24] = [
     "upgrade",
     "expect",
     "destination",
-    "forwarded",
+    "forwarded*",
+    "method-override",
     "path-info",
     "proxy*",
     "request-uri",
     "script-name",
     "x-envoy-*",
-    "x-forwarded-*",
+    "x-forwarded*",
     "x-host",
     "x-http-*",
     "x-method*",
+    "x-ms-original-url",
     "x-original-*",
+    "x-path-info",
     "x-replaced-*",
+    "x-request-uri",
     "x-rewrite-*",
     "x-script-name",
+    "x-tunnel-method",
 ];
 
 fn refused(why: impl Into<String>) -> CallError {
@@ -178,21 +185,47 @@ fn address(text: &str) -> Result<(), &'static str> {
     if text.contains(char::is_control) {
         return Err("it holds a control character");
     }
+    let text = text.trim_matches(' ');
     let address = match text.rsplit_once('<') {
-        Some((_, address)) => address.strip_suffix('>').ok_or("it has a `<` without a `>`")?,
+        Some((name, address)) if is_name(name.trim_end()) => {
+            address.strip_suffix('>').ok_or("it has a `<` without a `>`")?
+        }
+        Some(_) => return Err("invalid name; a comma and the like stand between quotation marks"),
         None => text,
     };
     let (local, domain) = address.rsplit_once('@').ok_or("it has no @")?;
     if local.contains(['%', '!', '@', '"', ':', '\\']) {
         return Err("its local part asks the relay to send it elsewhere");
     }
-    if local.is_empty() || local.len() > LOCAL_MAX || local.contains([',', ';', ' ']) {
+    if local.len() > LOCAL_MAX || !local.split('.').all(is_atom) {
         return Err("invalid email user");
     }
-    if domain.contains([',', ';', ' ']) || domain.split('.').any(str::is_empty) {
+    if domain.len() > DOMAIN_MAX || !domain.split('.').all(is_label) {
         return Err("invalid email domain");
     }
     Ok(())
+}
+
+/// What may stand before the address of a mailbox: words, or all of it between quotation marks.
+fn is_name(text: &str) -> bool {
+    let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match quoted {
+        Some(inner) => !inner.contains(['"', '\\']),
+        None => text.split(' ').all(|word| word.is_empty() || is_atom(word)),
+    }
+}
+
+fn is_atom(text: &str) -> bool {
+    let fits = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    !text.is_empty() && text.chars().all(fits)
+}
+
+fn is_label(text: &str) -> bool {
+    let fits = |c: char| c.is_alphanumeric() || c == '-';
+    (1..=LABEL_MAX).contains(&text.len())
+        && text.chars().all(fits)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 /// A key of Consul, or how keys begin.
@@ -331,7 +364,7 @@ mod tests {
         ] {
             is_none("a@b.c", &[address]);
         }
-        for address in ["ops@example.com", "a.b+c@localhost", "Ops, all of them <ops@example.com>"] {
+        for address in ["ops@example.com", "a.b+c@localhost", "\"Ops, all\" <ops@example.com>", " a@b.c "] {
             assert!(send("Lictor <lictor@example.com>", &[address]).is_ok(), "{address}");
         }
     }

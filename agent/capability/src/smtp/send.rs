@@ -126,13 +126,15 @@ impl Sender {
                 let stream = Bounded::new(stream.compat(), peer);
                 AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello).await
             }
-            (tls, _) => {
-                let stream = Box::new(Bounded::new(stream, peer));
+            (Some(tls), _) => {
+                let stream = Box::new(Bounded::before_tls(stream, peer));
                 let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &hello).await?;
-                if let Some(tls) = tls {
-                    connection.starttls(tls.clone(), &hello).await?;
-                }
+                connection.starttls(tls.clone(), &hello).await?;
                 Ok(connection)
+            }
+            (None, _) => {
+                let stream = Box::new(Bounded::new(stream, peer));
+                AsyncSmtpConnection::connect_with_transport(stream, &hello).await
             }
         }
     }

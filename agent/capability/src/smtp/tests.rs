@@ -502,6 +502,34 @@ async fn without_the_starttls_that_is_required_nothing_is_sent() {
     assert_eq!(heard.lock().unwrap().iter().filter(|line| !line.starts_with("EHLO")).count(), 0);
 }
 
+#[tokio::test]
+async fn what_is_said_before_tls_is_not_taken_for_the_relays_words_under_it() {
+    let authority = Authority::new();
+    for (at, answer) in [
+        ("(con", "220 relay\r\n250 STARTTLS\r\n220 go\r\n250 mitm\r\n"),
+        (
+            "EHLO",
+            "250-relay\r\n250 STARTTLS\r\n220 go\r\n250 mitm\r\n250 ok\r\n250 ok\r\n354 go\r\n250 queued\r\n",
+        ),
+    ] {
+        let (url, heard) = relay(at, answer).await;
+        let secured =
+            SmtpGrantSpec { ca_file: Some(authority.ca_file()), ..spec(&format!("{url}?tls=required")) };
+        let error = send(secured, mail()).await.unwrap_err();
+        assert!(
+            matches!(&error, SmtpError::Transient(text) if text.contains("more before TLS than it was asked")),
+            "{error:?}"
+        );
+        assert!(
+            !heard
+                .lock()
+                .unwrap()
+                .iter()
+                .any(|line| line.starts_with("STARTTLS") || line.starts_with("MAIL"))
+        );
+    }
+}
+
 /// A relay that takes one mail.
 const ANSWERS: &[&str] =
     &["220 relay\r\n", "250 relay\r\n", "250 ok\r\n", "250 ok\r\n", "354 go on\r\n", "250 queued\r\n"];

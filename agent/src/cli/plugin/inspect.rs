@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::find::{self, Found};
 use super::{Cache, PluginConfig, generous, load, sandbox};
-use crate::cli::records::{one_line, say};
+use crate::cli::records::{json_lines, one_line, say};
 use crate::cli::runtime;
 
 /// Bytes of a line that is made of a plugin's schema.
@@ -64,7 +64,7 @@ pub(super) fn inspect(name: &str, config: &PluginConfig, cache: &Cache, json: bo
     };
     let about = about(&found, inspected, description, needs);
     if json {
-        say(&(serde_json::to_string(&about).context("encode what was found")? + "\n"))?;
+        say(&json_lines(&[about])?)?;
     } else {
         say(&about.in_words())?;
     }
