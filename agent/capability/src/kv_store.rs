@@ -88,10 +88,10 @@ impl KvStoreGrant {
 
 /// Whether a plugin that keeps up to `size` bytes may.
 pub(crate) fn covers(grant: Option<&KvStoreGrant>, size: u64) -> Result<(), CallError> {
+    can_be(size)?;
     match grant {
         Some(grant) if grant.size >= size => Ok(()),
         _ => {
-            can_be(size)?;
             let keys = grant.map_or(KEYS, |grant| grant.keys);
             Err(refusal::refused(format_args!("keep {} between calls", bytes(size)), whole_line(size, keys)))
         }

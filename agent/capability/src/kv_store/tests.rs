@@ -128,7 +128,12 @@ fn what_a_plugin_says_it_keeps_is_held_against_the_grant() {
         refused(covers(Some(&GRANT), 65_536)).ends_with(r#"allow.kv_store = { size = "64KiB", keys = 3 }"#)
     );
     for size in [0, SIZE_MAX + 1] {
-        assert!(refused(covers(None, size)).ends_with("a grant is of 1 B to 64 MiB"), "no line would do");
+        for grant in [None, Some(&GRANT)] {
+            assert!(
+                refused(covers(grant, size)).ends_with("a grant is of 1 B to 64 MiB"),
+                "no line would do"
+            );
+        }
     }
     assert!(refused(decide(None, &get("a"))).ends_with(r#"allow.kv_store = { size = "1MiB" }"#));
     let large = |size| KvStoreCall::Set("k".into(), vec![0; size]);
