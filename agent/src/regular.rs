@@ -2,7 +2,7 @@
 //! have whoever reads it wait, and a device would have no end. Only a text may come out of a pipe, which a shell makes of
 //! `<(…)`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -18,11 +18,9 @@ pub(crate) fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
 
 /// All that is in the file, unless it is more than `max` bytes.
 pub(crate) fn whole(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = open(path)?;
-    let size = file.metadata()?.len();
-    file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    let bytes = read(path, max)?;
     if bytes.len() as u64 > max {
+        let size = fs::metadata(path)?.len();
         return Err(io::Error::other(format!("it has {size} bytes, and {max} are the most")));
     }
     Ok(bytes)
@@ -50,8 +48,6 @@ fn open(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

@@ -34,7 +34,7 @@ pub use kv_store::{KEYS as KV_STORE_KEYS, KvStore, KvStoreCall, KvStoreGrant, SI
 pub use needs::allow_lines;
 pub use refusal::is_plain;
 pub use script::{Answers, Asked, Failed, Kept, Recorded, Script};
-pub use smtp::{Mail, NO_RELAY, Relay, SmtpError, SmtpGrant, SmtpGrantSpec};
+pub use smtp::{Mail, Relay, SmtpError, SmtpGrant, SmtpGrantSpec};
 pub use trust::read_roots_anew;
 pub use watch::{List, Lists, Reading};
 

@@ -25,7 +25,7 @@ use crate::{CallError, GrantError, refusal};
 const RECIPIENTS_MAX: usize = 500;
 
 /// What stands for the relay where none is named: in what a plugin needs, and in examples.
-pub const NO_RELAY: &str = "smtps://relay.invalid";
+pub(crate) const NO_RELAY: &str = "smtps://relay.invalid";
 
 /// A mail server that takes mail for all the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,6 +253,11 @@ impl SmtpGrant {
         line(&shown(&self.from), &shown(&self.to))
     }
 
+    /// The relay is the one that stands for none.
+    pub fn is_without_relay(&self) -> bool {
+        self.relay.to_string() == format!("{NO_RELAY}:465")
+    }
+
     /// What it allows, in words.
     pub(crate) fn in_words(&self) -> String {
         let user =
@@ -262,9 +267,11 @@ impl SmtpGrant {
             if patterns.is_empty() { none.to_owned() } else { patterns.join(" or ") }
         };
         let (from, to) = (shown(&self.from, "any address"), shown(&self.to, "nobody"));
-        let relay = self.relay.to_string();
-        let relay =
-            if relay == format!("{NO_RELAY}:465") { "a relay that is still to be named" } else { &relay };
+        let relay = if self.is_without_relay() {
+            "a relay that is still to be named".to_owned()
+        } else {
+            self.relay.to_string()
+        };
         let mut words = vec![format!("may send mail through {relay}{user} from {from} to {to}")];
         if let Some(path) = &self.ca_file {
             words.push(format!("trusting only {}", path.display()));

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
 
-use super::records::{align, json_lines, one_line, open, say, wake};
+use super::records::{align, json_lines, open, say, wake};
 use super::{ConfigArgs, variable};
 use crate::config::duration;
 use crate::event::id::derive;
@@ -153,9 +153,9 @@ fn table(silences: &[SilenceRecord], now: Timestamp) -> String {
         [
             silence.id.clone(),
             format!("{:.0}{ended}{resolve}", silence.ends_at),
-            one_line(&silence.matchers.join(", ")),
-            one_line(&silence.created_by),
-            one_line(&silence.comment),
+            silence.matchers.join(", "),
+            silence.created_by.clone(),
+            silence.comment.clone(),
         ]
     });
     align(&head.map(str::to_owned), rows.collect())

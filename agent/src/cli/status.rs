@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::records::{align, database, json_lines, one_line, open, say};
+use super::records::{align, database, json_lines, open, say};
 use super::{ConfigArgs, runtime};
 use crate::admin::{self, AskError, SOCKET};
 use crate::app::{Called, Status};
@@ -100,7 +100,7 @@ impl Shown {
     fn watches(&self) -> String {
         let Standing { queries, outages, .. } = &self.standing;
         let state = |lost: Option<&crate::event::SourceState>| match lost {
-            Some(lost) => format!("lost since {:.0}: {}", lost.since, one_line(&lost.reason)),
+            Some(lost) => format!("lost since {:.0}: {}", lost.since, lost.reason),
             None if self.running.is_some() => "followed".to_owned(),
             None => "not followed".to_owned(),
         };
@@ -111,13 +111,13 @@ impl Shown {
             .iter()
             .map(|query| {
                 let lost = outages.iter().find(|lost| is_of(&query.name, &lost.watch));
-                [one_line(&query.name), format!("{:.0}", query.changed_at), state(lost)]
+                [query.name.clone(), format!("{:.0}", query.changed_at), state(lost)]
             })
             .collect();
         // One that was never answered has no query yet.
         let unanswered =
             outages.iter().filter(|lost| !queries.iter().any(|query| is_of(&query.name, &lost.watch)));
-        rows.extend(unanswered.map(|lost| [one_line(&lost.watch), "never".to_owned(), state(Some(lost))]));
+        rows.extend(unanswered.map(|lost| [lost.watch.clone(), "never".to_owned(), state(Some(lost))]));
         if rows.is_empty() {
             return "No watch was answered yet.\n".to_owned();
         }

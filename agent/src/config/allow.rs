@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use lictor_capability::{
     AppendGrant, AppendGrantSpec, ExecGrant, ExecGrantSpec, GrantError, HttpGrant, HttpGrantSpec,
-    KV_STORE_KEYS, KV_STORE_MAX, KvGrant, KvStoreGrant, NO_RELAY, SmtpGrant, SmtpGrantSpec,
+    KV_STORE_KEYS, KV_STORE_MAX, KvGrant, KvStoreGrant, SmtpGrant, SmtpGrantSpec,
 };
 
 use toml::de::DeValue;
@@ -129,16 +129,7 @@ fn header_files(entry: Entry<'_>) -> Option<BTreeMap<String, PathBuf>> {
 
 fn smtp(entry: Entry<'_>) -> Option<SmtpGrant> {
     let spec = entry.table("`allow.smtp`", |table| {
-        let relay = table.require("relay", "relay = \"smtps://smtp.example.com\"", |entry| {
-            let relay = entry.string()?;
-            if relay.starts_with(NO_RELAY) {
-                entry.warn(
-                    "no mail server has this name, so no mail is sent",
-                    "name the one that takes your mail",
-                );
-            }
-            Some(relay)
-        });
+        let relay = table.require("relay", "relay = \"smtps://smtp.example.com\"", Entry::string);
         let username = table.get("username", Entry::string);
         let password_file = table.get("password_file", Entry::file);
         let ca_file = table.get("ca_file", Entry::file);
@@ -158,7 +149,12 @@ fn smtp(entry: Entry<'_>) -> Option<SmtpGrant> {
             to: to.unwrap_or_default(),
         })
     })??;
-    granted(entry, SmtpGrant::parse(spec), SMTP)
+    let grant = granted(entry, SmtpGrant::parse(spec), SMTP)?;
+    if grant.is_without_relay() {
+        let problem = "the relay is still to be named: no mail server has this name, so no mail is sent";
+        entry.warn(problem, "name the one that takes your mail");
+    }
+    Some(grant)
 }
 
 fn kv(entry: Entry<'_>) -> Option<KvGrant> {
