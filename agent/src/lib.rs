@@ -18,9 +18,10 @@ pub mod metrics;
 pub mod migrate;
 pub mod oci;
 pub mod pipeline;
-mod regular;
 pub mod rehearsal;
 pub mod rules;
 pub mod shutdown;
 pub mod source;
 pub mod store;
+
+use lictor_capability::regular;

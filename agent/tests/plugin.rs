@@ -229,6 +229,11 @@ fn calls_are_answered_as_the_author_says_and_what_fails_is_told() {
             "1 attempt, 1 failed",
         ],
     );
+    home.write(
+        "responses.toml",
+        "[[responses]]\nhttp = { status = 429, headers = { Retry-After = '7200' } }",
+    );
+    check(&home, &hook, 1, &["(after 7200000 ms, of which Lictor waits for an hour)"]);
     home.write("responses.toml", "[[responses]]\nkv = { value = 'on' }");
     check(&home, &hook, 0, &["       no call took these answers: kv\n", "1 attempt, 0 failed"]);
     home.write("responses.toml", "[[responses]]\nhttp = { stats = 429 }");

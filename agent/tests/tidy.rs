@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("oci", &["regular"]),
     ("event", &["catalog"]),
     ("rules", &["catalog", "event"]),
-    ("consul", &["catalog", "chain"]),
+    ("consul", &["catalog", "chain", "regular"]),
     ("source", &["catalog", "chain", "consul"]),
     ("store", &["catalog", "event"]),
     ("handover", &["store"]),

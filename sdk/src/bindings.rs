@@ -86,7 +86,8 @@ pub mod lictor {
             pub enum Failure {
                 /// May work later: Lictor tries again after its own backoff.
                 Transient(_rt::String),
-                /// May work after this many milliseconds: Lictor does not try before.
+                /// May work after this many milliseconds: Lictor does not try before. Of more than an hour it waits for one, since
+                /// what comes after this delivery for the same check waits too.
                 RetryAfter((_rt::String, u32)),
                 /// Will never work: Lictor does not try again.
                 Permanent(_rt::String),

@@ -9,11 +9,12 @@ use crate::{CallError, host};
 pub struct Command {
     /// The program's absolute path, then its arguments.
     pub argv: Vec<String>,
-    /// Names begin with `LICTOR_`, or the grant's `env` lists them; the host adds `PATH` and `LANG`.
+    /// Names begin with `LICTOR_`, are `CONSUL_INDEX`, or the grant's `env` lists them. The host adds `PATH`, `LANG` and
+    /// `LICTOR_RUN`, which is its own.
     pub env: Vec<(String, String)>,
     /// Written to its standard input, which is then closed. Default: nothing.
     pub stdin: Vec<u8>,
-    /// Afterwards its whole process group is ended: TERM, then KILL. Default: 30 s.
+    /// Afterwards it is ended with all that it started: TERM, then KILL. Default: 30 s.
     pub timeout: Duration,
 }
 

@@ -12,7 +12,7 @@ use crate::{bindings::lictor::plugin::types, duration};
 pub enum Failure {
     /// May work later: Lictor tries again after its own backoff.
     Transient(String),
-    /// May work after this time: Lictor does not try before.
+    /// May work after this time: Lictor does not try before. Of more than an hour it waits for one.
     RetryAfter(String, Duration),
     /// Will never work: Lictor does not try again.
     Permanent(String),
@@ -24,7 +24,7 @@ impl Failure {
         Self::Transient(message.to_string())
     }
 
-    /// May work after `wait` (milliseconds count, 49 days are the most).
+    /// May work after `wait` (milliseconds count, and Lictor waits for an hour at most).
     pub fn retry_after(message: impl fmt::Display, wait: Duration) -> Self {
         Self::RetryAfter(message.to_string(), wait)
     }

@@ -16,7 +16,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, fs, path::PathBuf, time::Duration};
 
 pub use ending::Programs;
 pub(crate) use run::run;
@@ -129,6 +129,9 @@ impl ExecGrant {
             Some(program) if program.contains('*') => {
                 wrong("the program must be exact; only arguments may be patterns");
             }
+            Some(program) if !is_straight(program) => {
+                wrong("the program's path must be written without `.`, `..` and `//`");
+            }
             Some(_) => {}
         }
         let cwd = cwd.unwrap_or_else(|| "/".into());
@@ -210,9 +213,14 @@ pub(crate) fn covers(grants: &[ExecGrant], command: &[String], real: Real<'_>) -
     }
 }
 
+/// Whether an absolute path goes to a file without a detour, so that whoever reads it knows where that is.
+fn is_straight(path: &str) -> bool {
+    !path.split('/').skip(1).any(|part| matches!(part, "" | "." | ".."))
+}
+
 /// Where a path leads to on this machine.
 pub(crate) fn real_path(path: &str) -> Option<String> {
-    std::fs::canonicalize(path).ok()?.into_os_string().into_string().ok()
+    fs::canonicalize(path).ok()?.into_os_string().into_string().ok()
 }
 
 /// The first grant that covers the command and its variables.
@@ -249,9 +257,9 @@ fn not_granted<'a>(
     names: impl Iterator<Item = &'a String> + Clone,
 ) -> CallError {
     let program = argv.first().map(String::as_str).unwrap_or_default();
-    if !program.starts_with('/') || program.ends_with('/') || program.contains('*') {
+    if !program.starts_with('/') || program.contains('*') || !is_straight(program) {
         let program = refusal::shorten(refusal::quote(program), 200);
-        let why = "a program is named by its absolute path, without `*`";
+        let why = "a program is named by its absolute path, without `*`, `.`, `..` and `//`";
         return CallError::Refused(format!("to run {program} is never granted: {why}"));
     }
     let widely = refusal::widely(argv);

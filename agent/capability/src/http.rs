@@ -29,10 +29,10 @@ use crate::{CallError, GrantError, refusal};
 /// Headers of a request: as many as servers commonly take.
 const HEADERS_MAX: usize = 100;
 /// Headers that say how a message ends, whom it is for, or what happens to its connection; `*` stands for any rest. They are
-/// set by the client alone: with them one request could be taken for two, or reach another host. From `destination` on they
-/// have servers and gateways take the request for one to another host, with another method or with another path than was
-/// granted.
-const FORBIDDEN_HEADERS: [&str; 29] = [
+/// set by the client alone: with them one request could be taken for two, or reach another host. From `base-url` on they
+/// have servers and gateways take the request for one to another host, with another method or another path than was granted, or
+/// for somebody else's.
+const FORBIDDEN_HEADERS: [&str; 69] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -42,26 +42,66 @@ const FORBIDDEN_HEADERS: [&str; 29] = [
     "trailer",
     "upgrade",
     "expect",
+    "base-url",
+    "cf-connecting-*",
+    "client-ip",
     "destination",
+    "dtab-*",
+    "fastly-client-ip",
     "forwarded*",
+    "http-method*",
+    "l5d-*",
     "method-override",
     "path-info",
     "proxy*",
+    "remote-*",
     "request-uri",
     "script-name",
+    "ssl-client-*",
+    "true-client-ip",
+    "wl-proxy-*",
+    "x-accel-*",
+    "x-amz-copy-source*",
+    "x-auth-request-*",
+    "x-azure-clientip",
+    "x-azure-socketip",
+    "x-backend-host",
+    "x-client-ip",
+    "x-client-verify",
+    "x-cluster-client-ip",
+    "x-consumer-*",
+    "x-copy-from*",
     "x-envoy-*",
     "x-forwarded*",
+    "x-goog-authenticated-*",
+    "x-goog-copy-source*",
     "x-host",
+    "x-host-override",
     "x-http-*",
+    "x-invoke-*",
+    "x-matched-path",
     "x-method*",
+    "x-middleware-*",
+    "x-ms-client-principal*",
+    "x-ms-copy-source*",
     "x-ms-original-url",
+    "x-ms-rename-source*",
+    "x-orig-*",
     "x-original-*",
+    "x-override-*",
     "x-path-info",
+    "x-real-*",
+    "x-remote-*",
     "x-replaced-*",
     "x-request-uri",
     "x-rewrite-*",
     "x-script-name",
+    "x-sendfile-type",
+    "x-ssl-*",
     "x-tunnel-method",
+    "x-verb",
+    "x-waws-*",
+    "x-webauth-*",
 ];
 
 /// Headers that ask for a part of an answer, or for it in another encoding. Where the host adds a secret, no plugin says
@@ -287,9 +327,12 @@ fn not_granted(grants: &[HttpGrant], method: &Method, target: &Target) -> CallEr
     )
 }
 
-/// Methods are told apart by case, but nobody means another one by `post`. CONNECT asks for a tunnel.
+/// Methods are told apart by case, but nobody means another one by `post`. CONNECT asks for a tunnel. HTTP would have `*` be a
+/// method; whoever grants it means any.
 fn method(name: &str) -> Option<Method> {
-    Method::from_bytes(name.to_ascii_uppercase().as_bytes()).ok().filter(|method| *method != Method::CONNECT)
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
+    let method = Method::from_bytes(name.to_ascii_uppercase().as_bytes()).ok();
+    method.filter(|method| is_plain && *method != Method::CONNECT)
 }
 
 /// Whether a server may take two headers' names, in small letters, for one: in the variables of CGI `_` stands for `-`, and in

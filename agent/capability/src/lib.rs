@@ -14,6 +14,7 @@ mod kv_store;
 mod lookup;
 mod needs;
 mod refusal;
+pub mod regular;
 mod script;
 mod secret;
 mod smtp;

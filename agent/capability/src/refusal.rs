@@ -91,7 +91,7 @@ pub(crate) fn plain(text: &str) -> String {
 /// Whether a character shows as itself, and has no say in how those beside it are shown.
 pub fn is_plain(c: char) -> bool {
     /// What turns the direction of a text, breaks a line, or is not seen at all.
-    const OTHERS: [std::ops::RangeInclusive<char>; 17] = [
+    const OTHERS: [std::ops::RangeInclusive<char>; 20] = [
         '\u{ad}'..='\u{ad}',
         '\u{34f}'..='\u{34f}',
         '\u{61c}'..='\u{61c}',
@@ -107,6 +107,9 @@ pub fn is_plain(c: char) -> bool {
         '\u{feff}'..='\u{feff}',
         '\u{ffa0}'..='\u{ffa0}',
         '\u{fff0}'..='\u{fffb}',
+        '\u{16fe4}'..='\u{16fe4}',
+        '\u{1bca0}'..='\u{1bca3}',
+        '\u{1d159}'..='\u{1d159}',
         '\u{1d173}'..='\u{1d17a}',
         '\u{e0000}'..='\u{e0fff}',
     ];

@@ -4,16 +4,11 @@
 //!
 //! Invariant: no error text holds any part of a file's content.
 
-use std::{
-    borrow::Cow,
-    fs::OpenOptions,
-    io::{self, Read as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-};
+use std::{borrow::Cow, path::Path};
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use rustix::fs::OFlags;
+
+use crate::regular;
 
 /// What stands in an answer where it showed a secret.
 const HIDDEN: &[u8] = b"[secret]";
@@ -30,14 +25,7 @@ pub(crate) async fn read(path: &Path) -> Result<String, String> {
     let owned = path.to_owned();
     let bytes = tokio::task::spawn_blocking(move || {
         // A pipe that nobody writes to would have a thread wait for ever, and a plugin can have many wait.
-        let flags = OFlags::NONBLOCK.bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(owned)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
-        }
-        let mut bytes = Vec::new();
-        file.take(MAX_SECRET as u64 + 1).read_to_end(&mut bytes)?;
-        Ok::<_, io::Error>(bytes)
+        regular::read(&owned, MAX_SECRET as u64)
     })
     .await
     .map_err(|error| format!("read the secret {}: {error}", path.display()))?

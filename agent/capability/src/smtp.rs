@@ -6,8 +6,8 @@
 //! and a password never crosses a network unencrypted.
 
 mod address;
+mod answers;
 mod send;
-mod stream;
 
 #[cfg(test)]
 mod tests;

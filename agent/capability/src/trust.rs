@@ -16,12 +16,12 @@ use rustls::{
 };
 use rustls_platform_verifier::Verifier;
 
-use crate::GrantError;
+use crate::{GrantError, regular};
 
 /// The certificates of a PEM file; at least one.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, GrantError> {
     let fault = |why: &dyn std::fmt::Display| GrantError(format!("read ca_file {}: {why}", path.display()));
-    let pem = std::fs::read(path).map_err(|error| fault(&error))?;
+    let pem = regular::whole(path, regular::PEM_MAX).map_err(|error| fault(&error))?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|error| fault(&format!("it is not PEM ({error})")))?;

@@ -7,7 +7,8 @@
 //! plugin is linked.
 
 use wasmparser::component_types::ComponentEntityType;
-use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::types::Types;
+use wasmparser::{Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -116,9 +117,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspected, LoadError> {
 /// The functions that a component imports of interfaces of the contract, and that these do not have. None where it cannot
 /// be told: then the compiler has something to say.
 fn strangers(wasm: &[u8], imports: &[String]) -> Vec<String> {
-    let Ok(types) = Validator::new_with_features(WasmFeatures::all()).validate_all(wasm) else {
-        return Vec::new();
-    };
+    let Some(types) = types_of(wasm) else { return Vec::new() };
     let types = types.as_ref();
     let mut strangers = Vec::new();
     for import in imports {
@@ -135,6 +134,18 @@ fn strangers(wasm: &[u8], imports: &[String]) -> Vec<String> {
         strangers.extend(strange.map(|(name, _)| format!("{import}#{name}")));
     }
     strangers
+}
+
+/// The types of a component. Its functions' bodies, which are most of it, are left to the compiler: it looks at them, too.
+fn types_of(wasm: &[u8]) -> Option<Types> {
+    let mut validator = Validator::new_with_features(WasmFeatures::all());
+    let mut outermost = None;
+    for payload in Parser::new(0).parse_all(wasm) {
+        if let ValidPayload::End(types) = validator.payload(&payload.ok()?).ok()? {
+            outermost = Some(types);
+        }
+    }
+    outermost
 }
 
 /// The same of a compiled component, whose wasm need not be at hand.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use super::{EXIT_CONFIG, EXIT_UNAVAILABLE};
+use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, failure};
 use crate::migrate::{self, MigrateError};
 use crate::regular;
 
@@ -28,7 +28,7 @@ pub(super) enum Verb {
 pub(super) fn migrate(verb: &Verb) -> ExitCode {
     let Verb::Watches { files } = verb;
     let Err(error) = watches(files) else { return ExitCode::SUCCESS };
-    drop(io::stderr().write_all(format!("lictor: failed to {error:#}\n").as_bytes()));
+    drop(io::stderr().write_all(failure(&error).as_bytes()));
     ExitCode::from(if error.is::<MigrateError>() { EXIT_CONFIG } else { EXIT_UNAVAILABLE })
 }
 

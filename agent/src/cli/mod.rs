@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use lictor_capability::is_plain;
 use tokio::runtime::Runtime;
 
 use crate::app::AppError;
@@ -172,7 +173,7 @@ fn ended(result: Result<(), AppError>) -> ExitCode {
     let (text, code) = match result {
         Ok(()) => return ExitCode::SUCCESS,
         Err(AppError::Config(faults)) => (refusal(&faults), EXIT_CONFIG),
-        Err(AppError::Unavailable(error)) => (format!("lictor: failed to {error:#}\n"), EXIT_UNAVAILABLE),
+        Err(AppError::Unavailable(error)) => (failure(&error), EXIT_UNAVAILABLE),
     };
     // When the standard error is gone, the exit code is all that can be said.
     drop(io::stderr().write_all(text.as_bytes()));
@@ -182,7 +183,7 @@ fn ended(result: Result<(), AppError>) -> ExitCode {
 /// The same for those who look into the store: what they ask for may not be there.
 fn looked(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
-    drop(io::stderr().write_all(format!("lictor: failed to {error:#}\n").as_bytes()));
+    drop(io::stderr().write_all(failure(&error).as_bytes()));
     let asked =
         error.downcast_ref::<RecordsError>().is_some_and(|error| !matches!(error, RecordsError::Store(_)));
     ExitCode::from(if asked { EXIT_NOT_THERE } else { EXIT_UNAVAILABLE })
@@ -191,8 +192,16 @@ fn looked(result: anyhow::Result<()>) -> ExitCode {
 /// A test that cannot be read is one at fault.
 fn tested(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
-    drop(io::stderr().write_all(format!("lictor: failed to {error:#}\n").as_bytes()));
+    drop(io::stderr().write_all(failure(&error).as_bytes()));
     ExitCode::from(EXIT_CONFIG)
+}
+
+/// What failed, without what a terminal would obey: a part of a file may be quoted in it, and a name of one. Some errors have
+/// several lines.
+fn failure(error: &anyhow::Error) -> String {
+    let plain = |c: char| if is_plain(c) || c == '\n' { c } else { char::REPLACEMENT_CHARACTER };
+    let text = format!("{error:#}");
+    format!("lictor: failed to {}\n", text.chars().map(plain).collect::<String>())
 }
 
 /// Every fault, and how many there are.
@@ -214,4 +223,15 @@ fn number_of(faults: &Faults) -> String {
 /// `1 fault`, `2 faults`.
 fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_moves_no_cursor() {
+        let error = anyhow::anyhow!("a\u{1b}[2J\n\u{202e}b").context("read it");
+        assert_eq!(failure(&error), "lictor: failed to read it: a\u{fffd}[2J\n\u{fffd}b\n");
+    }
 }

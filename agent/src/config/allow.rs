@@ -111,7 +111,7 @@ fn append_table(table: &mut Table<'_>) -> Option<AppendGrantSpec> {
 fn http(entry: Entry<'_>) -> Option<HttpGrant> {
     let spec = entry.table("an http grant", |table| {
         let url = table.require("url", "url = \"https://chat.example.com/hooks/*\"", Entry::string);
-        let methods = table.get("methods", |entry| strings(entry, "a list of methods"));
+        let methods = table.get("methods", |entry| entry.some("a list of methods", Entry::string));
         let header_files = table.get("header_files", header_files);
         let ca_file = table.get("ca_file", Entry::file);
         let (methods, header_files) = (methods.unwrap_or_default(), header_files.unwrap_or_default());

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::fault::visible;
 use super::words;
 
 /// Words in the name of a key that holds a secret.
@@ -110,7 +111,9 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column) = self.line_and_column();
-        write!(f, "{}:{line}:{column}", self.path().display())
+        let path = self.path().to_string_lossy();
+        let path: String = path.chars().map(visible).collect();
+        write!(f, "{path}:{line}:{column}")
     }
 }
 

@@ -14,6 +14,10 @@ use std::time::SystemTime;
 use reqwest::header::HeaderValue;
 
 use super::{Secret, Token};
+use crate::regular;
+
+/// Bytes of a token's file, at most. A token has 36.
+const TOKEN_MAX: u64 = 64 << 10;
 
 /// Who we are for Consul.
 #[derive(Debug)]
@@ -101,7 +105,9 @@ impl TokenFile {
 }
 
 fn read(path: &Path) -> io::Result<Secret> {
-    fs::read_to_string(path).map(|text| Secret::new(text.trim()))
+    let bytes = regular::whole(path, TOKEN_MAX)?;
+    let text = str::from_utf8(&bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))?;
+    Ok(Secret::new(text.trim()))
 }
 
 fn header(token: &Secret) -> Option<HeaderValue> {
@@ -156,6 +162,26 @@ mod tests {
             let error = source(&path).header().unwrap_err();
             assert_eq!(error.to_string(), format!("read token file {}: it holds no token", path.display()));
         }
+    }
+
+    #[test]
+    fn a_token_file_that_is_none_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+        for (path, want) in [
+            (&*pipe, "no regular file"),
+            (folder.path(), "no regular file"),
+            (Path::new("/dev/zero"), "no regular file"),
+        ] {
+            let TokenError::Read { source, .. } = source(path).header().unwrap_err() else {
+                panic!("it was read")
+            };
+            assert!(source.to_string().contains(want), "{source}");
+        }
+        fs::write(folder.path().join("log"), vec![b'x'; 1 << 20]).unwrap();
+        assert!(source(&folder.path().join("log")).header().is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use rustls::crypto::CryptoProvider;
 use url::Url;
 
 use super::{Settings, SetupError};
+use crate::regular;
 
 /// A connection that is not there by then never comes: the agent is near.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -104,7 +105,7 @@ fn certificates_of(file: &Path) -> Result<Vec<Certificate>, SetupError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, SetupError> {
-    fs::read(path).map_err(|source| SetupError::Read { path: path.into(), source })
+    regular::whole(path, regular::PEM_MAX).map_err(|source| SetupError::Read { path: path.into(), source })
 }
 
 /// Puts `name` in the place of the URL's host, for the handshake and the certificate alone: the

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 pub use call::{Answer, Handler, Outcome, PluginHandler};
 pub use lictor_host::{Delivery, Event, Failure};
 pub use rate::RateLimit;
-pub use retry::{Decision, RetryPolicy, Tries, decide};
+pub use retry::{Decision, RETRY_AFTER_MAX, RetryPolicy, Tries, decide};
 
 use crate::handover::{Inlets, Outlet};
 use crate::metrics::Metrics;

@@ -53,7 +53,7 @@ pub enum Decision {
 
 /// The longest that a receiver can ask us to wait: what comes after it for the same check waits too, and a
 /// server that says a year by mistake must not silence a check for it.
-const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// Decides after `tries`, the last of which failed at `now`; `jitter` is from 0 to 1.
 ///

@@ -52,6 +52,8 @@ fn without_methods_only_post_is_granted() {
     check(&["GET", "put"], "POST", Err("not granted"));
     check(&["GET"], "CONNECT", Err("not a method that can be granted"));
     check(&["GET"], "GET / HTTP/1.1\r\n", Err("not a method"));
+    check(&["GET", "M-SEARCH"], "m-search", Ok(()));
+    check(&["GET"], "*", Err("not a method"));
 }
 
 #[test]
@@ -135,6 +137,7 @@ fn a_wrong_grant_says_what_would_be_right() {
             HttpGrantSpec { methods: vec!["CONNECT".into()], ..spec("http://h/") },
             r#""CONNECT" is not a method"#,
         ),
+        (HttpGrantSpec { methods: vec!["*".into()], ..spec("http://h/") }, r#""*" is not a method"#),
         (HttpGrantSpec { header_files: files("Host", "/x"), ..spec("http://h/") }, "set by the client alone"),
         (HttpGrantSpec { header_files: files("X-Key", "x"), ..spec("http://h/") }, "absolute path"),
         (

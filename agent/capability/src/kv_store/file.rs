@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{KvStoreCall, KvStoreGrant, Values};
-use crate::CallError;
+use crate::{CallError, regular};
 
 /// How the file begins: what it is, and the version of its form.
 const MAGIC: &[u8] = b"lictor kv-store 1\n";
@@ -83,7 +83,7 @@ fn act(
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    match fs::read(path) {
+    match regular::read(path, u64::MAX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(MAGIC.to_vec()),
         read => read,
     }

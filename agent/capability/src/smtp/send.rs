@@ -5,7 +5,12 @@
 //! Invariant: once the relay took the message, the mail counts as sent, whatever happens while we say
 //! good-bye: an error there would send it twice.
 
-use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt::{Debug, Display},
+    io,
+    path::PathBuf,
+    time::Duration,
+};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use lettre::{
@@ -16,14 +21,19 @@ use lettre::{
     transport::smtp::{
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{self, AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters},
+        commands::{Ehlo, Starttls},
         extension::ClientId,
         response::Response,
     },
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
-use super::stream::Bounded;
+use super::answers::{Answer, Answers};
 use super::{Login, Mail, Parties, Relay, Security, SmtpError, SmtpGrant};
 use crate::{GrantError, lookup, refusal, secret, secret::Sent, trust};
 
@@ -35,6 +45,11 @@ const MAX_ID: usize = 200;
 const QUIT: Duration = Duration::from_secs(1);
 /// Bytes of a relay's answer that are told.
 const MAX_ANSWER: usize = 1000;
+
+/// What a connection is made on.
+trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin + Debug + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin + Debug + 'static> Stream for S {}
 
 /// What is ready before the first mail: whom the relay's connection trusts. None where there is no TLS.
 pub(crate) struct Sender {
@@ -101,43 +116,62 @@ impl Sender {
     }
 
     async fn connect(&self, relay: &Relay) -> Result<AsyncSmtpConnection, SmtpError> {
-        let unreachable = |error: io::Error| SmtpError::Transient(format!("connect: {error}"));
-        let mut found = lookup::system(relay.host.clone()).await.map_err(unreachable)?;
+        let unconnected = |error: io::Error| SmtpError::Transient(format!("connect: {error}"));
+        let mut found = lookup::system(relay.host.clone()).await.map_err(unconnected)?;
         for address in &mut found {
             address.set_port(relay.port);
         }
-        let stream = TcpStream::connect(&found[..]).await.map_err(unreachable)?;
-        let peer = stream.peer_addr().map_err(unreachable)?;
-        self.greet(relay, (stream, peer)).await.map_err(|error| classify(&error))
-    }
-
-    async fn greet(
-        &self,
-        relay: &Relay,
-        (stream, peer): (TcpStream, SocketAddr),
-    ) -> Result<AsyncSmtpConnection, lettre::transport::smtp::Error> {
-        // The default is an address literal, which any relay takes; a host's own name may be no valid one.
-        let hello = ClientId::default();
+        let stream = TcpStream::connect(&found[..]).await.map_err(unconnected)?;
+        let peer = stream.peer_addr().map_err(unconnected)?;
         match (&self.tls, relay.security) {
-            (Some(tls), Security::Tls) => {
-                #[expect(deprecated, reason = "lettre has no other way to TLS on a stream of one's own")]
-                let mut stream = client::AsyncNetworkStream::use_existing_tokio1(Box::new(stream));
-                stream.upgrade_tls(tls.clone()).await?;
-                let stream = Bounded::new(stream.compat(), peer);
-                AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello).await
-            }
+            (None, _) => hello(Answers::new(stream, peer)).await,
+            (Some(tls), Security::Tls) => hello(Answers::new(encrypted(stream, tls).await?, peer)).await,
             (Some(tls), _) => {
-                let stream = Box::new(Bounded::before_tls(stream, peer));
-                let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &hello).await?;
-                connection.starttls(tls.clone(), &hello).await?;
-                Ok(connection)
-            }
-            (None, _) => {
-                let stream = Box::new(Bounded::new(stream, peer));
-                AsyncSmtpConnection::connect_with_transport(stream, &hello).await
+                let stream = starttls(Answers::new(stream, peer)).await?;
+                hello(Answers::greeted(encrypted(stream, tls).await?, peer)).await
             }
         }
     }
+}
+
+/// Who we say we are: an address literal, which any relay takes; a host's own name may be no valid one.
+fn ourselves() -> ClientId {
+    ClientId::default()
+}
+
+async fn hello(answers: Answers<impl Stream>) -> Result<AsyncSmtpConnection, SmtpError> {
+    let connected = AsyncSmtpConnection::connect_with_transport(Box::new(answers), &ourselves()).await;
+    connected.map_err(|error| classify(&error))
+}
+
+/// Has the relay begin TLS. It is done here since lettre would read what comes behind an answer of before as one of after.
+async fn starttls(mut answers: Answers<TcpStream>) -> Result<TcpStream, SmtpError> {
+    agreed(answers.greeting().await)?;
+    let offered = agreed(answers.ask(&Ehlo::new(ourselves()).to_string()).await)?;
+    if !offered.lines.iter().any(|line| line == "STARTTLS") {
+        return Err(SmtpError::Permanent("the relay does not offer STARTTLS".to_owned()));
+    }
+    agreed(answers.ask(&Starttls.to_string()).await)?;
+    answers.into_stream().map_err(|error| unreachable(&error))
+}
+
+fn agreed(answer: io::Result<Answer>) -> Result<Answer, SmtpError> {
+    match answer.map_err(|error| unreachable(&error))? {
+        answer if answer.code >= 500 => Err(SmtpError::Permanent(answer.text())),
+        answer if answer.code >= 400 => Err(SmtpError::Transient(answer.text())),
+        answer => Ok(answer),
+    }
+}
+
+async fn encrypted(stream: TcpStream, tls: &TlsParameters) -> Result<impl Stream, SmtpError> {
+    #[expect(deprecated, reason = "lettre has no other way to TLS on a stream of one's own")]
+    let mut stream = client::AsyncNetworkStream::use_existing_tokio1(Box::new(stream));
+    stream.upgrade_tls(tls.clone()).await.map_err(|error| classify(&error))?;
+    Ok(stream.compat())
+}
+
+fn unreachable(error: &io::Error) -> SmtpError {
+    SmtpError::Transient(error.to_string())
 }
 
 impl SmtpError {
@@ -157,7 +191,7 @@ impl SmtpError {
 
 fn tls(relay: &Relay, ca_file: Option<&PathBuf>) -> Result<TlsParameters, GrantError> {
     let mut builder = TlsParameters::builder(relay.host.clone());
-    let fault = |error: &dyn std::fmt::Display| GrantError(format!("set up TLS for {relay}: {error}"));
+    let fault = |error: &dyn Display| GrantError(format!("set up TLS for {relay}: {error}"));
     if let Some(path) = ca_file {
         builder = builder.certificate_store(CertificateStore::None);
         for certificate in trust::certificates(path)? {

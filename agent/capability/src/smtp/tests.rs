@@ -442,8 +442,48 @@ async fn the_relays_answer_decides_whether_to_try_again() {
     check_answer("(connected)", "HTTP/1.1 400 Bad Request\r\n\r\n", transient("")).await;
     check_answer("(connected)", "", transient("no answer within 500ms")).await;
     check_answer("(message)", "", transient("no answer within 500ms")).await;
+    for answer in ["354 go on\r\n", "334 \r\n", "221 closing\r\n", "what?\r\n"] {
+        check_answer("(message)", answer, transient("is no answer")).await;
+    }
+    check_answer("DATA", "250 ok\r\n", transient(r#""250 ok" is no answer to DATA"#)).await;
     check_answer("QUIT", "500 what?\r\n", Ok(())).await;
     check_answer("QUIT", "", Ok(())).await;
+}
+
+#[tokio::test]
+async fn a_relay_that_is_out_of_step_took_no_mail() {
+    for (at, answer) in [
+        ("RCPT", "250 ok\r\n250 ok\r\n"),
+        ("RCPT", "250 ok\r\n354 go\r\n"),
+        ("DATA", "354 go\r\n250 queued early\r\n"),
+    ] {
+        let want = SmtpError::Transient("says more than it was asked".into());
+        check_answer(at, answer, Err(want)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_was_taken_counts_as_sent_however_it_is_said() {
+    let long: &str = String::leak(format!("250 {}\r\n", "x".repeat(2000)));
+    for answer in ["250\r\n", "250-a\r\n250\r\n", "250 queued\n", "251 elsewhere\r\n", long] {
+        check_answer("(message)", answer, Ok(())).await;
+    }
+    check_answer("(connected)", "220\r\n", Ok(())).await;
+    check_answer("EHLO", "250-\r\n250-8bitmime\r\n250 auth plain\r\n", Ok(())).await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_without_taking_leave() {
+    for (at, answer) in [
+        ("EHLO", "550 not you\r\n"),
+        ("RCPT", "550 no such user\r\n"),
+        ("DATA", "250 ok\r\n"),
+        ("(message)", "554 spam\r\n"),
+    ] {
+        let (url, heard) = relay(at, answer).await;
+        send(spec(&url), mail()).await.unwrap_err();
+        assert!(!heard.lock().unwrap().iter().any(|line| line.starts_with("QUIT")), "{answer}");
+    }
 }
 
 #[tokio::test]
@@ -517,7 +557,7 @@ async fn what_is_said_before_tls_is_not_taken_for_the_relays_words_under_it() {
             SmtpGrantSpec { ca_file: Some(authority.ca_file()), ..spec(&format!("{url}?tls=required")) };
         let error = send(secured, mail()).await.unwrap_err();
         assert!(
-            matches!(&error, SmtpError::Transient(text) if text.contains("more before TLS than it was asked")),
+            matches!(&error, SmtpError::Transient(text) if text.contains("more than it was asked")),
             "{error:?}"
         );
         assert!(

@@ -164,17 +164,19 @@ fn needed(rule: &str) -> Vec<PathBuf> {
     files.split(' ').map(|file| file.replace('\0', " ").into()).collect()
 }
 
-/// What a project is built of where nobody has noted it: all its files but those that tools write, that tests read, and text
-/// for people.
+/// What a project is built of where nobody has noted it: all its files but those that tools write, that tests read (an event
+/// that somebody kept beside them is JSON, too), and text for people.
 fn sources_below(folder: &Path, sources: &mut Vec<PathBuf>) -> Result<()> {
     for path in entries(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_of_tools =
             name.starts_with(['.', '_']) || ["target", "node_modules", "tests"].contains(&&*name);
-        let is_text = path.extension().is_some_and(|extension| extension == "md" || extension == "wasm");
+        let ends_in =
+            |ends: &[&str]| path.extension().is_some_and(|found| ends.iter().any(|end| found == *end));
+        let is_event = ends_in(&["json"]) && !name.starts_with("package");
         if path.is_dir() && !path.is_symlink() && !is_of_tools {
             sources_below(&path, sources)?;
-        } else if path.is_file() && !is_of_tools && !is_text {
+        } else if path.is_file() && !is_of_tools && !is_event && !ends_in(&["md", "wasm"]) {
             sources.push(path);
         }
     }
@@ -224,6 +226,11 @@ mod tests {
             write(source, "", 1);
         }
         fs::remove_file(at("p.d")).unwrap();
-        assert!(older(), "it is not known what it was built of");
+        assert!(!older(), "nor is it where nobody has noted of what it is built");
+        for source in ["plugin.py", "package.json"] {
+            write(source, "", 3);
+            assert!(older(), "{source}");
+            write(source, "", 1);
+        }
     }
 }

@@ -20,7 +20,7 @@ use clap::{Args, Subcommand};
 use lictor_host::{Host, HostSettings, Limits, Plugin};
 use serde_json::{Map, Value};
 
-use super::{ConfigArgs, EXIT_CONFIG, EXIT_NOT_THERE, refusal};
+use super::{ConfigArgs, EXIT_CONFIG, EXIT_NOT_THERE, failure, refusal};
 use crate::config::Faults;
 use crate::regular;
 use find::Found;
@@ -88,7 +88,7 @@ pub(super) fn plugin(verb: &Verb) -> ExitCode {
     let Err(error) = done else { return ExitCode::SUCCESS };
     let (text, code) = match error.downcast_ref::<Faults>() {
         Some(faults) => (refusal(faults), EXIT_CONFIG),
-        None => (format!("lictor: failed to {error:#}\n"), EXIT_NOT_THERE),
+        None => (failure(&error), EXIT_NOT_THERE),
     };
     drop(io::stderr().write_all(text.as_bytes()));
     ExitCode::from(code)

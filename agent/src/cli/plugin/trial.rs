@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::calls;
 use super::case::{Ending, Expect};
 use crate::cli::records;
+use crate::dispatch::RETRY_AFTER_MAX;
 
 /// What is tried.
 pub(super) struct Trial {
@@ -119,7 +120,8 @@ fn ending(result: Result<String, Failure>) -> (Ending, String) {
         Ok(receipt) => (Ending::Delivered, receipt),
         Err(Failure::Transient(why)) => (Ending::Transient, why),
         Err(Failure::RetryAfter(why, wait)) => {
-            (Ending::RetryAfter, format!("{why} (after {} ms)", wait.as_millis()))
+            let capped = if wait > RETRY_AFTER_MAX { ", of which Lictor waits for an hour" } else { "" };
+            (Ending::RetryAfter, format!("{why} (after {} ms{capped})", wait.as_millis()))
         }
         Err(Failure::Permanent(why)) => (Ending::Permanent, why),
         Err(Failure::Refused(why)) => (Ending::Refused, why),

@@ -27,6 +27,13 @@ fn the_offending_text_is_underlined() {
 }
 
 #[test]
+fn the_name_of_a_file_moves_no_cursor() {
+    let source = Source::new("a\u{1b}[2J\n\u{202e}b.toml".into(), "a = 1".into(), &DeTable::new(), true);
+    let told = Fault::at(Place::new(Arc::new(source), 0..1), "wrong").to_string();
+    assert!(told.contains(" --> a\u{fffd}[2J\u{fffd}\u{fffd}b.toml:1:1\n"), "{told:?}");
+}
+
+#[test]
 fn text_over_several_lines_is_underlined_in_the_first() {
     check("a = [\n1]\n", "[\n1]", " --> x.toml:1:5\n  |\n1 | a = [\n  |     ^");
 }

@@ -158,7 +158,8 @@ const HTTP: &[Key] = &[
         Kind::Text,
         "`*` is one segment of the path, `/**` at the end all below, `?*` any query.",
     ),
-    Key::new("methods", TEXTS, "The methods.").or(Unwritten::Texts(&["POST"])),
+    Key::new("methods", Kind::Some(&Kind::Text), "The methods: at least one.")
+        .or(Unwritten::Texts(&["POST"])),
     Key::new(
         "header_files",
         Kind::Map(&Kind::Path),

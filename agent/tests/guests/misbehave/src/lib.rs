@@ -11,7 +11,7 @@ use std::{
 
 use lictor_sdk::{
     Delivery, Description, Failure, Plugin, Request, append, duration, exec::Command, http, kv, kv_store,
-    log, smtp,
+    log, smtp, watch,
 };
 use serde::Deserialize;
 
@@ -130,6 +130,8 @@ pub enum Config {
         #[serde(default)]
         request: bool,
     },
+    /// Reads what the rule's watch has, or gives up.
+    Current,
     /// Fails for now.
     Transient,
     /// Fails for good.
@@ -243,6 +245,7 @@ impl Plugin for Misbehave {
                 let value = kv::get(key)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
                 receipt(&(value, kv::keys(prefix)?))
             }
+            Config::Current => receipt(&watch::current()?),
             Config::Transient => Err(Failure::transient("not now")),
             Config::Permanent => Err(Failure::permanent("never")),
             Config::RetryAfter => Err(Failure::retry_after("later", Duration::from_secs(2))),

@@ -10,14 +10,20 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 /// What is in the file, but no more than one byte beyond `max`.
-pub(crate) fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+/// It cannot be read, or is no file.
+pub fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 /// All that is in the file, unless it is more than `max` bytes.
-pub(crate) fn whole(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+/// It cannot be read, is no file or is longer.
+pub fn whole(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let bytes = read(path, max)?;
     if bytes.len() as u64 > max {
         let size = fs::metadata(path)?.len();
@@ -26,11 +32,17 @@ pub(crate) fn whole(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Bytes of a file of certificates or keys, at most: all that systems trust is a quarter of a megabyte.
+pub const PEM_MAX: u64 = 16 << 20;
+
 /// Bytes of a text that a person wrote, at most.
 const TEXT_MAX: u64 = 64 << 20;
 
 /// The text of the file, or of a pipe.
-pub(crate) fn text(path: &Path) -> io::Result<String> {
+///
+/// # Errors
+/// It cannot be read, is longer than 64 MiB, or is not UTF-8.
+pub fn text(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     File::open(path)?.take(TEXT_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > TEXT_MAX {
