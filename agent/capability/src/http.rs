@@ -1,12 +1,13 @@
 //! HTTP: grants of URLs with their methods, and the secrets that the host adds.
 //!
-//! Boundary: parses and decides; `http/target.rs` reads URLs, `http/send.rs` acts, `http/resolve.rs` looks names up,
+//! Boundary: parses and decides; `http/target.rs` reads URLs, `http/headers.rs` knows which headers are not a plugin's, `http/send.rs` acts, `http/resolve.rs` looks names up,
 //! `http/connect.rs` connects.
 //!
 //! Invariants: what is decided on is the parsed URL that is then asked, never its text. A secret's file is
 //! named by the grant and read here; a guest neither names, sees nor overrides it.
 
 mod connect;
+mod headers;
 mod resolve;
 mod send;
 mod target;
@@ -28,86 +29,6 @@ use crate::{CallError, GrantError, refusal};
 
 /// Headers of a request: as many as servers commonly take.
 const HEADERS_MAX: usize = 100;
-/// Headers that say how a message ends, whom it is for, or what happens to its connection; `*` stands for any rest. They are
-/// set by the client alone: with them one request could be taken for two, or reach another host. From `base-url` on they
-/// have servers and gateways take the request for one to another host, with another method or another path than was granted, or
-/// for somebody else's.
-const FORBIDDEN_HEADERS: [&str; 69] = [
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-    "base-url",
-    "cf-connecting-*",
-    "client-ip",
-    "destination",
-    "dtab-*",
-    "fastly-client-ip",
-    "forwarded*",
-    "http-method*",
-    "l5d-*",
-    "method-override",
-    "path-info",
-    "proxy*",
-    "remote-*",
-    "request-uri",
-    "script-name",
-    "ssl-client-*",
-    "true-client-ip",
-    "wl-proxy-*",
-    "x-accel-*",
-    "x-amz-copy-source*",
-    "x-auth-request-*",
-    "x-azure-clientip",
-    "x-azure-socketip",
-    "x-backend-host",
-    "x-client-ip",
-    "x-client-verify",
-    "x-cluster-client-ip",
-    "x-consumer-*",
-    "x-copy-from*",
-    "x-envoy-*",
-    "x-forwarded*",
-    "x-goog-authenticated-*",
-    "x-goog-copy-source*",
-    "x-host",
-    "x-host-override",
-    "x-http-*",
-    "x-invoke-*",
-    "x-matched-path",
-    "x-method*",
-    "x-middleware-*",
-    "x-ms-client-principal*",
-    "x-ms-copy-source*",
-    "x-ms-original-url",
-    "x-ms-rename-source*",
-    "x-orig-*",
-    "x-original-*",
-    "x-override-*",
-    "x-path-info",
-    "x-real-*",
-    "x-remote-*",
-    "x-replaced-*",
-    "x-request-uri",
-    "x-rewrite-*",
-    "x-script-name",
-    "x-sendfile-type",
-    "x-ssl-*",
-    "x-tunnel-method",
-    "x-verb",
-    "x-waws-*",
-    "x-webauth-*",
-];
-
-/// Headers that ask for a part of an answer, or for it in another encoding. Where the host adds a secret, no plugin says
-/// them: a server that shows what it was sent would show it where we could not hide it.
-const REVEALING_HEADERS: [&str; 3] = ["range", "if-range", "accept-encoding"];
-
 /// A grant as the operator writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpGrantSpec {
@@ -203,7 +124,7 @@ impl HttpGrant {
         }
         let mut header_files = Vec::new();
         for (name, path) in spec.header_files {
-            match header_name(&name) {
+            match headers::of_grant(&name) {
                 Err(why) => wrong(&why),
                 Ok(_) if !path.is_absolute() => {
                     wrong(&format!("the file for header {name} must be an absolute path"));
@@ -260,22 +181,21 @@ pub(crate) fn decide(grants: &[HttpGrant], request: HttpRequest) -> Result<Grant
             "a request has at most {HEADERS_MAX} headers, and this has {count}"
         )));
     }
-    let sets =
-        |grant: &HttpGrant, name: &str| grant.header_files.iter().any(|(own, _)| is_same(own.as_str(), name));
+    let sets = |grant: &HttpGrant, name: &str| {
+        grant.header_files.iter().any(|(own, _)| headers::is_same(own.as_str(), name))
+    };
     let names: Vec<_> = request.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
     let lets = |grant: &HttpGrant| !names.iter().any(|name| sets(grant, name));
     let (index, grant, method, target) = find(grants, &request.method, &request.url, lets)?;
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
-        let header = header_name(name).map_err(CallError::Refused)?;
+        let header = headers::of_guest(name).map_err(CallError::Refused)?;
         if sets(grant, header.as_str()) {
             return Err(CallError::Refused(format!(
                 "header {header} is set by the grant, never by a plugin"
             )));
         }
-        if !grant.header_files.is_empty()
-            && REVEALING_HEADERS.iter().any(|name| is_same(name, header.as_str()))
-        {
+        if !grant.header_files.is_empty() && headers::is_revealing(header.as_str()) {
             return Err(CallError::Refused(format!(
                 "header {header} is never a plugin's where its grant adds a secret"
             )));
@@ -333,29 +253,4 @@ fn method(name: &str) -> Option<Method> {
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
     let method = Method::from_bytes(name.to_ascii_uppercase().as_bytes()).ok();
     method.filter(|method| is_plain && *method != Method::CONNECT)
-}
-
-/// Whether a server may take two headers' names, in small letters, for one: in the variables of CGI `_` stands for `-`, and in
-/// those of some servers for all that is no letter and no digit.
-fn is_same(one: &str, other: &str) -> bool {
-    let folded = |byte: u8| if byte.is_ascii_alphanumeric() { byte } else { b'_' };
-    one.bytes().map(folded).eq(other.bytes().map(folded))
-}
-
-/// The same for a pattern with a `*` at its end, or none.
-fn stands_for(pattern: &str, name: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(start) => name.get(..start.len()).is_some_and(|name| is_same(start, name)),
-        None => is_same(pattern, name),
-    }
-}
-
-fn header_name(name: &str) -> Result<HeaderName, String> {
-    let shown = || refusal::shorten(refusal::quote(name), 80);
-    let header =
-        HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{} is not a header's name", shown()))?;
-    if FORBIDDEN_HEADERS.iter().any(|forbidden| stands_for(forbidden, header.as_str())) {
-        return Err(format!("header {header} is set by the client alone"));
-    }
-    Ok(header)
 }

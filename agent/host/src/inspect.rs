@@ -37,6 +37,10 @@ const FUNCTIONS: [&[&str]; 8] = [
     &["log"],
 ];
 
+/// Modules and components within a component, at most; those of a Python interpreter are some thirty. What it takes to read
+/// them grows with the square of their number.
+const NESTED_MAX: usize = 1000;
+
 /// How a component begins, and a module.
 const MAGIC: &[u8] = b"\0asm";
 
@@ -176,13 +180,19 @@ impl Names {
             return Err(LoadError::Damaged("it does not begin as WebAssembly does".into()));
         }
         let mut names = Self::default();
-        let mut depth = 0_usize;
+        let (mut depth, mut nested) = (0_usize, 0_usize);
         for payload in Parser::new(0).parse_all(wasm) {
             match payload.map_err(|error| damaged(&error))? {
                 Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
                     return Err(LoadError::CoreModule);
                 }
-                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
+                    (depth, nested) = (depth + 1, nested + 1);
+                    if nested > NESTED_MAX {
+                        let why = format!("more than {NESTED_MAX} modules and components are within it");
+                        return Err(LoadError::Damaged(why));
+                    }
+                }
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {
@@ -332,6 +342,27 @@ mod tests {
         }
         found.remove(HANDLER);
         assert_eq!(found, CAPABILITIES.into_iter().zip(FUNCTIONS.map(<[_]>::to_vec)).collect());
+    }
+
+    #[test]
+    fn what_is_within_it_has_a_number() {
+        let within = |inner: &[u8]| {
+            let mut length = inner.len();
+            let mut bytes = [&b"\0asm\x0d\0\x01\0"[..], &[4]].concat();
+            while length > 0x7f {
+                bytes.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+                length >>= 7;
+            }
+            bytes.push(u8::try_from(length).unwrap());
+            [&bytes[..], inner].concat()
+        };
+        let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+        for _ in 0..NESTED_MAX {
+            component = within(&component);
+        }
+        assert!(Names::read(&component).is_ok());
+        let error = Names::read(&within(&component)).unwrap_err().to_string();
+        assert!(error.contains("more than 1000 modules and components"), "{error}");
     }
 
     #[test]

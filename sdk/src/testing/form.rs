@@ -25,8 +25,8 @@ const LABEL_MAX: usize = 63;
 /// Headers of a request.
 const HEADERS_MAX: usize = 100;
 
-/// Headers that the client alone sets; `*` stands for any rest.
-const FORBIDDEN_HEADERS: [&str; 69] = [
+/// Headers that the client alone sets, and those that servers take for more than text; `*` stands for any rest.
+const FRAMING_HEADERS: [&str; 9] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -36,43 +36,71 @@ const FORBIDDEN_HEADERS: [&str; 69] = [
     "trailer",
     "upgrade",
     "expect",
+];
+const FORBIDDEN_HEADERS: [&str; 113] = [
+    "authelia-*",
     "base-url",
+    "cf-access-authenticated-*",
+    "cf-access-jwt-*",
     "cf-connecting-*",
     "client-ip",
+    "cluster-client-ip",
     "destination",
     "dtab-*",
     "fastly-client-ip",
+    "fly-client-ip",
     "forwarded*",
+    "front-end-https",
     "http-method*",
+    "http2-settings",
+    "impersonate-*",
     "l5d-*",
     "method-override",
     "path-info",
     "proxy*",
-    "remote-*",
+    "remote-addr",
+    "remote-email",
+    "remote-groups",
+    "remote-name",
+    "remote-user*",
     "request-uri",
+    "request-url",
     "script-name",
     "ssl-client-*",
+    "sudo",
+    "tailscale-user-*",
     "true-client-ip",
     "wl-proxy-*",
     "x-accel-*",
     "x-amz-copy-source*",
+    "x-amzn-oidc-*",
+    "x-appengine-*",
+    "x-arr-*",
     "x-auth-request-*",
+    "x-authentik-*",
     "x-azure-clientip",
     "x-azure-socketip",
     "x-backend-host",
+    "x-client-cert*",
+    "x-client-dn",
     "x-client-ip",
+    "x-client-s-dn",
     "x-client-verify",
     "x-cluster-client-ip",
     "x-consumer-*",
     "x-copy-from*",
+    "x-custom-ip-*",
     "x-envoy-*",
+    "x-forward-*",
     "x-forwarded*",
     "x-goog-authenticated-*",
     "x-goog-copy-source*",
+    "x-goog-iap-*",
     "x-host",
     "x-host-override",
     "x-http-*",
-    "x-invoke-*",
+    "x-invoke-path",
+    "x-invoke-query",
     "x-matched-path",
     "x-method*",
     "x-middleware-*",
@@ -80,20 +108,47 @@ const FORBIDDEN_HEADERS: [&str; 69] = [
     "x-ms-copy-source*",
     "x-ms-original-url",
     "x-ms-rename-source*",
-    "x-orig-*",
+    "x-ms-token-*",
+    "x-nf-client-*",
+    "x-now-route-*",
+    "x-orig-host",
+    "x-orig-path",
+    "x-orig-url",
     "x-original-*",
-    "x-override-*",
+    "x-originating-*",
+    "x-override-host",
+    "x-override-method",
+    "x-override-url",
+    "x-path",
     "x-path-info",
-    "x-real-*",
-    "x-remote-*",
+    "x-path-override",
+    "x-pomerium-*",
+    "x-proxyuser-*",
+    "x-real-host",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-extra-*",
+    "x-remote-group*",
+    "x-remote-host",
+    "x-remote-ip",
+    "x-remote-user*",
     "x-replaced-*",
     "x-request-uri",
+    "x-request-url",
     "x-rewrite-*",
+    "x-scheme",
     "x-script-name",
     "x-sendfile-type",
-    "x-ssl-*",
+    "x-source-ip",
+    "x-ssl-cert",
+    "x-ssl-client-*",
+    "x-tls-client-*",
     "x-tunnel-method",
+    "x-uri",
+    "x-url",
+    "x-url-scheme",
     "x-verb",
+    "x-vouch-*",
     "x-waws-*",
     "x-webauth-*",
 ];
@@ -160,7 +215,7 @@ pub(super) fn http(request: &http::Request) -> Result<(), CallError> {
             Some(start) => folded.starts_with(start),
             None => folded == *pattern,
         };
-        if FORBIDDEN_HEADERS.iter().any(stands_for) {
+        if FRAMING_HEADERS.iter().chain(&FORBIDDEN_HEADERS).any(stands_for) {
             return Err(refused(format!("header {name} is set by the client alone")));
         }
         if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
@@ -245,7 +300,7 @@ fn address(text: &str) -> Result<(), &'static str> {
     if local.len() > LOCAL_MAX || !local.split('.').all(is_atom) {
         return Err("invalid email user");
     }
-    if domain.len() > DOMAIN_MAX || !domain.split('.').all(is_label) {
+    if domain.len() > DOMAIN_MAX || !domain.trim_start().split('.').all(is_label) {
         return Err("invalid email domain");
     }
     Ok(())
@@ -253,12 +308,8 @@ fn address(text: &str) -> Result<(), &'static str> {
 
 /// What may stand before the address of a mailbox: words, or all of it between quotation marks.
 fn is_name(text: &str) -> bool {
-    let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    match quoted {
-        // A backslash takes its meaning from what comes behind it.
-        Some(inner) => !inner.replace("\\\\", "").replace("\\\"", "").contains(['"', '\\']),
-        None => text.split(' ').all(|word| word.is_empty() || is_atom(&word.replace('.', ""))),
-    }
+    // What may stand between quotation marks is Lictor's to say.
+    text.contains('"') || text.split(' ').all(|word| word.is_empty() || is_atom(&word.replace('.', "")))
 }
 
 fn is_atom(text: &str) -> bool {
@@ -268,7 +319,9 @@ fn is_atom(text: &str) -> bool {
 
 fn is_label(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || !c.is_ascii() || "-_".contains(c);
-    (1..=LABEL_MAX).contains(&text.len())
+    // Punycode has other lengths.
+    !text.is_empty()
+        && (text.len() <= LABEL_MAX || !text.is_ascii())
         && text.chars().all(fits)
         && !text.starts_with('-')
         && !text.ends_with('-')

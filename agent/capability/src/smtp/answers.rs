@@ -18,28 +18,28 @@ use std::{future, mem};
 use lettre::transport::smtp::client::AsyncTokioStream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use crate::refusal;
-
-/// Bytes and lines of all answers of a relay to one mail: enough for hundreds of recipients.
+/// Bytes of one answer, at most.
 const BYTES: usize = 64 << 10;
-const LINES: usize = 1000;
-/// Bytes of a line that are read. A longer one is let go of as a whole: in a part, a secret would not be found.
+/// Lines of an answer that are kept, its first ones: lettre reads all of them anew with each one.
+const LINES: usize = 50;
+/// Bytes of a line that are kept. A longer one is let go of as a whole: in a part, a secret would not be found.
 const LINE: usize = 900;
 /// Bytes of what is said by which it is known.
 const WORD: usize = 8;
+/// The end of a message.
+const END: &[u8] = b"\r\n.\r\n";
 
 /// A connection to a relay.
 #[derive(Debug)]
 pub(super) struct Answers<S> {
     stream: S,
     peer: SocketAddr,
-    /// Bytes and lines that it may still say.
-    bytes: usize,
-    lines: usize,
+    /// The code of the last answer.
+    last: u16,
     /// How that begins which is to be answered; empty before the greeting.
     said: Vec<u8>,
-    /// That is the message itself.
-    in_message: bool,
+    /// The answer to it was there before all of it was said.
+    is_early: bool,
     /// What came behind the answer that was read last.
     heard: VecDeque<u8>,
     /// What came of the answer that is to be read next.
@@ -50,11 +50,15 @@ pub(super) struct Answers<S> {
     is_over: bool,
 }
 
-/// The lines of an answer that comes in.
+/// An answer that comes in.
 #[derive(Debug, Default)]
 struct Coming {
-    whole: Vec<Vec<u8>>,
+    /// Of its lines that are whole, those that are kept.
+    lines: Vec<Vec<u8>>,
     line: Vec<u8>,
+    bytes: usize,
+    /// One of its lines has another code than the first, or something else behind it than there may be.
+    is_odd: bool,
 }
 
 /// An answer.
@@ -68,6 +72,7 @@ pub(super) struct Answer {
 impl Coming {
     /// Whether it is whole.
     fn takes(&mut self, byte: u8) -> bool {
+        self.bytes += 1;
         if byte != b'\n' {
             if self.line.len() <= LINE {
                 self.line.push(byte);
@@ -77,7 +82,11 @@ impl Coming {
         let mut line = mem::take(&mut self.line);
         line.pop_if(|last| *last == b'\r');
         let goes_on = line.get(3) == Some(&b'-');
-        self.whole.push(line);
+        let is_other = self.lines.first().is_some_and(|first| first.get(..3) != line.get(..3));
+        self.is_odd |= is_other || !matches!(line.get(3), None | Some(b' ' | b'-'));
+        if self.lines.len() < LINES {
+            self.lines.push(line);
+        }
         !goes_on
     }
 }
@@ -88,21 +97,13 @@ impl Answer {
         format!("{} {}", self.code, self.lines.join(" "))
     }
 
-    /// The error has the answer in words.
-    fn read(lines: &[Vec<u8>]) -> Result<Self, String> {
-        let shown = || refusal::shorten(refusal::quote(&String::from_utf8_lossy(&lines.concat())), 200);
-        let code = |line: &Vec<u8>| {
-            let code = line.get(..3).and_then(|code| str::from_utf8(code).ok())?;
-            let is_code = code.bytes().all(|byte| byte.is_ascii_digit());
-            code.parse().ok().filter(|code| is_code && (200..600).contains(code))
-        };
-        let mut codes = lines.iter().map(code);
-        match codes.next().flatten() {
-            Some(first) if codes.all(|other| other == Some(first)) => {
-                Ok(Self { code: first, lines: lines.iter().map(|line| text(line)).collect() })
-            }
-            _ => Err(format!("{} is no answer of a mail server", shown())),
-        }
+    /// None where it is no answer.
+    fn read(coming: &Coming) -> Option<Self> {
+        let first = coming.lines.first().filter(|_| !coming.is_odd)?;
+        let digits = first.get(..3).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
+        let code = str::from_utf8(digits).ok()?.parse().ok().filter(|code| (200..600).contains(code))?;
+        let lines = coming.lines.iter().map(|line| text(line, 4)).collect();
+        Some(Self { code, lines })
     }
 
     fn to_bytes(&self) -> VecDeque<u8> {
@@ -115,9 +116,9 @@ impl Answer {
     }
 }
 
-/// What a line says behind its code. lettre cannot read that there is nothing.
-fn text(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(line.get(4..).unwrap_or_default());
+/// What a line says from a byte on. lettre cannot read that there is nothing.
+fn text(line: &[u8], from: usize) -> String {
+    let text = String::from_utf8_lossy(line.get(from..).unwrap_or_default());
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     match text.trim() {
         "" => "(no text)".to_owned(),
@@ -131,10 +132,9 @@ impl<S> Answers<S> {
         Self {
             stream,
             peer,
-            bytes: BYTES,
-            lines: LINES,
+            last: 0,
             said: Vec::new(),
-            in_message: false,
+            is_early: false,
             heard: VecDeque::new(),
             coming: Coming::default(),
             told: VecDeque::new(),
@@ -159,33 +159,41 @@ impl<S> Answers<S> {
 
     /// What was said, in words, and the codes that say yes to it.
     fn question(&self) -> (&'static str, RangeInclusive<u16>) {
-        match &self.said[..] {
-            _ if self.in_message => ("the message", 250..=259),
-            b"" => ("a connection", 220..=220),
-            b"STARTTLS" => ("STARTTLS", 220..=220),
-            said if said.starts_with(b"DATA") => ("DATA", 354..=354),
-            said if said.starts_with(b"EHLO") => ("EHLO", 250..=259),
-            said if said.starts_with(b"MAIL") => ("MAIL", 250..=259),
-            said if said.starts_with(b"RCPT") => ("RCPT", 250..=259),
-            // AUTH and what follows it, for which a 3xx is a question, and QUIT.
-            _ => ("AUTH", 200..=399),
+        match (self.last, &self.said[..]) {
+            (354, _) => ("the message", 250..=259),
+            // What was asked for by AUTH, whatever it looks like.
+            (334, _) => ("AUTH", 200..=339),
+            (_, b"") => ("a connection", 220..=220),
+            (_, b"STARTTLS") => ("STARTTLS", 220..=220),
+            (_, said) if said.starts_with(b"EHLO") => ("EHLO", 250..=259),
+            (_, said) if said.starts_with(b"AUTH") => ("AUTH", 200..=339),
+            (_, said) if said.starts_with(b"MAIL") => ("MAIL", 250..=259),
+            (_, said) if said.starts_with(b"RCPT") => ("RCPT", 250..=259),
+            (_, said) if said.starts_with(b"DATA") => ("DATA", 354..=354),
+            _ => ("QUIT", 200..=299),
         }
     }
 
-    /// What this answer means to what was said.
-    fn judge(&mut self, lines: &[Vec<u8>]) -> io::Result<Answer> {
-        let mut answer = Answer::read(lines).map_err(|why| self.over(why))?;
+    /// What the answer that came means to what was said. Errors have it as it is: secrets are still to be found in it.
+    fn judge(&mut self) -> io::Result<Answer> {
+        let coming = mem::take(&mut self.coming);
         let (what, yes) = self.question();
+        let Some(mut answer) = Answer::read(&coming) else {
+            let said: Vec<_> = coming.lines.iter().map(|line| text(line, 0)).collect();
+            return Err(self.over(format!("to {what} the relay says what is no answer: {}", said.join(" "))));
+        };
         if answer.code < 400 && !yes.contains(&answer.code) {
-            let said = refusal::quote(&answer.text()).to_string();
-            return Err(self.over(format!("{} is no answer to {what}", refusal::shorten(said, 200))));
+            return Err(self.over(format!("to {what} the relay says {}", answer.text())));
+        }
+        if answer.code < 400 && mem::take(&mut self.is_early) {
+            return Err(self.over(TOO_MUCH.to_owned()));
         }
         if what == "EHLO" {
             // Keywords are the same in capitals (RFC 5321, 2.4), but not to lettre.
             answer.lines.iter_mut().for_each(|line| line.make_ascii_uppercase());
         }
         self.is_over = answer.code >= 400;
-        self.in_message = what == "DATA" && !self.is_over;
+        self.last = answer.code;
         self.said.clear();
         Ok(answer)
     }
@@ -199,9 +207,12 @@ impl<S: AsyncRead + Unpin> Answers<S> {
         loop {
             while let Some(byte) = self.heard.pop_front() {
                 if self.coming.takes(byte) {
-                    let lines = mem::take(&mut self.coming.whole);
-                    return Poll::Ready(self.judge(&lines));
+                    return Poll::Ready(self.judge());
                 }
+            }
+            if self.coming.bytes > BYTES {
+                let why = format!("the relay says more than {BYTES} bytes at once");
+                return Poll::Ready(Err(self.over(why)));
             }
             let mut buffer = [0; 1 << 10];
             let mut buffer = ReadBuf::new(&mut buffer);
@@ -210,19 +221,20 @@ impl<S: AsyncRead + Unpin> Answers<S> {
                 // What it said last may lack the end of its line.
                 [] if !self.coming.line.is_empty() => self.heard.push_back(b'\n'),
                 [] => return Poll::Ready(Err(self.over("the relay closed the connection".to_owned()))),
-                new => self.hear(new)?,
+                new => self.heard.extend(new),
             }
         }
     }
 
-    fn hear(&mut self, new: &[u8]) -> io::Result<()> {
-        let lines = new.split(|byte| *byte == b'\n').count() - 1;
-        match (self.bytes.checked_sub(new.len()), self.lines.checked_sub(lines)) {
-            (Some(bytes), Some(lines)) => (self.bytes, self.lines) = (bytes, lines),
-            _ => return Err(self.over(format!("the relay says more than {BYTES} bytes or {LINES} lines"))),
+    /// Looks whether the relay answers before all is said: it may refuse a message in its middle.
+    fn look_ahead(&mut self, context: &mut Context<'_>) {
+        let mut buffer = [0; 1 << 10];
+        let mut buffer = ReadBuf::new(&mut buffer);
+        // An error is there at the next reading, too.
+        if Pin::new(&mut self.stream).poll_read(context, &mut buffer).is_ready() {
+            self.heard.extend(buffer.filled());
         }
-        self.heard.extend(new);
-        Ok(())
+        self.is_early = !self.heard.is_empty();
     }
 
     /// Waits for the relay's greeting.
@@ -256,11 +268,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Answers<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Answers<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Answers<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if !this.heard.is_empty() || !this.told.is_empty() {
+        let is_unread = !this.heard.is_empty() || !this.told.is_empty();
+        if is_unread && !this.is_early {
             return Poll::Ready(Err(this.over(TOO_MUCH.to_owned())));
+        }
+        if this.last == 354 && bytes == END {
+            this.look_ahead(context);
         }
         if this.is_over && bytes.starts_with(b"QUIT") {
             // lettre says so before it tells what was refused, and waits for the answer however long that takes.
@@ -344,13 +360,15 @@ mod tests {
         for (answer, want) in [
             (
                 &b"HTTP/1.1 400 Bad Request\r\n"[..],
-                r#""HTTP/1.1 400 Bad Request" is no answer of a mail server"#,
+                "to a connection the relay says what is no answer: HTTP/1.1 400 Bad Request",
             ),
-            (b"\r\n", "is no answer of a mail server"),
-            (b"+22 x\r\n", "is no answer of a mail server"),
-            (b"150 x\r\n", "is no answer of a mail server"),
-            (b"220-a\r\n550 b\r\n", "is no answer of a mail server"),
-            (b"250 ok\r\n", r#""250 ok" is no answer to a connection"#),
+            (b"\r\n", "what is no answer: (no text)"),
+            (b"+22 x\r\n", "what is no answer: "),
+            (b"150 x\r\n", "what is no answer: "),
+            (b"220-a\r\n550 b\r\n", "what is no answer: "),
+            (b"2200 x\r\n", "what is no answer: "),
+            (b"220-a\r\n2200 b\r\n", "what is no answer: "),
+            (b"250 ok\r\n", "to a connection the relay says 250 ok"),
         ] {
             check(&heard(answer, &[]).await, Err(want));
         }
@@ -381,7 +399,37 @@ mod tests {
         ] {
             check(&heard(greeting, turns).await, Err("says more than it was asked"));
         }
+        // More lines than are kept.
+        let long = [b"220-a\r\n".repeat(1000), b"220 b\r\n".to_vec()].concat();
+        let (mut answers, mut theirs) = relay();
+        let (greeting, written) = tokio::join!(answers.greeting(), theirs.write_all(&long));
+        written.unwrap();
+        assert_eq!(greeting.unwrap().lines.len(), LINES);
         let early = b"220 relay\r\n250 STARTTLS\r\n220 go\r\n250 mitm\r\n";
         check(&heard(early, &[(ehlo, hello)]).await, Err("says more than it was asked"));
+    }
+
+    /// What comes of a message in whose middle the relay says this.
+    async fn in_the_middle(early: &[u8]) -> io::Result<String> {
+        let (mut answers, mut theirs) = relay();
+        theirs.write_all(b"220 relay\r\n").await?;
+        answers.greeting().await?;
+        theirs.write_all(b"354 go\r\n").await?;
+        answers.ask("DATA\r\n").await?;
+        answers.write_all(b"Subject: x\r\n").await?;
+        theirs.write_all(early).await?;
+        Ok(answers.ask("\r\n.\r\n").await?.text())
+    }
+
+    #[tokio::test]
+    async fn no_message_is_taken_before_all_of_it_is_said() {
+        check(&in_the_middle(b"250 early\r\n").await, Err("says more than it was asked"));
+        check(&in_the_middle(b"552 too long\r\n").await, Ok("552 too long"));
+    }
+
+    #[tokio::test]
+    async fn what_auth_asks_for_is_no_command() {
+        let turns = [("AUTH LOGIN\r\n", &b"334 VXNlcm5hbWU6\r\n"[..]), ("RCPTgA==\r\n", b"235 welcome\r\n")];
+        check(&heard(b"220 relay\r\n", &turns).await, Ok("235 welcome"));
     }
 }
