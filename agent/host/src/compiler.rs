@@ -4,7 +4,7 @@
 //! nothing of the compiler comes into memory, which is a megabyte.
 
 use wasmtime::component::Component;
-use wasmtime::{Config, Engine, OptLevel};
+use wasmtime::{Config, Engine};
 
 /// The guest's stack. Deep recursion ends in a trap here, long before the thread's own stack does.
 const STACK: usize = 512 << 10;
@@ -19,9 +19,6 @@ pub(crate) fn settings() -> Config {
     // No guest finds on its stack what another one left there, and a call that is over leaves little of it in memory.
     config.async_stack_zeroing(true);
     // A crash is told in the guest's own words, so its code needs no maps of where it came from, which take memory.
-    // LLVM has optimised the wasm before. Calls take as long as with Cranelift's own optimisation, and to compile takes a fifth
-    // less (`agent/benches/README.md`), which makes up for the counting of epochs.
-    config.cranelift_opt_level(OptLevel::None);
     config.generate_address_map(false).native_unwind_info(false).wasm_backtrace_max_frames(None);
     config
 }
