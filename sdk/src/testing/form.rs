@@ -37,12 +37,13 @@ const FRAMING_HEADERS: [&str; 9] = [
     "upgrade",
     "expect",
 ];
-const FORBIDDEN_HEADERS: [&str; 113] = [
+const FORBIDDEN_HEADERS: [&str; 118] = [
     "authelia-*",
     "base-url",
     "cf-access-authenticated-*",
     "cf-access-jwt-*",
     "cf-connecting-*",
+    "client-cert*",
     "client-ip",
     "cluster-client-ip",
     "destination",
@@ -56,6 +57,7 @@ const FORBIDDEN_HEADERS: [&str; 113] = [
     "impersonate-*",
     "l5d-*",
     "method-override",
+    "oidc-*",
     "path-info",
     "proxy*",
     "remote-addr",
@@ -73,10 +75,12 @@ const FORBIDDEN_HEADERS: [&str; 113] = [
     "wl-proxy-*",
     "x-accel-*",
     "x-amz-copy-source*",
+    "x-amzn-mtls-*",
     "x-amzn-oidc-*",
     "x-appengine-*",
     "x-arr-*",
     "x-auth-request-*",
+    "x-authenticated-*",
     "x-authentik-*",
     "x-azure-clientip",
     "x-azure-socketip",
@@ -147,6 +151,7 @@ const FORBIDDEN_HEADERS: [&str; 113] = [
     "x-uri",
     "x-url",
     "x-url-scheme",
+    "x-userinfo",
     "x-verb",
     "x-vouch-*",
     "x-waws-*",
@@ -215,8 +220,12 @@ pub(super) fn http(request: &http::Request) -> Result<(), CallError> {
             Some(start) => folded.starts_with(start),
             None => folded == *pattern,
         };
-        if FRAMING_HEADERS.iter().chain(&FORBIDDEN_HEADERS).any(stands_for) {
+        if FRAMING_HEADERS.iter().any(stands_for) {
             return Err(refused(format!("header {name} is set by the client alone")));
+        }
+        if FORBIDDEN_HEADERS.iter().any(stands_for) {
+            let why = "is no plugin's to set, since servers take it for more than text";
+            return Err(refused(format!("header {name} {why}; an operator can have Lictor add it")));
         }
         if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
             return Err(refused(format!("header {name} holds a line end or control character")));
@@ -423,8 +432,8 @@ mod tests {
         check(with("", "x"), "\"\" is not a header's name");
         check(with("X Y", "x"), "\"X Y\" is not a header's name");
         check(with("Host", "x"), "header host is set by the client alone");
-        check(with("X_Forwarded_Host", "x"), "header x_forwarded_host is set by the client alone");
-        check(with("Script.Name", "x"), "header script.name is set by the client alone");
+        check(with("X_Forwarded_Host", "x"), "header x_forwarded_host is no plugin's to set");
+        check(with("Script.Name", "x"), "header script.name is no plugin's to set");
         assert!(with("X-Host-Group", "x").is_ok());
         check(with("X-Text", "a\nb"), "header x-text holds a line end");
         check(with("X-Text", "a\u{7f}"), "header x-text holds");

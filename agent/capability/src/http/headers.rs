@@ -20,12 +20,13 @@ const FRAMING_HEADERS: [&str; 9] = [
 
 /// What servers and gateways take for another host, method or path than was granted, or for somebody else's word; `*` stands for
 /// any rest. An operator who means it can have the host add them.
-const FORBIDDEN_HEADERS: [&str; 113] = [
+const FORBIDDEN_HEADERS: [&str; 118] = [
     "authelia-*",
     "base-url",
     "cf-access-authenticated-*",
     "cf-access-jwt-*",
     "cf-connecting-*",
+    "client-cert*",
     "client-ip",
     "cluster-client-ip",
     "destination",
@@ -39,6 +40,7 @@ const FORBIDDEN_HEADERS: [&str; 113] = [
     "impersonate-*",
     "l5d-*",
     "method-override",
+    "oidc-*",
     "path-info",
     "proxy*",
     "remote-addr",
@@ -56,10 +58,12 @@ const FORBIDDEN_HEADERS: [&str; 113] = [
     "wl-proxy-*",
     "x-accel-*",
     "x-amz-copy-source*",
+    "x-amzn-mtls-*",
     "x-amzn-oidc-*",
     "x-appengine-*",
     "x-arr-*",
     "x-auth-request-*",
+    "x-authenticated-*",
     "x-authentik-*",
     "x-azure-clientip",
     "x-azure-socketip",
@@ -130,6 +134,7 @@ const FORBIDDEN_HEADERS: [&str; 113] = [
     "x-uri",
     "x-url",
     "x-url-scheme",
+    "x-userinfo",
     "x-verb",
     "x-vouch-*",
     "x-waws-*",
@@ -147,7 +152,13 @@ pub(super) fn of_guest(name: &str) -> Result<HeaderName, String> {
     let first = header.as_str().as_bytes().first();
     let mut alike = FORBIDDEN_HEADERS.iter().filter(|forbidden| forbidden.as_bytes().first() == first);
     let is_forbidden = alike.any(|forbidden| stands_for(forbidden, header.as_str()));
-    if is_forbidden { Err(set_by_the_client(&header)) } else { Ok(header) }
+    if is_forbidden {
+        return Err(format!(
+            "header {header} is no plugin's to set, since servers take it for more than text; Lictor adds it with header_files = \
+             {{ \"{header}\" = \"/the/file\" }} in the grant of allow.http"
+        ));
+    }
+    Ok(header)
 }
 
 /// The name of a header that an operator may have the host add.
@@ -156,15 +167,11 @@ pub(super) fn of_grant(name: &str) -> Result<HeaderName, String> {
     let header =
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{} is not a header's name", shown()))?;
     let is_framing = FRAMING_HEADERS.iter().any(|framing| is_same(framing, header.as_str()));
-    if is_framing { Err(set_by_the_client(&header)) } else { Ok(header) }
+    if is_framing { Err(format!("header {header} is set by the client alone")) } else { Ok(header) }
 }
 
 pub(super) fn is_revealing(name: &str) -> bool {
     REVEALING_HEADERS.iter().any(|revealing| is_same(revealing, name))
-}
-
-fn set_by_the_client(header: &HeaderName) -> String {
-    format!("header {header} is set by the client alone")
 }
 
 /// Whether a server may take two headers' names, in small letters, for one: in the variables of CGI `_` stands for `-`, and in

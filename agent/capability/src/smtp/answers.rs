@@ -188,7 +188,7 @@ impl<S> Answers<S> {
         if answer.code < 400 && mem::take(&mut self.is_early) {
             return Err(self.over(TOO_MUCH.to_owned()));
         }
-        if what == "EHLO" {
+        if what == "EHLO" && answer.code < 400 {
             // Keywords are the same in capitals (RFC 5321, 2.4), but not to lettre.
             answer.lines.iter_mut().for_each(|line| line.make_ascii_uppercase());
         }

@@ -438,6 +438,7 @@ async fn the_relays_answer_decides_whether_to_try_again() {
     check_answer("AUTH", "535 5.7.8 wrong\r\n", permanent("wrong")).await;
     check_answer("AUTH", "454 4.7.0 not now\r\n", transient("not now")).await;
     check_answer("EHLO", "250 relay\r\n", permanent("No compatible authentication")).await;
+    check_answer("EHLO", "550 see https://h/Why\r\n", permanent("see https://h/Why")).await;
     check_answer("(connected)", "421 busy\r\n", transient("busy")).await;
     check_answer("(connected)", "HTTP/1.1 400 Bad Request\r\n\r\n", transient("")).await;
     check_answer("(connected)", "", transient("no answer within 500ms")).await;
