@@ -29,6 +29,8 @@ const WORD: usize = 8;
 /// The end of a message.
 const END: &[u8] = b"\r\n.\r\n";
 
+const TOO_MUCH: &str = "the relay, or somebody on the way, says more than it was asked";
+
 /// A connection to a relay.
 #[derive(Debug)]
 pub(super) struct Answers<S> {
@@ -199,8 +201,6 @@ impl<S> Answers<S> {
     }
 }
 
-const TOO_MUCH: &str = "the relay, or somebody on the way, says more than it was asked";
-
 impl<S: AsyncRead + Unpin> Answers<S> {
     /// The answer to what was said.
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Answer>> {
@@ -237,8 +237,8 @@ impl<S: AsyncRead + Unpin> Answers<S> {
         self.is_early = !self.heard.is_empty();
     }
 
-    /// Waits for the relay's greeting.
-    pub(super) async fn greeting(&mut self) -> io::Result<Answer> {
+    /// Waits for the answer to what was said; at first, for the relay's greeting.
+    pub(super) async fn answer(&mut self) -> io::Result<Answer> {
         future::poll_fn(|context| self.poll_answer(context)).await
     }
 }
@@ -248,7 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answers<S> {
     pub(super) async fn ask(&mut self, said: &str) -> io::Result<Answer> {
         self.write_all(said.as_bytes()).await?;
         self.flush().await?;
-        future::poll_fn(|context| self.poll_answer(context)).await
+        self.answer().await
     }
 }
 
@@ -318,7 +318,7 @@ mod tests {
     async fn heard(greeting: &[u8], turns: &[(&str, &[u8])]) -> io::Result<String> {
         let (mut answers, mut theirs) = relay();
         theirs.write_all(greeting).await?;
-        let mut last = answers.greeting().await?;
+        let mut last = answers.answer().await?;
         for (said, answer) in turns {
             theirs.write_all(answer).await?;
             last = answers.ask(said).await?;
@@ -350,7 +350,7 @@ mod tests {
         }
         let long = [b"220 ", &[b'x'; 10_000][..], b"\r\n"].concat();
         let (mut answers, mut theirs) = relay();
-        let (greeting, written) = tokio::join!(answers.greeting(), theirs.write_all(&long));
+        let (greeting, written) = tokio::join!(answers.answer(), theirs.write_all(&long));
         written.unwrap();
         assert_eq!(greeting.unwrap().text(), "220 (a longer line than there may be)");
     }
@@ -374,15 +374,15 @@ mod tests {
         }
         let (mut answers, theirs) = relay();
         drop(theirs);
-        check(&answers.greeting().await.map(|answer| answer.text()), Err("closed the connection"));
+        check(&answers.answer().await.map(|answer| answer.text()), Err("closed the connection"));
         let (mut answers, mut theirs) = relay();
         theirs.write_all(b"220-and").await.unwrap();
         drop(theirs);
-        check(&answers.greeting().await.map(|answer| answer.text()), Err("closed the connection"));
+        check(&answers.answer().await.map(|answer| answer.text()), Err("closed the connection"));
         let (mut answers, mut theirs) = relay();
         theirs.write_all(b"220 hi").await.unwrap();
         drop(theirs);
-        check(&answers.greeting().await.map(|answer| answer.text()), Ok("220 hi"));
+        check(&answers.answer().await.map(|answer| answer.text()), Ok("220 hi"));
     }
 
     #[tokio::test]
@@ -402,7 +402,7 @@ mod tests {
         // More lines than are kept.
         let long = [b"220-a\r\n".repeat(1000), b"220 b\r\n".to_vec()].concat();
         let (mut answers, mut theirs) = relay();
-        let (greeting, written) = tokio::join!(answers.greeting(), theirs.write_all(&long));
+        let (greeting, written) = tokio::join!(answers.answer(), theirs.write_all(&long));
         written.unwrap();
         assert_eq!(greeting.unwrap().lines.len(), LINES);
         let early = b"220 relay\r\n250 STARTTLS\r\n220 go\r\n250 mitm\r\n";
@@ -413,7 +413,7 @@ mod tests {
     async fn in_the_middle(early: &[u8]) -> io::Result<String> {
         let (mut answers, mut theirs) = relay();
         theirs.write_all(b"220 relay\r\n").await?;
-        answers.greeting().await?;
+        answers.answer().await?;
         theirs.write_all(b"354 go\r\n").await?;
         answers.ask("DATA\r\n").await?;
         answers.write_all(b"Subject: x\r\n").await?;

@@ -146,7 +146,7 @@ async fn hello(answers: Answers<impl Stream>) -> Result<AsyncSmtpConnection, Smt
 
 /// Has the relay begin TLS. It is done here since lettre would read what comes behind an answer of before as one of after.
 async fn starttls(mut answers: Answers<TcpStream>) -> Result<TcpStream, SmtpError> {
-    agreed(answers.greeting().await)?;
+    agreed(answers.answer().await)?;
     let offered = agreed(answers.ask(&Ehlo::new(ourselves()).to_string()).await)?;
     if !offered.lines.iter().any(|line| line == "STARTTLS") {
         return Err(SmtpError::Permanent("the relay does not offer STARTTLS".to_owned()));
