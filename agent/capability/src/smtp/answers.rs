@@ -20,8 +20,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// Bytes of one answer, at most.
 const BYTES: usize = 64 << 10;
-/// Lines of an answer that are kept, its first ones: lettre reads all of them anew with each one.
-const LINES: usize = 50;
+/// Lines of an answer that are kept, its first ones: lettre reads all of them anew with each one, and no more than 100,000 bytes.
+/// Keywords of EHLO beyond them do not count.
+const LINES: usize = 100;
 /// Bytes of a line that are kept. A longer one is let go of as a whole: in a part, a secret would not be found.
 const LINE: usize = 900;
 /// Bytes of what is said by which it is known.

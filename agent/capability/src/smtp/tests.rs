@@ -470,6 +470,10 @@ async fn a_mail_that_was_taken_counts_as_sent_however_it_is_said() {
         check_answer("(message)", answer, Ok(())).await;
     }
     check_answer("(connected)", "220\r\n", Ok(())).await;
+    let able: &str = String::leak("250-X-EXT\r\n".repeat(90) + "250 AUTH PLAIN\r\n");
+    check_answer("EHLO", able, Ok(())).await;
+    let widest: &str = String::leak(format!("250-{}\r\n", "x".repeat(640)).repeat(99) + "250 ok\r\n");
+    check_answer("(message)", widest, Ok(())).await;
     check_answer("EHLO", "250-\r\n250-8bitmime\r\n250 auth plain\r\n", Ok(())).await;
 }
 
