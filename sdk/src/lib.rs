@@ -133,9 +133,9 @@
 //! - **Events are types.** [`Event::change`] gives one [`Change`] for each kind of event, such as
 //!   `Change::CheckStatus(Check { from, to, .. })`; [`Event::json`] reads the same data into a type of yours.
 //! - **A failure says whether to try again.** [`Failure::transient`]: after Lictor's own backoff.
-//!   [`Failure::retry_after`]: not before this time, of which Lictor takes an hour at most. [`Failure::permanent`]: never. With `?`, a call that was
-//!   refused is permanent, and one that failed or timed out is transient. Any other error is made one:
-//!   `serde_json::from_str(text).map_err(Failure::permanent)?`.
+//!   [`Failure::retry_after`]: not before this time, of which Lictor takes an hour at most. [`Failure::permanent`]:
+//!   never. With `?`, a call that was refused is permanent, and one that failed or timed out is transient. Any other
+//!   error is made one: `serde_json::from_str(text).map_err(Failure::permanent)?`.
 //! - **An attempt may repeat**, with the same [`Delivery`]`::id` and a higher `attempt`: hand the id on, so
 //!   that whoever gets it can tell a second attempt from a second event.
 //! - **Nothing is kept** from one call to the next: each one has an instance that nobody has used. What a plugin has to

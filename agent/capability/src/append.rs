@@ -168,13 +168,18 @@ pub(crate) fn decide(grants: &[AppendGrant], path: &str) -> Result<Place, CallEr
     })
 }
 
+/// Whether a path below a folder goes to a file without a detour, so that whoever reads it knows where that is.
+pub(crate) fn is_straight(below: &str) -> bool {
+    !below.split('/').any(|part| matches!(part, "" | "." | ".."))
+}
+
 /// Cuts an absolute, plain path into its folder (with its `/`) and its name.
 fn split(path: &str) -> Result<(&str, &str), &'static str> {
     let Some(below) = path.strip_prefix('/') else { return Err("the path is not absolute") };
     if path.contains('\0') {
         return Err("the path holds a NUL");
     }
-    if below.split('/').any(|part| matches!(part, "" | "." | "..")) {
+    if !is_straight(below) {
         return Err("the path ends in `/` or has an empty part, `.` or `..`");
     }
     let name_at = path.rfind('/').map_or(0, |slash| slash + 1);

@@ -21,7 +21,7 @@ use std::{fmt, fs, path::PathBuf, time::Duration};
 pub use ending::Programs;
 pub(crate) use run::run;
 
-use crate::{CallError, GrantError, account::Account, refusal, wildcard::Pattern};
+use crate::{CallError, GrantError, account::Account, append::is_straight, refusal, wildcard::Pattern};
 
 /// As the last argument of a grant: any further arguments, also none.
 const REST: &str = "**";
@@ -129,7 +129,7 @@ impl ExecGrant {
             Some(program) if program.contains('*') => {
                 wrong("the program must be exact; only arguments may be patterns");
             }
-            Some(program) if !is_straight(program) => {
+            Some(program) if !program.strip_prefix('/').is_some_and(is_straight) => {
                 wrong("the program's path must be written without `.`, `..` and `//`");
             }
             Some(_) => {}
@@ -213,11 +213,6 @@ pub(crate) fn covers(grants: &[ExecGrant], command: &[String], real: Real<'_>) -
     }
 }
 
-/// Whether an absolute path goes to a file without a detour, so that whoever reads it knows where that is.
-fn is_straight(path: &str) -> bool {
-    !path.split('/').skip(1).any(|part| matches!(part, "" | "." | ".."))
-}
-
 /// Where a path leads to on this machine.
 pub(crate) fn real_path(path: &str) -> Option<String> {
     fs::canonicalize(path).ok()?.into_os_string().into_string().ok()
@@ -257,7 +252,7 @@ fn not_granted<'a>(
     names: impl Iterator<Item = &'a String> + Clone,
 ) -> CallError {
     let program = argv.first().map(String::as_str).unwrap_or_default();
-    if !program.starts_with('/') || program.contains('*') || !is_straight(program) {
+    if program.contains('*') || !program.strip_prefix('/').is_some_and(is_straight) {
         let program = refusal::shorten(refusal::quote(program), 200);
         let why = "a program is named by its absolute path, without `*`, `.`, `..` and `//`";
         return CallError::Refused(format!("to run {program} is never granted: {why}"));

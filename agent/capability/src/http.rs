@@ -1,7 +1,7 @@
 //! HTTP: grants of URLs with their methods, and the secrets that the host adds.
 //!
-//! Boundary: parses and decides; `http/target.rs` reads URLs, `http/headers.rs` knows which headers are not a plugin's, `http/send.rs` acts, `http/resolve.rs` looks names up,
-//! `http/connect.rs` connects.
+//! Boundary: parses and decides; `http/target.rs` reads URLs, `http/headers.rs` knows which headers are not a plugin's,
+//! `http/send.rs` acts, `http/resolve.rs` looks names up, `http/connect.rs` connects.
 //!
 //! Invariants: what is decided on is the parsed URL that is then asked, never its text. A secret's file is
 //! named by the grant and read here; a guest neither names, sees nor overrides it.
@@ -29,6 +29,7 @@ use crate::{CallError, GrantError, refusal};
 
 /// Headers of a request: as many as servers commonly take.
 const HEADERS_MAX: usize = 100;
+
 /// A grant as the operator writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpGrantSpec {

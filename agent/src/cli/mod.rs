@@ -24,11 +24,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use lictor_capability::is_plain;
 use tokio::runtime::Runtime;
 
 use crate::app::AppError;
-use crate::config::{Fault, Faults};
+use crate::config::{Fault, Faults, visible};
 use crate::logging::{LogFormat, LogLevels};
 use crate::store::RecordsError;
 
@@ -199,9 +198,8 @@ fn tested(result: anyhow::Result<()>) -> ExitCode {
 /// What failed, without what a terminal would obey: a part of a file may be quoted in it, and a name of one. Some errors have
 /// several lines.
 fn failure(error: &anyhow::Error) -> String {
-    let plain = |c: char| if is_plain(c) || c == '\n' { c } else { char::REPLACEMENT_CHARACTER };
-    let text = format!("{error:#}");
-    format!("lictor: failed to {}\n", text.chars().map(plain).collect::<String>())
+    let shown = |c: char| if c == '\n' { c } else { visible(c) };
+    format!("lictor: failed to {}\n", format!("{error:#}").chars().map(shown).collect::<String>())
 }
 
 /// Every fault, and how many there are.

@@ -362,7 +362,7 @@ fn cut(shown: &[char], before: usize, width: usize) -> Quote {
 }
 
 /// A control character could move a terminal's cursor or colour what follows, and some turn the direction of writing.
-pub(super) fn visible(c: char) -> char {
+pub(crate) fn visible(c: char) -> char {
     if is_plain(c) { c } else { char::REPLACEMENT_CHARACTER }
 }
 

@@ -41,6 +41,7 @@ pub use crate::consul::Watch;
 pub use agent::Agent;
 pub use allow::Allow;
 pub(crate) use effective::{Effective, effective};
+pub(crate) use fault::visible;
 pub use fault::{Fault, Faults};
 pub(crate) use keys::{KEYS, Key, Kind, Unwritten};
 pub use receivers::{BUNDLED, Limits, Places, PluginRef, Receiver, Unread};
