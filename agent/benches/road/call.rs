@@ -39,7 +39,7 @@ const ROUNDS: usize = 25;
 const LONG: Duration = Duration::from_millis(80);
 
 /// Times that it is compiled and loaded, by each host; and one that takes seconds.
-const LOADS: usize = 7;
+const LOADS: usize = 15;
 const LONG_LOADS: usize = 3;
 
 /// Bytes of a component that takes seconds.
