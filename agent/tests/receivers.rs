@@ -82,6 +82,12 @@ async fn what_a_plugin_keeps_is_its_receivers_alone_and_there_after_a_restart() 
     consul.set("critical");
     home.settled(&mut lictor, 12).await;
     assert_eq!(details(&home, "one"), ["1", "2", "3"]);
+    fs::write(home.path("data/kv-store/one/values"), "x").unwrap();
+    consul.set("passing");
+    // The operator is told, whatever the plugin makes of it.
+    let damaged =
+        |line: &str| line.contains("WARN") && line.contains("file `values`") && line.contains("\"one\"");
+    lictor.wait_for("that a file is damaged", damaged).await;
     assert_eq!(lictor.terminate().await, 0);
     let kept: Vec<_> =
         fs::read_dir(home.path("data/kv-store")).unwrap().map(|entry| entry.unwrap().file_name()).collect();

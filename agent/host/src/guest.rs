@@ -269,6 +269,10 @@ impl Guest {
             Ok(capabilities) => capabilities.kv_store(call, &mut self.kept).await,
             Err(reason) => Err(capability::CallError::Refused(reason)),
         };
+        if let Err(capability::CallError::Failed(reason)) = &kept {
+            // What is wrong with our own file is the operator's to mend, whatever the plugin makes of it.
+            self.log.write(Level::WARN, reason);
+        }
         kept.map_err(|error| self.call_error(error))
     }
 }

@@ -21,6 +21,9 @@ use crate::{CallError, regular};
 /// How the file begins: what it is, and the version of its form.
 const MAGIC: &[u8] = b"lictor kv-store 1\n";
 
+const DAMAGED: &str = "the receiver's file `values`, in its folder below `kv-store` in data_dir, is damaged; remove it, and \
+                       it begins empty";
+
 /// Where one receiver's values are. Nothing is made before something is kept.
 #[derive(Clone, Debug)]
 pub struct KvStore {
@@ -59,8 +62,8 @@ fn act(
     call: KvStoreCall,
     used: &mut u64,
 ) -> Result<Option<Vec<u8>>, CallError> {
-    let failed =
-        |error: io::Error| CallError::Failed(format!("keep values in {}: {error}", folder.display()));
+    // Without the folder's path: what the node's folders are called is not the plugin's to know.
+    let failed = |error: io::Error| CallError::Failed(format!("keep values: {error}"));
     let path = folder.join("values");
     if !matches!(call, KvStoreCall::Set(..)) && !path.exists() {
         return Ok(None);
@@ -73,7 +76,7 @@ fn act(
     // Neither the values nor what is written are copied: a grant may be large.
     let bytes = read(&path).map_err(failed)?;
     super::read(bytes.len() as u64, used);
-    let damaged = || io::Error::other("the file `values` is damaged; remove it, and it begins empty");
+    let damaged = || io::Error::other(DAMAGED);
     let mut kept = decode(&bytes).ok_or_else(damaged).map_err(failed)?;
     let (found, changed) = call.apply(&mut kept, &grant, used)?;
     if changed {

@@ -187,6 +187,7 @@ async fn a_file_that_somebody_else_wrote_is_said_to_be_damaged_and_left_alone() 
             panic!("it was read")
         };
         assert!(text.ends_with("is damaged; remove it, and it begins empty"), "{text}");
+        assert!(!text.contains(dir.path().to_str().unwrap()), "{text}");
     }
     assert_eq!(fs::read(&path).unwrap(), b"x");
 }
