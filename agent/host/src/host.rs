@@ -22,7 +22,7 @@ use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Enabled, Engine, EngineWeak, PoolingAllocationConfig};
+use wasmtime::{Engine, EngineWeak};
 
 use crate::bindings::{self, PluginPre};
 use crate::cache::Cache;
@@ -30,9 +30,9 @@ use crate::compiler::{self, Code};
 use crate::guest::Guest;
 use crate::heavy::{self, Lanes};
 use crate::inspect::{self, LoadError};
-use crate::limits::{INSTANCES, MEMORIES, TABLES};
 use crate::memory;
 use crate::plugin::Plugin;
+use crate::pool;
 use crate::wasi;
 
 /// How often a running guest is looked at: the precision of its CPU limit and deadline, and the longest that
@@ -49,23 +49,6 @@ const MANY: usize = 16;
 /// How long the end of dropped calls is waited for, with the programs that they ran. They are dropped within a tick, if the
 /// machine is not overloaded; the rest is what is left of a program's grace between TERM and KILL.
 const CLOSE: Duration = Duration::from_secs(1);
-
-/// Bytes of one memory at most: what a 32-bit guest can address. A receiver's own limit is lower.
-const MEMORY: usize = 4 << 30;
-
-/// Functions that a guest can call indirectly; an interpreter has some ten thousand.
-const TABLE: usize = 100_000;
-
-/// Memories of other plugins that are left as they are while there are free ones.
-const WARM: u32 = 8;
-
-/// Bytes that an unused memory and an unused table keep, at most. To keep all that a call touched would spare the next one
-/// some page faults, and cost each of a hundred receivers that were once called at once as much for ever.
-const RESIDENT: usize = 16 << 10;
-const TABLE_RESIDENT: usize = 4 << 10;
-
-/// Bytes that an unused stack keeps: what most calls use of it.
-const STACK_RESIDENT: usize = 8 << 10;
 
 /// Bytes of a component at most. The largest of practice hold a Python interpreter, 18 MB.
 pub const COMPONENT_MAX: usize = 32 << 20;
@@ -104,8 +87,8 @@ impl Host {
     /// Makes the engine, the linker and the guests' threads.
     pub fn new(settings: HostSettings) -> Result<Self, HostError> {
         let mut config = compiler::settings();
-        config.enable_compiler(false).allocation_strategy(pool(settings.instances));
-        let engine = Engine::new(&config).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        config.enable_compiler(false).allocation_strategy(pool::of(settings.instances));
+        let engine = pool::engine(&config).map_err(|error| HostError::Engine(format!("{error:#}")))?;
         let linker = link(&engine).map_err(|error| HostError::Engine(format!("{error:#}")))?;
         let threads = |name: &str, count: usize| {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -174,6 +157,7 @@ impl Host {
                     Err(error) => tracing::warn!(%error, "A compiled plugin was not kept."),
                 }
             }
+            memory::give_back();
         }
     }
 
@@ -216,14 +200,15 @@ impl Host {
         let engine = &self.shared.engine;
         let failed = |error| LoadError::Link(format!("{error:#}"));
         let code = compiler::compile(wasm).map_err(failed)?;
-        // The compiler leaves tens of megabytes.
-        memory::give_back();
         // What has more than one may have is not kept.
         let component = code.component(engine).map_err(failed)?;
         let kept = self.cache.as_ref().and_then(|cache| {
             cache.store(engine, digest, &code);
             cache.load(engine, digest)
         });
+        drop(code);
+        // The compiler leaves tens of megabytes, and so does the code.
+        memory::give_back();
         Ok(kept.unwrap_or(component))
     }
 }
@@ -328,30 +313,6 @@ fn start_ticker(engine: EngineWeak, calls: Arc<Calls>) -> io::Result<Thread> {
     Ok(thread.thread().clone())
 }
 
-/// Instances take turns with the same memory, emptied in between: to map it anew for each call, and to fault
-/// its pages in, takes longer than most calls do. What is not used costs addresses only.
-///
-/// There is as much as all of them may have at once, so none takes what another one needs.
-fn pool(instances: u32) -> PoolingAllocationConfig {
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(instances)
-        .max_core_instances_per_component(INSTANCES)
-        .total_core_instances(instances.saturating_mul(INSTANCES))
-        .max_memories_per_component(MEMORIES)
-        .total_memories(instances.saturating_mul(MEMORIES))
-        .max_tables_per_component(TABLES)
-        .total_tables(instances.saturating_mul(TABLES))
-        .total_stacks(instances)
-        .max_memory_size(MEMORY)
-        .table_elements(TABLE)
-        .max_unused_warm_slots(WARM)
-        .linear_memory_keep_resident(RESIDENT)
-        .table_keep_resident(TABLE_RESIDENT)
-        .async_stack_keep_resident(STACK_RESIDENT)
-        .pagemap_scan(Enabled::Auto);
-    pool
-}
-
 fn link(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker)?;
@@ -371,7 +332,10 @@ pub fn digest(wasm: &[u8]) -> String {
 mod tests {
     use std::fs;
 
+    use wasmtime::{ResourceLimiter as _, Store};
+
     use super::*;
+    use crate::instance::{Instance, Spare};
     use crate::test_support::EMPTY;
 
     fn host(cache_dir: Option<PathBuf>) -> Host {
@@ -407,6 +371,30 @@ mod tests {
         let at = |size| host.load(&vec![0; size]).err().unwrap();
         assert!(matches!(at(COMPONENT_MAX), LoadError::Damaged(_)));
         assert!(matches!(at(COMPONENT_MAX + 1), LoadError::TooLarge { limit: COMPONENT_MAX, .. }));
+    }
+
+    #[tokio::test]
+    async fn an_instance_that_is_too_large_to_wait_for_a_call_is_made_ahead_once() {
+        let host = host(None);
+        let instance = |memory| {
+            let mut store = Store::new(&host.shared.engine, Guest::idle(Arc::clone(&host.shared)));
+            store.data_mut().limiter.set_limit(memory);
+            assert!(store.data_mut().limiter.memory_growing(0, memory, None).unwrap());
+            Instance { store, exports: None }
+        };
+        for (memory, times) in [(1 << 20, 3), (5 << 20, 1)] {
+            let (spare, mut made) = (Spare::default(), 0);
+            for _ in 0..3 {
+                spare
+                    .fill(async {
+                        made += 1;
+                        Some(instance(memory))
+                    })
+                    .await;
+                drop(spare.take(usize::MAX));
+            }
+            assert_eq!(made, times, "of {memory} bytes");
+        }
     }
 
     #[tokio::test]

@@ -48,8 +48,8 @@ impl Instance {
 #[derive(Default)]
 pub(crate) struct Spare {
     kept: Mutex<Option<Instance>>,
-    /// Somebody makes one.
-    making: AtomicBool,
+    /// Nobody else is to make one: somebody is at it, or it is not worth keeping, which is so of each instance of a plugin.
+    closed: AtomicBool,
 }
 
 impl Spare {
@@ -60,16 +60,19 @@ impl Spare {
 
     /// Has `make` make one to keep, unless there is one or somebody else is at it.
     pub(crate) async fn fill(&self, make: impl Future<Output = Option<Instance>>) {
-        if self.lock().is_some() || self.making.swap(true, Ordering::AcqRel) {
+        if self.lock().is_some() || self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
         self.keep(make.await);
-        self.making.store(false, Ordering::Release);
     }
 
     /// Keeps an instance that is made, if it is worth it.
     pub(crate) fn keep(&self, instance: Option<Instance>) {
-        *self.lock() = instance.filter(Instance::is_worth_keeping);
+        let is_made = instance.is_some();
+        let kept = instance.filter(Instance::is_worth_keeping);
+        let is_unfit = is_made && kept.is_none();
+        *self.lock() = kept;
+        self.closed.store(is_unfit, Ordering::Release);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instance>> {

@@ -30,6 +30,7 @@ mod memory;
 mod meter;
 mod outcome;
 mod plugin;
+mod pool;
 mod printed;
 mod text;
 mod turns;
