@@ -945,7 +945,7 @@ pub mod lictor {
                 pub from: _rt::String,
                 /// The recipients' addresses, 1 to 500.
                 pub to: _rt::Vec<_rt::String>,
-                /// One line; control characters become spaces.
+                /// One line; control characters become spaces, and `=?`, which begins an encoded word, becomes `= ?`.
                 pub subject: _rt::String,
                 /// Plain text.
                 pub body: _rt::String,

@@ -29,7 +29,7 @@ const RESOURCES: usize = 1024;
 /// How long each message takes that a call writes after its log is full: what is copied for nobody would slow other guests.
 const FLOOD: Duration = Duration::from_millis(1);
 
-/// Refusals that a report holds, and bytes of each.
+/// Refusals that a report holds, each once, and bytes of each.
 const REFUSALS: usize = 16;
 const REFUSAL: usize = 4 << 10;
 
@@ -49,9 +49,10 @@ pub(crate) struct Caller {
 pub(crate) struct Guest {
     wasi: WasiCtx,
     resources: ResourceTable,
+    pub(crate) clock: Clock,
     stdout: Printed,
     stderr: Printed,
-    log: GuestLog,
+    pub(crate) log: GuestLog,
     capabilities: Option<Arc<Capabilities>>,
     shared: Arc<Shared>,
     rule: String,
@@ -66,15 +67,15 @@ pub(crate) struct Guest {
 impl Guest {
     /// The state of an instance that nobody has called yet: it may do nothing.
     pub(crate) fn idle(shared: Arc<Shared>) -> Self {
-        let (stdout, stderr) = (Printed::default(), Printed::default());
+        let (stdout, stderr, clock) = (Printed::default(), Printed::default(), Clock::default());
         // Without TCP and UDP not even a socket is opened; by default one is, and only its use is refused.
         let wasi = WasiCtx::builder()
             .stdout(stdout.clone())
             .stderr(stderr.clone())
             .allow_tcp(false)
             .allow_udp(false)
-            .wall_clock(Clock::new())
-            .monotonic_clock(Clock::new())
+            .wall_clock(clock.clone())
+            .monotonic_clock(clock.clone())
             .build();
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(RESOURCES);
@@ -83,6 +84,7 @@ impl Guest {
         Self {
             wasi,
             resources,
+            clock,
             stdout,
             stderr,
             log,
@@ -106,6 +108,11 @@ impl Guest {
         self.limiter.set_limit(limits.memory);
     }
 
+    /// Whether it asked for something that depends on who calls it and when, or that is counted for whoever does.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.refused > 0 || self.log.is_used() || self.clock.is_used() || self.randomness.is_used()
+    }
+
     /// Forwards what the guest wrote to its standard streams, and answers what it wrote to its standard
     /// error: where a runtime says why it crashed.
     pub(crate) fn close_streams(&mut self) -> String {
@@ -125,8 +132,9 @@ impl Guest {
     /// Remembers a refusal for the report, and gives its words back for the guest.
     fn refuse(&mut self, reason: String) -> String {
         self.refused += 1;
-        if self.refusals.len() < REFUSALS {
-            self.refusals.push(text::one_line(&reason, REFUSAL));
+        let shown = text::one_line(&reason, REFUSAL);
+        if self.refusals.len() < REFUSALS && !self.refusals.contains(&shown) {
+            self.refusals.push(shown);
         }
         reason
     }

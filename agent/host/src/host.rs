@@ -78,7 +78,7 @@ pub enum HostError {
 
 /// The sandbox. Dropping it is fine at any time; what a loaded [`Plugin`] needs lives as long as that.
 pub struct Host {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     linker: Linker<Guest>,
     cache: Option<Cache>,
 }
@@ -332,10 +332,7 @@ pub fn digest(wasm: &[u8]) -> String {
 mod tests {
     use std::fs;
 
-    use wasmtime::{ResourceLimiter as _, Store};
-
     use super::*;
-    use crate::instance::{Instance, Spare};
     use crate::test_support::EMPTY;
 
     fn host(cache_dir: Option<PathBuf>) -> Host {
@@ -371,30 +368,6 @@ mod tests {
         let at = |size| host.load(&vec![0; size]).err().unwrap();
         assert!(matches!(at(COMPONENT_MAX), LoadError::Damaged(_)));
         assert!(matches!(at(COMPONENT_MAX + 1), LoadError::TooLarge { limit: COMPONENT_MAX, .. }));
-    }
-
-    #[tokio::test]
-    async fn an_instance_that_is_too_large_to_wait_for_a_call_is_made_ahead_once() {
-        let host = host(None);
-        let instance = |memory| {
-            let mut store = Store::new(&host.shared.engine, Guest::idle(Arc::clone(&host.shared)));
-            store.data_mut().limiter.set_limit(memory);
-            assert!(store.data_mut().limiter.memory_growing(0, memory, None).unwrap());
-            Instance { store, exports: None }
-        };
-        for (memory, times) in [(1 << 20, 3), (5 << 20, 1)] {
-            let (spare, mut made) = (Spare::default(), 0);
-            for _ in 0..3 {
-                spare
-                    .fill(async {
-                        made += 1;
-                        Some(instance(memory))
-                    })
-                    .await;
-                drop(spare.take(usize::MAX));
-            }
-            assert_eq!(made, times, "of {memory} bytes");
-        }
     }
 
     #[tokio::test]

@@ -3,25 +3,39 @@
 //! To make an instance takes longer than most calls do, so each plugin keeps one that nobody has used: a call
 //! begins with it, and the next one is made when the call is over.
 //!
-//! Invariant: an instance serves one call and is dropped.
+//! Invariants: an instance serves one call and is dropped. A guest does not know whether its instance was made ahead, and
+//! what it takes meanwhile is little, and counts for the call that takes it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use wasmtime::Store;
 
 use crate::bindings::{Plugin, PluginPre};
 use crate::guest::Guest;
 use crate::host::Shared;
+use crate::limits::Limits;
+use crate::outcome::CallFailure;
 
-/// An instance with more bytes of memory is not kept: an interpreter's would cost megabytes all day.
-const SPARE_MEMORY: usize = 4 << 20;
+/// Bytes of memory that one may have, or want, which is made ahead: an interpreter's would cost megabytes all day.
+const MEMORY: usize = 4 << 20;
+
+/// CPU time that making it may take, as far as it is measured.
+const CPU: Duration = Duration::from_millis(10);
+
+/// What making one ahead may take.
+pub(crate) fn limits() -> Limits {
+    Limits { memory: MEMORY, cpu: CPU, ..Limits::default() }
+}
 
 /// What one call runs on.
 pub(crate) struct Instance {
     pub(crate) store: Store<Guest>,
     /// None: it is still to be made.
     pub(crate) exports: Option<Plugin>,
+    /// CPU time that making it took.
+    pub(crate) took: Duration,
 }
 
 impl Instance {
@@ -29,18 +43,18 @@ impl Instance {
     pub(crate) fn of(pre: &PluginPre<Guest>, shared: Arc<Shared>) -> Self {
         let mut store = Store::new(pre.instance_pre().component().engine(), Guest::idle(shared));
         store.limiter(|guest| &mut guest.limiter);
-        Self { store, exports: None }
+        Self { store, exports: None, took: Duration::ZERO }
     }
 
     fn memory(&self) -> usize {
         self.store.data().limiter.used()
     }
 
-    /// Whether it is small, and got at its start all that it asked for: a call's own limits and grants may
-    /// give what nobody was given.
-    fn is_worth_keeping(&self) -> bool {
+    /// Whether it is small, and asked for nothing at its start: a call may be given what nobody was, and what is random and
+    /// what is logged is the call's own.
+    fn may_wait(&self) -> bool {
         let guest = self.store.data();
-        self.memory() <= SPARE_MEMORY && guest.refusals.is_empty() && guest.limiter.denied().is_none()
+        self.memory() <= MEMORY && guest.limiter.denied().is_none() && !guest.has_asked()
     }
 }
 
@@ -48,34 +62,106 @@ impl Instance {
 #[derive(Default)]
 pub(crate) struct Spare {
     kept: Mutex<Option<Instance>>,
-    /// Nobody else is to make one: somebody is at it, or it is not worth keeping, which is so of each instance of a plugin.
+    /// Nobody else is to make one: somebody is at it, or none may wait for its call, which is so of all of a plugin.
     closed: AtomicBool,
 }
 
 impl Spare {
-    /// The kept one, if there is one within `memory` bytes.
+    /// The kept one, if there is one within `memory` bytes, which is all that a receiver allows.
     pub(crate) fn take(&self, memory: usize) -> Option<Instance> {
         self.lock().take_if(|kept| kept.memory() <= memory)
     }
 
     /// Has `make` make one to keep, unless there is one or somebody else is at it.
-    pub(crate) async fn fill(&self, make: impl Future<Output = Option<Instance>>) {
+    pub(crate) async fn fill(&self, make: impl Future<Output = Result<Instance, CallFailure>>) {
         if self.lock().is_some() || self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.keep(make.await);
+        match make.await {
+            Ok(instance) => self.keep(instance),
+            // Another time there may be room, and more of the machine. If not, calls take as long, and are no longer light.
+            Err(CallFailure::Full(_) | CallFailure::Deadline(_)) => {
+                self.closed.store(false, Ordering::Release);
+            }
+            // The calls themselves tell what is wrong.
+            Err(CallFailure::Trapped(_) | CallFailure::Memory(_)) => {}
+        }
     }
 
-    /// Keeps an instance that is made, if it is worth it.
-    pub(crate) fn keep(&self, instance: Option<Instance>) {
-        let is_made = instance.is_some();
-        let kept = instance.filter(Instance::is_worth_keeping);
-        let is_unfit = is_made && kept.is_none();
-        *self.lock() = kept;
-        self.closed.store(is_unfit, Ordering::Release);
+    /// Keeps an instance that is made, if it may wait.
+    pub(crate) fn keep(&self, instance: Instance) {
+        let may_wait = instance.may_wait();
+        *self.lock() = may_wait.then_some(instance);
+        self.closed.store(!may_wait, Ordering::Release);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instance>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+    use wasmtime::ResourceLimiter as _;
+    use wasmtime_wasi::HostMonotonicClock as _;
+    use wasmtime_wasi::p2::bindings::random::random::Host as _;
+
+    use super::*;
+    use crate::guest::Caller;
+    use crate::host::{Host, HostSettings};
+
+    /// An instance whose guest wants so much memory at its start, of what one may have that is made ahead.
+    fn started(host: &Host, memory: usize) -> Instance {
+        let mut store = Store::new(&host.shared.engine, Guest::idle(Arc::clone(&host.shared)));
+        let caller = Caller {
+            receiver: String::new(),
+            delivery: String::new(),
+            rule: String::new(),
+            capabilities: None,
+        };
+        store.data_mut().serve(caller, &limits());
+        store.data_mut().limiter.memory_growing(0, memory, None).unwrap();
+        Instance { store, exports: None, took: Duration::ZERO }
+    }
+
+    /// How often one is made ahead of three calls.
+    async fn made_ahead(make: impl AsyncFn() -> Result<Instance, CallFailure>) -> usize {
+        let (spare, mut times) = (Spare::default(), 0);
+        for _ in 0..3 {
+            let one = async {
+                times += 1;
+                make().await
+            };
+            spare.fill(one).await;
+            drop(spare.take(usize::MAX));
+        }
+        times
+    }
+
+    #[tokio::test]
+    async fn no_second_instance_is_made_ahead_that_may_not_wait_for_its_call() {
+        let host = Host::new(HostSettings { cache_dir: None, workers: 1, instances: 2 }).unwrap();
+        let of = async |memory| made_ahead(async || Ok(started(&host, memory))).await;
+        assert_eq!((of(1 << 20).await, of(5 << 20).await), (3, 1), "it wants more memory");
+
+        let asks = async |ask: fn(&mut Guest)| {
+            let asking = async || {
+                let mut instance = started(&host, 1 << 20);
+                ask(instance.store.data_mut());
+                Ok(instance)
+            };
+            made_ahead(asking).await
+        };
+        assert_eq!(asks(|_| ()).await, 3);
+        assert_eq!(asks(|guest| _ = guest.clock.now()).await, 1, "it looks at the clock");
+        assert_eq!(asks(|guest| _ = guest.randomness.get_random_u64()).await, 1, "it draws");
+        assert_eq!(asks(|guest| assert!(guest.log.write(Level::INFO, "x"))).await, 1, "it logs");
+        assert_eq!(asks(|guest| guest.refused += 1).await, 1, "it is refused");
+
+        let fails =
+            async |failure: fn(String) -> CallFailure| made_ahead(async || Err(failure(String::new()))).await;
+        assert_eq!((fails(CallFailure::Trapped).await, fails(CallFailure::Memory).await), (1, 1));
+        assert_eq!((fails(CallFailure::Full).await, fails(CallFailure::Deadline).await), (3, 3));
     }
 }

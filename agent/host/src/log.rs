@@ -74,6 +74,7 @@ impl LogRate {
 pub(crate) struct GuestLog {
     receiver: String,
     delivery: String,
+    limit: usize,
     left: usize,
     full: bool,
     rate: LogRate,
@@ -82,7 +83,12 @@ pub(crate) struct GuestLog {
 impl GuestLog {
     /// Lets a call write `limit` bytes, marked with the receiver and the delivery, at a rate.
     pub(crate) fn new(receiver: String, delivery: String, limit: usize, rate: LogRate) -> Self {
-        Self { receiver, delivery, left: limit, full: false, rate }
+        Self { receiver, delivery, limit, left: limit, full: false, rate }
+    }
+
+    /// Whether the guest wrote something, or wanted to.
+    pub(crate) fn is_used(&self) -> bool {
+        self.full || self.left < self.limit
     }
 
     /// Writes one message, unless the log was full before.

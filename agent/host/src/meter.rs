@@ -45,6 +45,11 @@ impl Meter {
         .await
     }
 
+    /// Counts what was used for it before.
+    pub(crate) fn add(&self, used: Duration) {
+        self.spent.fetch_add(u64::try_from(used.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
     /// What the call used, as far as it was driven.
     pub(crate) fn spent(&self) -> Duration {
         Duration::from_nanos(self.spent.load(Relaxed))

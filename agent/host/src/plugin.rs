@@ -22,7 +22,7 @@ use crate::guest::{Caller, Guest};
 use crate::heavy::{Lane, Turn};
 use crate::host::Shared;
 use crate::inspect::LoadError;
-use crate::instance::{Instance, Spare};
+use crate::instance::{self, Instance, Spare};
 use crate::limits::Limits;
 use crate::meter::OverTime;
 use crate::outcome::{Call, CallFailure, Delivery, Description, Event, Failure, Report, RequestsError};
@@ -157,7 +157,8 @@ impl Plugin {
         let inner = Arc::clone(&self.0);
         // Not `block_on`, which panics where the caller is itself on a runtime's thread.
         self.0.shared.guests.spawn(async move {
-            let made = inner.ahead().await.map(|instance| inner.spare.keep(Some(instance)));
+            let trial = Limits { memory: TRIAL_MEMORY, ..Limits::default() };
+            let made = inner.ahead(trial).await.map(|instance| inner.spare.keep(instance));
             // Nobody waits any more only if the caller is gone.
             drop(done.send(made));
         });
@@ -209,29 +210,29 @@ impl Plugin {
 impl Inner {
     /// Makes an instance for the next call, if there is none.
     async fn fill(self: Arc<Self>) {
-        self.spare.fill(async { self.ahead().await.ok() }).await;
+        self.spare.fill(self.ahead(instance::limits())).await;
     }
 
     /// Makes an instance that waits for its call, where a call of nobody's is made: its start is the guest's own code.
-    async fn ahead(self: &Arc<Self>) -> Result<Instance, CallFailure> {
+    async fn ahead(self: &Arc<Self>, limits: Limits) -> Result<Instance, CallFailure> {
         let shared = &self.shared;
         let (inner, turn) = (Arc::clone(self), shared.lanes.turn(&self.nobody().receiver));
         let (own, known) = (turn.clone(), turn.clone());
-        let call = Box::pin(async move { inner.make(own).await });
+        let call = Box::pin(async move { inner.make(own, &limits).await });
         let made = shared.lanes.go_on(turn, call).await.unwrap_or_else(|error| Err(broke(&error)));
         known.remember(made.is_err());
         made
     }
 
-    async fn make(&self, turn: Turn) -> Result<Instance, CallFailure> {
-        let limits = Limits { memory: TRIAL_MEMORY, ..Limits::default() };
-        let made = self.run(self.nobody(), &limits, turn, |exports, _| Box::pin(async { Ok(exports) }));
+    async fn make(&self, turn: Turn, limits: &Limits) -> Result<Instance, CallFailure> {
+        let meter = Arc::clone(&turn.meter);
+        let made = self.run(self.nobody(), limits, turn, |exports, _| Box::pin(async { Ok(exports) }));
         let Ended { outcome, store, .. } = made.await;
         match outcome {
-            Ok(exports) => Ok(Instance { store, exports: Some(exports) }),
+            Ok(exports) => Ok(Instance { store, exports: Some(exports), took: meter.spent() }),
             Err(error) => {
                 let (guest, stderr) = leave(store);
-                Err(classify(&error, &guest, &stderr, &limits))
+                Err(classify(&error, &guest, &stderr, limits))
             }
         }
     }
@@ -256,7 +257,8 @@ impl Inner {
         let Turn { lane, meter, .. } = turn;
         let kept = if lane == Lane::Light { self.spare.take(limits.memory) } else { None };
         let instance = kept.unwrap_or_else(|| Instance::of(&self.pre, Arc::clone(&self.shared)));
-        let Instance { mut store, exports } = instance;
+        let Instance { mut store, exports, took } = instance;
+        meter.add(took);
         store.data_mut().serve(caller, limits);
         store.set_hostcall_fuel(limits.transfer);
         store.set_epoch_deadline(1);

@@ -4,6 +4,7 @@
 //! arguments or variables. No clock is finer than a millisecond. What is random follows from the delivery's id, so two
 //! nodes with the same delivery draw the same, and nothing that is drawn tells them apart.
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
@@ -29,7 +30,7 @@ pub(crate) const LINKED: [(&str, &str); 27] = [
     ("wasi:cli/terminal-stdin", "is no terminal"),
     ("wasi:cli/terminal-stdout", "is no terminal"),
     ("wasi:cli/terminal-stderr", "is no terminal"),
-    ("wasi:clocks/monotonic-clock", "whole milliseconds since the instance was made, and waiting"),
+    ("wasi:clocks/monotonic-clock", "whole milliseconds since the guest looked first, and waiting"),
     ("wasi:clocks/wall-clock", "whole milliseconds"),
     ("wasi:filesystem/preopens", "no folder, and so no way to any file"),
     ("wasi:filesystem/types", "works on folders that are open, of which there are none"),
@@ -69,14 +70,21 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Both clocks of a guest.
+/// Both clocks of a guest. Clones are one. The monotonic one begins when the guest looks first, so that it does not tell when
+/// the instance was made.
+#[derive(Clone, Default)]
 pub(crate) struct Clock {
-    made: Instant,
+    first: Arc<OnceLock<Instant>>,
 }
 
 impl Clock {
-    pub(crate) fn new() -> Self {
-        Self { made: Instant::now() }
+    /// Whether the guest looked.
+    pub(crate) fn is_used(&self) -> bool {
+        self.first.get().is_some()
+    }
+
+    fn look(&self) -> Duration {
+        self.first.get_or_init(Instant::now).elapsed()
     }
 }
 
@@ -86,6 +94,7 @@ impl HostWallClock for Clock {
     }
 
     fn now(&self) -> Duration {
+        self.look();
         // A machine that believes that it is before 1970 has other troubles.
         whole(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
     }
@@ -97,7 +106,7 @@ impl HostMonotonicClock for Clock {
     }
 
     fn now(&self) -> u64 {
-        nanoseconds(whole(self.made.elapsed()))
+        nanoseconds(whole(self.look()))
     }
 }
 
@@ -124,6 +133,11 @@ impl Randomness {
     /// The stream of a delivery, the same on each attempt.
     pub(crate) fn of(delivery: &str) -> Self {
         Self { seed: Sha256::digest(delivery).into(), blocks: 0 }
+    }
+
+    /// Whether something was drawn.
+    pub(crate) fn is_used(&self) -> bool {
+        self.blocks > 0
     }
 
     fn bytes(&mut self, count: u64) -> wasmtime::Result<Vec<u8>> {
@@ -227,7 +241,11 @@ mod tests {
 
     #[test]
     fn clocks_know_whole_milliseconds() {
-        let clock = Clock::new();
+        let clock = Clock::default();
+        assert!(!clock.is_used());
+        std::thread::sleep(Duration::from_micros(1500));
+        assert_eq!(HostMonotonicClock::now(&clock), 0, "it tells nothing of the time before");
+        assert!(clock.is_used());
         std::thread::sleep(Duration::from_micros(1500));
         let (wall, since) = (HostWallClock::now(&clock), HostMonotonicClock::now(&clock));
         assert_eq!((wall.subsec_nanos() % 1_000_000, since % 1_000_000), (0, 0));

@@ -54,6 +54,11 @@ impl Handler for PluginHandler {
             for refusal in &report.refusals {
                 warn!(delivery.id = %id, receiver, %refusal, "The plugin asked for what no grant covers.");
             }
+            let told = u64::try_from(report.refusals.len()).unwrap_or(u64::MAX);
+            let more = report.refused.saturating_sub(told);
+            if more > 0 {
+                warn!(delivery.id = %id, receiver, more, "The plugin was refused more; like ones are told once, and 16 of a call.");
+            }
             let (duration, peak_memory) = (report.duration, report.peak_memory);
             let took = Took { refusals: report.refused, time: duration, peak_memory };
             self.metrics.call(&receiver, took);

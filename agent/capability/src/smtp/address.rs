@@ -66,7 +66,12 @@ pub(crate) fn mailbox(text: &str) -> Result<Mailbox, String> {
     if mailbox.email.user().contains(ROUTING_SIGNS) {
         return Err(fault("its local part asks the relay to send it elsewhere"));
     }
-    Ok(mailbox)
+    Ok(Mailbox { name: mailbox.name.as_deref().map(no_encoded_word), email: mailbox.email })
+}
+
+/// A text that holds no encoded word (RFC 2047): a reader's program would decode it to what nobody here has seen.
+pub(super) fn no_encoded_word(text: &str) -> String {
+    text.replace("=?", "= ?")
 }
 
 #[cfg(test)]

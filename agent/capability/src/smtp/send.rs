@@ -33,6 +33,7 @@ use tokio::{
 };
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
+use super::address;
 use super::answers::{Answer, Answers};
 use super::{Login, Mail, Parties, Relay, Security, SmtpError, SmtpGrant};
 use crate::{GrantError, lookup, refusal, secret, secret::Sent, trust};
@@ -223,6 +224,7 @@ pub(super) fn compose(parties: Parties, mail: &Mail) -> Result<Message, String> 
     }
     // A subject made from an event may hold the line ends of a check's output.
     let subject: String = mail.subject.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let subject = address::no_encoded_word(&subject);
     let Parties { from, to } = parties;
     // Said here, or it would be read out of the headers, one address after the other.
     let recipients = to.iter().map(|to| to.email.clone()).collect();

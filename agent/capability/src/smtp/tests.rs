@@ -259,7 +259,7 @@ async fn a_mail_arrives_as_it_was_written() {
     let (url, heard) = relay("-", "").await;
     let asked = Mail {
         to: strings(&["ops@example.com", "Ops <ops2@EXAMPLE.com>"]),
-        subject: "wéb\nis critical".into(),
+        subject: "wéb\nis critical =?utf-8?q?a=0D=0ABcc:_e?=".into(),
         body: "first\n.\nlone \r cr\r\nlast".into(),
         ..mail()
     };
@@ -277,7 +277,7 @@ async fn a_mail_arrives_as_it_was_written() {
     for line in [
         "From: Lictor <lictor@example.org>",
         "To: ops@example.com, Ops <ops2@EXAMPLE.com>",
-        "Subject: =?utf-8?b?d8OpYg==?= is critical",
+        "Subject: =?utf-8?b?d8OpYg==?= is critical = ?utf-8?q?a=0D=0ABcc:_e?=",
         "Message-ID: <delivery-1@lictor>",
         "MIME-Version: 1.0",
         "Content-Type: text/plain; charset=utf-8",
