@@ -24,6 +24,12 @@ const VERSION: &str = "1.0.0";
 /// What says that a manifest is about WebAssembly.
 const CONFIG: &str = "application/vnd.wasm.config.v0+json";
 
+/// The config of an artifact that has none, as tools push one that are not told of another.
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+
+/// What names several manifests.
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
 /// The layer that is the component.
 const LAYER: &str = "application/wasm";
 
@@ -70,8 +76,12 @@ pub enum LayoutError {
         /// What there is to choose from, by tag or digest.
         tags: Vec<String>,
     },
+    /// It names others.
+    #[error("find a component in {}: it is an index of several; copy the one that you want into a folder of its own", .0.display())]
+    Index(PathBuf),
     /// It is something else, such as a container image.
-    #[error("find a component in {}: its config is of type {found:?}, that of a component is {CONFIG:?}", path.display())]
+    #[error("find a component in {}: its config is of type {found:?}, that of a component is {CONFIG:?} or {EMPTY:?}",
+        path.display())]
     NotWasm {
         /// The manifest.
         path: PathBuf,
@@ -149,16 +159,22 @@ pub fn component(folder: &Path) -> Result<Vec<u8>, LayoutError> {
         return Err(LayoutError::Version(layout.image_layout_version));
     }
     let path = folder.join("index.json");
-    let Index { manifests } = parse(&path)?;
+    let Index { mut manifests } = parse(&path)?;
+    // One may have several tags.
+    manifests.sort_by(|one, other| one.digest.cmp(&other.digest));
+    manifests.dedup_by(|one, other| one.digest == other.digest);
     let [manifest] = manifests.as_slice() else {
         let tag = |manifest: &Descriptor| manifest.annotations.get(TAG).unwrap_or(&manifest.digest).clone();
         return Err(LayoutError::Manifests { path, tags: manifests.iter().map(tag).collect() });
     };
     let (path, bytes) = manifest.blob(folder, JSON_MAX)?;
+    if manifest.media_type == INDEX {
+        return Err(LayoutError::Index(path));
+    }
     let Manifest { config, layers } =
         serde_json::from_slice(&bytes).map_err(|source| LayoutError::Json { path: path.clone(), source })?;
     let found = config.map(|config| config.media_type).unwrap_or_default();
-    if found != CONFIG {
+    if found != CONFIG && found != EMPTY {
         return Err(LayoutError::NotWasm { path, found });
     }
     let components: Vec<_> = layers.iter().filter(|layer| layer.media_type == LAYER).collect();
@@ -263,6 +279,18 @@ mod tests {
     #[test]
     fn the_component_is_the_only_layer_of_its_type() {
         assert_eq!(component(wasm().path()).unwrap(), WASM);
+        let plain = layout(
+            &[(EMPTY, b"{}"), (LAYER, WASM)],
+            |blobs| json!({ "config": blobs[0], "layers": [blobs[1]] }),
+        );
+        assert_eq!(component(plain.path()).unwrap(), WASM);
+        let tagged = wasm();
+        change(&tagged, |index| {
+            let mut other = index["manifests"][0].clone();
+            other["annotations"] = json!({ TAG: "latest" });
+            index["manifests"].as_array_mut().unwrap().push(other);
+        });
+        assert_eq!(component(tagged.path()).unwrap(), WASM, "it is one");
     }
 
     #[test]
@@ -285,9 +313,14 @@ mod tests {
         change(&dir, |index| {
             let mut other = index["manifests"][0].clone();
             other["annotations"] = json!({ TAG: "1.2.0" });
+            other["digest"] = "sha256:ff".into();
             index["manifests"].as_array_mut().unwrap().push(other);
         });
         check(&dir, ", 1.2.0; copy the one that you want into a folder of its own");
+
+        let dir = wasm();
+        change(&dir, |index| index["manifests"][0]["mediaType"] = INDEX.into());
+        check(&dir, "it is an index of several; copy the one that you want into a folder of its own");
 
         let image = layout(
             &[("application/vnd.oci.image.config.v1+json", b"{}")],

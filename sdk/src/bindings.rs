@@ -1649,7 +1649,8 @@ pub mod lictor {
         }
         /// Keeps values from one call to the next. They are this receiver's alone, bounded by its grant, and there after a
         /// restart. A key has 1 to 512 bytes. What a call sets is kept at once and whole, however the call ends; calls that run
-        /// at the same time take turns with each other's.
+        /// at the same time take turns with each get and set, not with both together: of two that read a value and set it anew one
+        /// may be lost. A key for each subject has no such turns, since its deliveries are made one after the other.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod kv_store {
             #[used]

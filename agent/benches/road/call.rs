@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use lictor::bundled;
 use lictor::dispatch::{Delivery, Handler, PluginHandler};
-use lictor_capability::{Answers, Capabilities, Grants, Kept, Script};
+use lictor_capability::{Answers, Capabilities, Grants, Kept, OutputLimits, Script};
 use lictor_host::{Host, HostSettings, Plugin, digest};
 use tokio::runtime::Runtime;
 use tokio::time::{Duration, Instant};
@@ -199,7 +199,7 @@ impl Able {
         let handler = handler(plugin);
         let requests = runtime.block_on(handler.plugin.requests(config, &handler.limits)).unwrap();
         let grants = Grants::for_requests(&requests).unwrap();
-        let script = Arc::new(Script::new(Answers::default(), Kept::default()));
+        let script = Arc::new(Script::new(Answers::default(), Kept::default(), OutputLimits::default()));
         let capabilities = Arc::new(Capabilities::scripted(grants, Arc::clone(&script)));
         Self { handler: PluginHandler { config: config.into(), capabilities, ..handler }, script }
     }

@@ -19,6 +19,7 @@ mod tests;
 use std::{fmt, fs, path::PathBuf, time::Duration};
 
 pub use ending::Programs;
+pub(crate) use run::end_of;
 pub(crate) use run::run;
 
 use crate::{CallError, GrantError, account::Account, append::is_straight, refusal, wildcard::Pattern};

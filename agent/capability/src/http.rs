@@ -23,6 +23,7 @@ use hyper::{
 };
 pub(crate) use send::Clients;
 pub use send::HttpClients;
+pub(crate) use send::within;
 use target::{Scope, Target};
 
 use crate::{CallError, GrantError, refusal};

@@ -45,6 +45,13 @@ pub trait Keys: Send + Sync {
     fn read<'a>(&'a self, call: &'a KvCall, limit: usize) -> KvReading<'a>;
 }
 
+/// Says that an answer has more bytes than are read.
+pub fn longer_than(limit: usize) -> CallError {
+    CallError::Failed(format!(
+        "the answer has more than {limit} bytes; the receiver's `limits.response` is the most that is read"
+    ))
+}
+
 impl KvGrant {
     /// Reads a grant: how the keys begin.
     pub fn parse(prefix: &str) -> Result<Self, GrantError> {

@@ -30,7 +30,7 @@ use account::{Account, Ids};
 pub use append::{AppendGrant, AppendGrantSpec};
 pub use exec::{Command, ExecGrant, ExecGrantSpec, ExecOutput, ExitStatus, Programs};
 pub use http::{HttpClients, HttpGrant, HttpGrantSpec, HttpRequest, HttpResponse};
-pub use kv::{Keys, KvAnswer, KvCall, KvGrant, KvReading};
+pub use kv::{Keys, KvAnswer, KvCall, KvGrant, KvReading, longer_than};
 pub use kv_store::{KEYS as KV_STORE_KEYS, KvStore, KvStoreCall, KvStoreGrant, SIZE_MAX as KV_STORE_MAX};
 pub use needs::allow_lines;
 pub use refusal::is_plain;
@@ -194,6 +194,13 @@ pub struct OutputLimits {
     pub exec_output: usize,
     /// The beginning of the body of an HTTP response; an answer of Consul's keys that is longer fails.
     pub http_response: usize,
+}
+
+impl Default for OutputLimits {
+    /// 4 KiB of a program's output, 64 KiB of an answer.
+    fn default() -> Self {
+        Self { exec_output: 4 << 10, http_response: 64 << 10 }
+    }
 }
 
 /// A program that is to be run: to start one, and to find all that it started, holds a thread up for a hundred times as long
@@ -509,14 +516,7 @@ mod tests {
         assert_eq!(run(&["/bin/echo", "hi"]).await.unwrap().unwrap().stdout, "hi\n");
         assert!(matches!(run(&["/bin/true"]).await.unwrap(), Err(CallError::Refused(_))));
         assert!(matches!(able.append("/var/log/y", b"").await, Err(CallError::Refused(_))));
-        let request = HttpRequest {
-            method: "GET".into(),
-            url: "http://127.0.0.1:9/hook".into(),
-            headers: Vec::new(),
-            body: Vec::new(),
-            timeout,
-        };
-        assert!(matches!(able.http(request).await, Err(CallError::Refused(_))));
+        assert!(matches!(able.http(request("GET")).await, Err(CallError::Refused(_))));
         let mail = |to: &str| Mail {
             from: "a@b.c".into(),
             to: strings(&[to]),
@@ -529,13 +529,58 @@ mod tests {
         assert!(matches!(able.smtp(mail("nobody")).await, Err(SmtpError::Permanent(_))));
     }
 
+    fn request(method: &str) -> HttpRequest {
+        HttpRequest {
+            method: method.into(),
+            url: "http://127.0.0.1:9/hook".into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            timeout: Duration::from_secs(1),
+        }
+    }
+
+    #[tokio::test]
+    async fn in_a_script_a_plugin_sees_no_more_than_in_a_receiver() {
+        let ran =
+            ExecOutput { status: ExitStatus::Code(0), stdout: "output".into(), stderr: "errors".into() };
+        let answered = |header: String| HttpResponse {
+            status: 200,
+            headers: vec![("x".into(), header)],
+            body: b"a body".to_vec(),
+        };
+        let told = Answers {
+            exec: [Ok(ran)].into(),
+            http: [Ok(answered("y".into())), Ok(answered("y".repeat(9 << 10)))].into(),
+            kv: [Ok(KvAnswer { value: Some(b"value".to_vec()), keys: Vec::new() })].into(),
+            ..Answers::default()
+        };
+        let limits = OutputLimits { exec_output: 3, http_response: 4 };
+        let script = Arc::new(Script::new(told, Kept::default(), limits));
+        let able = Capabilities::scripted(grants(), script);
+        let command = Command {
+            argv: strings(&["/bin/echo", "hi"]),
+            env: Vec::new(),
+            stdin: Vec::new(),
+            timeout: Duration::from_secs(1),
+        };
+        let output = able.exec(command, &Programs::default(), |run| run).await.unwrap();
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("put", "ors"), "the end of it");
+        assert_eq!(able.http(request("POST")).await.unwrap().body, b"a bo", "the beginning");
+        for told in [
+            able.http(request("POST")).await.unwrap_err().to_string(),
+            able.kv(KvCall::Get("app/a".into())).await.unwrap_err().to_string(),
+        ] {
+            assert!(told.contains("`limits.response` is the most"), "{told}");
+        }
+    }
+
     #[tokio::test]
     async fn in_a_script_grants_count_and_nothing_is_done() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x").display().to_string();
         let grants = Grants { append: vec![AppendGrant::parse(&path).unwrap()], ..grants() };
         let told = Answers { append: [Err(CallError::Failed("full".into()))].into(), ..Answers::default() };
-        let script = Arc::new(Script::new(told, Kept::default()));
+        let script = Arc::new(Script::new(told, Kept::default(), OutputLimits::default()));
         let able = Capabilities::scripted(grants, Arc::clone(&script));
         assert_eq!(
             able.append("/var/log/y", b"").await.unwrap_err().to_string().find("is not granted"),

@@ -8,10 +8,12 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 
+use crate::exec::end_of;
+use crate::http::within;
 use crate::kv_store::Values;
 use crate::{
     CallError, Command, ExecOutput, ExitStatus, HttpRequest, HttpResponse, KvAnswer, KvCall, KvStoreCall,
-    KvStoreGrant, List, Mail, SmtpError,
+    KvStoreGrant, List, Mail, OutputLimits, SmtpError, longer_than,
 };
 
 /// What a plugin asked for.
@@ -106,6 +108,7 @@ pub struct Kept(Values<'static>);
 #[derive(Debug, Default)]
 pub struct Script {
     state: Mutex<State>,
+    limits: OutputLimits,
 }
 
 #[derive(Debug, Default)]
@@ -116,9 +119,9 @@ struct State {
 }
 
 impl Script {
-    /// Answers with these first, where so much is kept.
-    pub fn new(answers: Answers, kept: Kept) -> Self {
-        Self { state: Mutex::new(State { answers, kept, ..State::default() }) }
+    /// Answers with these first, as far as `limits` let a plugin see them, where so much is kept.
+    pub fn new(answers: Answers, kept: Kept, limits: OutputLimits) -> Self {
+        Self { state: Mutex::new(State { answers, kept, ..State::default() }), limits }
     }
 
     /// What is kept now.
@@ -154,7 +157,9 @@ impl Script {
         self.answer(Asked::Exec(command), granted, |State { answers, .. }| {
             let done =
                 ExecOutput { status: ExitStatus::Code(0), stdout: String::new(), stderr: String::new() };
-            answers.exec.pop_front().unwrap_or(Ok(done))
+            let ran = answers.exec.pop_front().unwrap_or(Ok(done));
+            let end = |text: &str| end_of(text, self.limits.exec_output);
+            ran.map(|ran| ExecOutput { stdout: end(&ran.stdout), stderr: end(&ran.stderr), ..ran })
         })
     }
 
@@ -175,7 +180,7 @@ impl Script {
     ) -> Result<HttpResponse, CallError> {
         self.answer(Asked::Http(request), granted, |State { answers, .. }| {
             let done = HttpResponse { status: 200, headers: Vec::new(), body: Vec::new() };
-            answers.http.pop_front().unwrap_or(Ok(done))
+            within(answers.http.pop_front().unwrap_or(Ok(done))?, self.limits.http_response)
         })
     }
 
@@ -193,7 +198,11 @@ impl Script {
 
     pub(crate) fn kv(&self, call: KvCall, granted: Result<(), CallError>) -> Result<KvAnswer, CallError> {
         self.answer(Asked::Kv(call), granted, |State { answers, .. }| {
-            answers.kv.pop_front().unwrap_or_else(|| Ok(KvAnswer::default()))
+            let answer = answers.kv.pop_front().unwrap_or_else(|| Ok(KvAnswer::default()))?;
+            let size: usize =
+                answer.value.iter().map(Vec::len).chain(answer.keys.iter().map(String::len)).sum();
+            let limit = self.limits.http_response;
+            if size > limit { Err(longer_than(limit)) } else { Ok(answer) }
         })
     }
 

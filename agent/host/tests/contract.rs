@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{call, guest::repository, host, patient};
-use lictor_capability::{Answers, Asked, CallError, Capabilities, Grants, Kept, KvAnswer, Recorded, Script};
+use lictor_capability::{
+    Answers, Asked, CallError, Capabilities, Grants, Kept, KvAnswer, OutputLimits, Recorded, Script,
+};
 use lictor_host::{Call, Failure, Plugin, inspect};
 
 /// Bytes of a binary that is kept for ever.
@@ -31,7 +33,7 @@ fn released() -> Vec<(String, PathBuf)> {
 async fn scripted(plugin: &Plugin, act: &str, answers: Answers) -> (Call, Arc<Script>) {
     let config = format!(r#"{{"do":"{act}"}}"#);
     let requests = plugin.requests(&config, &patient()).await.unwrap();
-    let script = Arc::new(Script::new(answers, Kept::default()));
+    let script = Arc::new(Script::new(answers, Kept::default(), OutputLimits::default()));
     let grants = Grants::for_requests(&requests).unwrap();
     let capabilities = Arc::new(Capabilities::scripted(grants, Arc::clone(&script)));
     (Call { capabilities, ..call(&config, patient(), Grants::default()) }, script)
@@ -101,7 +103,7 @@ async fn its_refusals_and_failures_are_what_they_were() {
         assert_eq!(end("permanent").await, Failure::Permanent("never".into()), "{version}");
 
         let refused = plugin.handle(call(r#"{"do":"all"}"#, patient(), Grants::default())).await;
-        assert_eq!(refused.refusals.len(), 10, "{version}: {:?}", refused.refusals);
+        assert_eq!(refused.refused, 10, "{version}: {:?}", refused.refusals);
         assert_eq!(refused.result.unwrap().matches("| refused ").count(), 10, "{version}");
     }
 }

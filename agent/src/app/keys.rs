@@ -1,6 +1,6 @@
 //! Keys of Consul, for receivers whose plugins may read them.
 
-use lictor_capability::{CallError, Keys, KvAnswer, KvCall, KvReading};
+use lictor_capability::{CallError, Keys, KvAnswer, KvCall, KvReading, longer_than};
 use tracing::warn;
 
 use crate::chain::chain;
@@ -46,9 +46,7 @@ pub(super) fn failed(error: &ClientError) -> CallError {
         ClientError::Timeout { after, .. } => {
             CallError::TimedOut(format!("Consul does not answer within {} s", after.as_secs_f32()))
         }
-        ClientError::Garbage { source: Garbage::TooLong { limit }, .. } => CallError::Failed(format!(
-            "the answer has more than {limit} bytes; the receiver's `limits.response` is the most that is read"
-        )),
+        ClientError::Garbage { source: Garbage::TooLong { limit }, .. } => longer_than(*limit),
         ClientError::Status { code, .. } => CallError::Failed(format!("Consul answers with status {code}")),
         ClientError::Garbage { .. } => CallError::Failed("Consul's answer makes no sense".to_owned()),
         ClientError::Token(_) | ClientError::Unreachable { .. } | ClientError::Missing { .. } => {

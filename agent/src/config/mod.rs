@@ -47,7 +47,7 @@ pub(crate) use keys::{KEYS, Key, Kind, Unwritten};
 pub use receivers::{BUNDLED, Limits, Places, PluginRef, Receiver, Unread};
 pub use schema::schema;
 pub use source::Place;
-pub(crate) use words::{duration, nearest};
+pub(crate) use words::{duration, nearest, size};
 
 use crate::consul::Settings;
 use crate::rules::{InhibitRule, Roles, Rules, TimeIntervals};

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lictor_capability::OutputLimits;
 use toml::de::DeValue;
 
 use super::allow::{self, Allow};
@@ -161,8 +162,8 @@ impl Default for Limits {
             cpu: Duration::from_secs(1),
             log: 64 << 10,
             log_rate: 100,
-            output: 4 << 10,
-            response: 64 << 10,
+            output: OutputLimits::default().exec_output,
+            response: OutputLimits::default().http_response,
             transfer: 1 << 20,
         }
     }

@@ -16,7 +16,7 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
 }
 
 /// Reads `512B`, `64KiB`, `1MiB` or `2GiB`: one whole number and one unit.
-pub(super) fn size(text: &str) -> Option<u64> {
+pub(crate) fn size(text: &str) -> Option<u64> {
     amount(text, &SPACE)
 }
 

@@ -275,6 +275,13 @@ impl Tail {
     }
 }
 
+/// The end of a text that a program is said to have written.
+pub(crate) fn end_of(text: &str, keep: usize) -> String {
+    let mut tail = Tail::new(keep);
+    tail.push(text.as_bytes());
+    tail.into_text()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

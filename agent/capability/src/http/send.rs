@@ -230,12 +230,7 @@ async fn read(response: Response<Incoming>, keep: usize, sent: &Sent) -> Result<
     let status = response.status().as_u16();
     let text = |bytes: &[u8]| String::from_utf8_lossy(&sent.hide(bytes)).into_owned();
     let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-    let size: usize = response.headers().iter().map(length).sum();
-    if size > keep.max(HEADERS_MIN) {
-        return Err(format!(
-            "the answer has {size} bytes of headers; the receiver's `limits.response` is the most"
-        ));
-    }
+    may_have_headers(response.headers().iter().map(length).sum(), keep)?;
     let headers = response
         .headers()
         .iter()
@@ -256,6 +251,22 @@ async fn read(response: Response<Incoming>, keep: usize, sent: &Sent) -> Result<
     let mut body = sent.hide(body).into_owned();
     body.truncate(body.len().saturating_sub(more).min(keep));
     Ok(HttpResponse { status, headers, body })
+}
+
+/// Whether an answer may have so many bytes of headers.
+fn may_have_headers(size: usize, keep: usize) -> Result<(), String> {
+    if size <= keep.max(HEADERS_MIN) {
+        return Ok(());
+    }
+    Err(format!("the answer has {size} bytes of headers; the receiver's `limits.response` is the most"))
+}
+
+/// What is read of an answer that a server is said to have given.
+pub(crate) fn within(mut answer: HttpResponse, keep: usize) -> Result<HttpResponse, CallError> {
+    let size = answer.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    may_have_headers(size, keep).map_err(CallError::Failed)?;
+    answer.body.truncate(keep);
+    Ok(answer)
 }
 
 /// Did it fail because a name led where nobody granted to go?

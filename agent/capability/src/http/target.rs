@@ -133,6 +133,10 @@ impl Scope {
             && own.host() == other.host()
             && own.port_or_known_default() == other.port_or_known_default();
         let path: Vec<&str> = segments(&target.0).collect();
+        // Who asks for all that is below needs a grant of all that is below.
+        if path.last() == Some(&BELOW) && !self.below {
+            return false;
+        }
         let count_agrees =
             if self.below { path.len() > self.segments.len() } else { path.len() == self.segments.len() };
         let query_agrees = match (&self.query, target.0.query()) {
@@ -319,6 +323,11 @@ mod tests {
         check("http://h/hooks/**", "http://h/hooks", false);
         check("http://h/hooks/**", "http://h/hooksx/y", false);
         check("http://h/**", "http://h/", true);
+        check("http://h/hooks/*", "http://h/hooks/*", true);
+        check("http://h/hooks/*", "http://h/hooks/**", false);
+        check("http://h/hooks/**", "http://h/hooks/**", true);
+        check("http://h/hooks/**", "http://h/hooks/x/**", true);
+        check("http://h/hooks/x/**", "http://h/hooks/**", false);
         check("http://h/group%2Fproject", "http://h/group%2Fproject", true);
     }
 

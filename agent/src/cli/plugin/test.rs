@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use lictor_capability::{Answers, Kept};
+use lictor_capability::{Answers, Kept, OutputLimits};
 use lictor_host::{Event, Limits};
 use serde_json::{Map, Value};
 
 use super::case::{self, Case, Events};
-use super::trial::Trial;
+use super::trial::{Trial, TrialLimits};
 use super::{Cache, PluginConfig, find, json, load, samples, sandbox};
 use crate::cli::records::{json_lines, say};
 use crate::cli::{counted, runtime};
-use crate::config::{duration, nearest};
+use crate::config::{duration, nearest, size};
 use crate::event::EventData;
 
 /// How the world is scripted, for `--help`; that each kind is read is for the tests of `case` to show.
@@ -68,6 +68,15 @@ pub(in crate::cli) struct TestArgs {
     /// How long it may take.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
     timeout: Duration,
+    /// How much is kept of each output stream of a program, such as 64KiB.
+    #[arg(long, value_name = "SIZE", default_value = "4KiB", value_parser = space)]
+    output: usize,
+    /// How much is read of an HTTP response, and of Consul's keys.
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = space)]
+    response: usize,
+    /// How much may pass between the plugin and Lictor at once.
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = space)]
+    transfer: usize,
     #[command(flatten)]
     cache: Cache,
     /// One JSON object per line.
@@ -79,6 +88,10 @@ fn time(text: &str) -> Result<Duration, &'static str> {
     duration(text).filter(|time| !time.is_zero()).ok_or("write a time such as 500ms, 5s or 2m")
 }
 
+fn space(text: &str) -> Result<usize, &'static str> {
+    size(text).and_then(|bytes| usize::try_from(bytes).ok()).ok_or("write a size such as 512B, 64KiB or 1MiB")
+}
+
 /// Tries all, shows what came of it, and answers whether all is right.
 pub(super) fn test(args: &TestArgs) -> Result<bool> {
     let found = find::find(&args.plugin)?;
@@ -87,7 +100,11 @@ pub(super) fn test(args: &TestArgs) -> Result<bool> {
     let host = sandbox(&args.cache)?;
     let plugin = load(&host, &found)?;
     let memory = usize::from(args.memory) << 20;
-    let limits = Limits { memory, cpu: args.cpu, timeout: args.timeout, ..Limits::default() };
+    let (cpu, timeout, transfer) = (args.cpu, args.timeout, args.transfer);
+    let limits = TrialLimits {
+        call: Limits { memory, cpu, timeout, transfer, ..Limits::default() },
+        output: OutputLimits { exec_output: args.output, http_response: args.response },
+    };
     let (runtime, attempts, mut wrong) = (runtime()?, trials.len(), 0);
     for trial in trials {
         if trial.expect.is_some() {

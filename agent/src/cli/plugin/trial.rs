@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lictor_capability::{Answers, Capabilities, Grants, Kept, Recorded, Script};
+use lictor_capability::{Answers, Capabilities, Grants, Kept, OutputLimits, Recorded, Script};
 use lictor_host::{Call, Delivery, Event, Failure, Limits, Plugin, RequestsError};
 use serde_json::{Value, json};
 
@@ -24,6 +24,12 @@ pub(super) struct Trial {
     pub(super) answers: Answers,
     /// None: that it is delivered.
     pub(super) expect: Option<Expect>,
+}
+
+/// What an attempt may take, as a receiver has it.
+pub(super) struct TrialLimits {
+    pub(super) call: Limits,
+    pub(super) output: OutputLimits,
 }
 
 /// What came of it.
@@ -45,7 +51,8 @@ pub(super) struct Tried {
 
 impl Trial {
     /// Tries it where so much is `kept`, and keeps what it keeps.
-    pub(super) async fn run(self, plugin: &Plugin, limits: &Limits, kept: &mut Kept) -> Tried {
+    pub(super) async fn run(self, plugin: &Plugin, limits: &TrialLimits, kept: &mut Kept) -> Tried {
+        let TrialLimits { call: limits, output } = limits;
         let config = self.config.to_string();
         let requests = match plugin.requests(&config, limits).await {
             Ok(requests) => requests,
@@ -63,7 +70,7 @@ impl Trial {
             }
         };
         let needs = grants.in_words();
-        let script = Arc::new(Script::new(self.answers.clone(), kept.clone()));
+        let script = Arc::new(Script::new(self.answers.clone(), kept.clone(), *output));
         let call = Call {
             delivery: self.delivery(),
             config: config.into(),
