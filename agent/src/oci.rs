@@ -8,6 +8,7 @@
 //! Invariant: what is handed out has the size and the digest that its manifest names, and the manifest those that the
 //! index names.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -161,8 +162,8 @@ pub fn component(folder: &Path) -> Result<Vec<u8>, LayoutError> {
     let path = folder.join("index.json");
     let Index { mut manifests } = parse(&path)?;
     // One may have several tags.
-    manifests.sort_by(|one, other| one.digest.cmp(&other.digest));
-    manifests.dedup_by(|one, other| one.digest == other.digest);
+    let mut seen = BTreeSet::new();
+    manifests.retain(|manifest| seen.insert(manifest.digest.clone()));
     let [manifest] = manifests.as_slice() else {
         let tag = |manifest: &Descriptor| manifest.annotations.get(TAG).unwrap_or(&manifest.digest).clone();
         return Err(LayoutError::Manifests { path, tags: manifests.iter().map(tag).collect() });

@@ -120,6 +120,7 @@ fn layouts(home: &Home) {
     for tag in ["1.0.0", "1.1.0"] {
         let mut other = manifests[0].clone();
         other["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
+        other["digest"] = format!("sha256:{}", layout::sha256(tag.as_bytes())).into();
         manifests.push(other);
     }
     layout::index(&folder("several"), &manifests[1..]);

@@ -245,7 +245,7 @@ fn calls_are_answered_as_the_author_says_and_what_fails_is_told() {
         &home,
         &["test", "file", "--event", "event.json"],
         1,
-        &["failed to read the event event.json: missing field"],
+        &["failed to read the event event.json, which is to be one JSON object: missing field"],
     );
     check(
         &home,

@@ -199,8 +199,9 @@ impl Script {
     pub(crate) fn kv(&self, call: KvCall, granted: Result<(), CallError>) -> Result<KvAnswer, CallError> {
         self.answer(Asked::Kv(call), granted, |State { answers, .. }| {
             let answer = answers.kv.pop_front().unwrap_or_else(|| Ok(KvAnswer::default()))?;
-            let size: usize =
-                answer.value.iter().map(Vec::len).chain(answer.keys.iter().map(String::len)).sum();
+            // About as in Consul's answer: a value in base64, keys between quotes.
+            let value = answer.value.iter().map(|value| value.len().div_ceil(3) * 4);
+            let size: usize = value.chain(answer.keys.iter().map(|key| key.len() + 3)).sum();
             let limit = self.limits.http_response;
             if size > limit { Err(longer_than(limit)) } else { Ok(answer) }
         })

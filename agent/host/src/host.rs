@@ -117,7 +117,7 @@ impl Host {
 
     /// Makes a plugin of a component's bytes. Blocks: it compiles where the cache has nothing.
     ///
-    /// Also instantiates it once (256 MiB of memory, 1 s of CPU time), so that what is wrong with its types
+    /// Also instantiates it once (256 MiB of memory, 1 s of CPU time, 5 s in all), so that what is wrong with its types
     /// shows now and not at the first delivery.
     pub fn load(&self, wasm: &[u8]) -> Result<Plugin, LoadError> {
         self.load_known(wasm, &digest(wasm))

@@ -21,12 +21,13 @@ use crate::outcome::CallFailure;
 /// Bytes of memory that one may have, or want, which is made ahead: an interpreter's would cost megabytes all day.
 const MEMORY: usize = 4 << 20;
 
-/// CPU time that making it may take, as far as it is measured.
+/// CPU time that making it may take, as far as it is measured, and time in all: a call has neither on top of its own limits.
 const CPU: Duration = Duration::from_millis(10);
+const TIME: Duration = Duration::from_millis(100);
 
 /// What making one ahead may take.
 pub(crate) fn limits() -> Limits {
-    Limits { memory: MEMORY, cpu: CPU, ..Limits::default() }
+    Limits { memory: MEMORY, cpu: CPU, timeout: TIME, ..Limits::default() }
 }
 
 /// What one call runs on.
@@ -72,13 +73,17 @@ impl Spare {
         self.lock().take_if(|kept| kept.memory() <= memory)
     }
 
-    /// Has `make` make one to keep, unless there is one or somebody else is at it.
+    /// Has `make` make one to keep, if it may wait, unless there is one or somebody else is at it.
     pub(crate) async fn fill(&self, make: impl Future<Output = Result<Instance, CallFailure>>) {
         if self.lock().is_some() || self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
         match make.await {
-            Ok(instance) => self.keep(instance),
+            Ok(instance) => {
+                let may_wait = instance.may_wait();
+                *self.lock() = may_wait.then_some(instance);
+                self.closed.store(!may_wait, Ordering::Release);
+            }
             // Another time there may be room, and more of the machine. If not, calls take as long, and are no longer light.
             Err(CallFailure::Full(_) | CallFailure::Deadline(_)) => {
                 self.closed.store(false, Ordering::Release);
@@ -86,13 +91,6 @@ impl Spare {
             // The calls themselves tell what is wrong.
             Err(CallFailure::Trapped(_) | CallFailure::Memory(_)) => {}
         }
-    }
-
-    /// Keeps an instance that is made, if it may wait.
-    pub(crate) fn keep(&self, instance: Instance) {
-        let may_wait = instance.may_wait();
-        *self.lock() = may_wait.then_some(instance);
-        self.closed.store(!may_wait, Ordering::Release);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instance>> {

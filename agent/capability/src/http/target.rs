@@ -156,6 +156,10 @@ impl Query {
     }
 
     fn covers(&self, query: &str) -> bool {
+        // Who asks for any further ones needs a grant of any further ones.
+        if parameters(query).last() == Some(REST) && !self.rest {
+            return false;
+        }
         let mut own = self.parameters.iter();
         let mut more = parameters(query);
         let all_match = own.all(|own| more.next().is_some_and(|parameter| takes_value(own, parameter)));
@@ -345,6 +349,9 @@ mod tests {
         check("http://h/a?room=*", "http://h/a?room=ops%26admin=1", true);
         check("http://h/a?room=*", "http://h/a?room=*", true);
         check("http://h/a?room=*", "http://h/a?*", false);
+        check("http://h/a?**", "http://h/a?*", false);
+        check("http://h/a?**", "http://h/a?b", true);
+        check("http://h/a?x&*", "http://h/a?x&*", true);
         check("http://h/a?room=*", "http://h/a?room=*&*", false);
         check("http://h/a?room=*&*", "http://h/a?room=ops&x=1&y", true);
         check("http://h/a?room=*&*", "http://h/a?room=*&*", true);

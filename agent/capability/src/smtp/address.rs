@@ -66,6 +66,9 @@ pub(crate) fn mailbox(text: &str) -> Result<Mailbox, String> {
     if mailbox.email.user().contains(ROUTING_SIGNS) {
         return Err(fault("its local part asks the relay to send it elsewhere"));
     }
+    if mailbox.email.user().contains("=?") {
+        return Err(fault("its local part holds an encoded word"));
+    }
     Ok(Mailbox { name: mailbox.name.as_deref().map(no_encoded_word), email: mailbox.email })
 }
 
@@ -111,6 +114,7 @@ mod tests {
             "\"victim@evil.org\"@example.com",
             "victim@evil.org@example.com",
             "@evil.org:victim@example.com",
+            "=?utf-8?q?victim=40evil.org?=@example.com",
         ] {
             check("*@example.com", address, false);
         }

@@ -47,7 +47,7 @@ pub(super) fn named(word: &str, folder: &Path) -> Result<Event> {
     let like = nearest(word, kinds()).unwrap_or("check.status");
     let help = || format!("read the event {shown}; write a file, or a type such as {like}");
     let text = regular::text(&path).with_context(help)?;
-    read(&text).with_context(|| format!("read the event {shown}"))
+    read(&text).with_context(|| format!("read the event {shown}, which is to be one JSON object"))
 }
 
 fn read(text: &str) -> Result<Event> {
