@@ -102,8 +102,8 @@ impl Spare {
 mod tests {
     use tracing::Level;
     use wasmtime::ResourceLimiter as _;
-    use wasmtime_wasi::HostMonotonicClock as _;
     use wasmtime_wasi::p2::bindings::random::random::Host as _;
+    use wasmtime_wasi::{HostMonotonicClock as _, WasiView as _};
 
     use super::*;
     use crate::guest::Caller;
@@ -156,6 +156,7 @@ mod tests {
         assert_eq!(asks(|guest| _ = guest.randomness.get_random_u64()).await, 1, "it draws");
         assert_eq!(asks(|guest| assert!(guest.log.write(Level::INFO, "x"))).await, 1, "it logs");
         assert_eq!(asks(|guest| guest.refused += 1).await, 1, "it is refused");
+        assert_eq!(asks(|guest| drop(guest.ctx().table.push(()))).await, 1, "it holds a timer, perhaps");
 
         let fails =
             async |failure: fn(String) -> CallFailure| made_ahead(async || Err(failure(String::new()))).await;
