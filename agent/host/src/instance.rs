@@ -25,6 +25,16 @@ const MEMORY: usize = 4 << 20;
 const CPU: Duration = Duration::from_millis(10);
 const TIME: Duration = Duration::from_millis(100);
 
+/// Memory for the trial at load, where no receiver has said what it allows: enough for an interpreter. And time: others wait
+/// for the end of a start.
+const TRIAL_MEMORY: usize = 256 << 20;
+const TRIAL_TIME: Duration = Duration::from_secs(5);
+
+/// What making one at load may take, to see that it can be made.
+pub(crate) fn trial() -> Limits {
+    Limits { memory: TRIAL_MEMORY, timeout: TRIAL_TIME, ..Limits::default() }
+}
+
 /// What making one ahead may take.
 pub(crate) fn limits() -> Limits {
     Limits { memory: MEMORY, cpu: CPU, timeout: TIME, ..Limits::default() }

@@ -28,12 +28,6 @@ use crate::meter::OverTime;
 use crate::outcome::{Call, CallFailure, Delivery, Description, Event, Failure, Report, RequestsError};
 use crate::text::{self, WORDS};
 
-/// Memory for the trial at load, where no receiver has said what it allows: enough for an interpreter.
-const TRIAL_MEMORY: usize = 256 << 20;
-
-/// And time: others wait for the end of a start.
-const TRIAL_TIME: Duration = Duration::from_secs(5);
-
 /// The longest timeout that is kept exactly; a clock cannot be asked for any time that a `Duration` can hold.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
@@ -160,9 +154,8 @@ impl Plugin {
         let inner = Arc::clone(&self.0);
         // Not `block_on`, which panics where the caller is itself on a runtime's thread.
         self.0.shared.guests.spawn(async move {
-            let trial = Limits { memory: TRIAL_MEMORY, timeout: TRIAL_TIME, ..Limits::default() };
             // Not kept: what its start took counts for nobody.
-            let made = inner.ahead(trial).await.map(drop);
+            let made = inner.ahead(instance::trial()).await.map(drop);
             // Nobody waits any more only if the caller is gone.
             drop(done.send(made));
         });
