@@ -134,9 +134,11 @@ impl Guest {
     /// Remembers a refusal for the report, and gives its words back for the guest.
     fn refuse(&mut self, reason: String) -> String {
         self.refused += 1;
-        let shown = text::one_line(&reason, REFUSAL);
-        if self.refusals.len() < REFUSALS && !self.refusals.contains(&shown) {
-            self.refusals.push(shown);
+        if self.refusals.len() < REFUSALS {
+            let shown = text::one_line(&reason, REFUSAL);
+            if !self.refusals.contains(&shown) {
+                self.refusals.push(shown);
+            }
         }
         reason
     }

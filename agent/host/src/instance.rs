@@ -61,11 +61,11 @@ impl Instance {
         self.store.data().limiter.used()
     }
 
-    /// Whether it is small, and asked for nothing at its start: a call may be given what nobody was, and what is random and
-    /// what is logged is the call's own.
+    /// Whether it got the memory that it wanted at its start, and asked for nothing else: a call may be given what nobody was,
+    /// and what is random and what is logged is the call's own.
     fn may_wait(&self) -> bool {
         let guest = self.store.data();
-        self.memory() <= MEMORY && guest.limiter.denied().is_none() && !guest.has_asked()
+        guest.limiter.denied().is_none() && !guest.has_asked()
     }
 }
 

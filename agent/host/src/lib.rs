@@ -2,7 +2,8 @@
 //!
 //! The way of a call, and where to read it:
 //!
-//! 1. [`Host`] holds what all plugins share: one engine, one linker, the guests' own runtime (`host.rs`).
+//! 1. [`Host`] holds what all plugins share: one engine, one linker, the guests' own runtime (`host.rs`), and what
+//!    instances are made of (`pool.rs`).
 //! 2. [`Host::load`] reads a component's imports and exports (`inspect.rs`), compiles it or takes it from
 //!    the cache (`cache.rs`), and instantiates it once, so that a wrong type is found before it matters.
 //! 3. [`Plugin::handle`] takes an instance that nobody has used (`instance.rs`), calls it on a thread where it holds up

@@ -57,7 +57,7 @@ impl Handler for PluginHandler {
             let told = u64::try_from(report.refusals.len()).unwrap_or(u64::MAX);
             let more = report.refused.saturating_sub(told);
             if more > 0 {
-                warn!(delivery.id = %id, receiver, more, "The plugin was refused more; like ones are told once, and 16 of a call.");
+                warn!(delivery.id = %id, receiver, more, "The plugin was refused more: like ones are told once, and not all.");
             }
             let (duration, peak_memory) = (report.duration, report.peak_memory);
             let took = Took { refusals: report.refused, time: duration, peak_memory };
